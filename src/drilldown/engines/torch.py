@@ -1,0 +1,159 @@
+"""The reference engine: PyTorch, every layer and option, CPU or GPU.
+
+The whole training set lies on the device as bytes. A step indexes, warps, normalises, and never asks the device
+for a number: loss and counts add up there and are read at progress ticks.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from drilldown import augment
+from drilldown.data import Dataset, Split
+from drilldown.engines import TICKS_PER_EPOCH, Plan, Progress, Tick
+from drilldown.errors import TrainingDiverged
+from drilldown.experiment import Recipe
+from drilldown.randomness import global_stream
+from drilldown.records import Evaluation, Tally
+
+EVALUATION_BATCH = 1_000
+
+
+class TorchEngine:
+    """Trains with PyTorch; see `drilldown.engines.Engine`."""
+
+    name = "torch"
+
+    def __init__(
+        self, network: nn.Module, recipe: Recipe, dataset: Dataset, *, seed: int, device: torch.device
+    ) -> None:
+        self.device = device
+        self.recipe = recipe
+        self.seed = seed
+        self.train_split = dataset.train.to(device)
+        self.mean, self.std = dataset.mean, dataset.std
+        self.network = network.to(device)
+        self.optimizer = recipe.optimizer.create(network, fused=device.type in ("cpu", "cuda"))
+        self.average = WeightAverage(network, recipe.ema) if recipe.ema else None
+
+    def train_epoch(self, plan: Plan, progress: Progress | None = None) -> Tally:
+        """One pass over the training images; see `Engine.train_epoch`."""
+        size, steps = self.recipe.batch_size, len(plan.rates)
+        order, draws = plan.order.to(self.device), plan.draws.to(self.device)
+        loss_sums = torch.zeros(steps, device=self.device)  # over the images of each step
+        correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        every = max(1, steps // TICKS_PER_EPOCH)
+        self.network.train()
+        with global_stream(self.seed, "dropout", plan.epoch):
+            for step, rate in enumerate(plan.rates):
+                rows = order[step * size : (step + 1) * size]
+                chosen = draws.slice(step * size, (step + 1) * size)
+                pixels = augment.apply(self.train_split.images[rows], chosen, self.recipe.augment.interpolation)
+                labels = self.train_split.labels[rows]
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
+                    scores = self.network(self._normalise(pixels)).float()
+                loss = F.cross_entropy(scores, labels, label_smoothing=self.recipe.label_smoothing)
+                self.optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate
+                self.optimizer.step()
+                if self.average:
+                    self.average.update(self.network, (plan.epoch - 1) * steps + step + 1)
+                loss_sums[step] = loss.detach() * len(rows)
+                correct += (scores.detach().argmax(1) == labels).sum()
+                if (step + 1) % every == 0 or step + 1 == steps:
+                    _check_finite(loss_sums[: step + 1], plan)
+                    seen = min((step + 1) * size, len(order))
+                    so_far = Tally(float(loss_sums.sum(dtype=torch.float64)) / seen, int(correct), seen)
+                    if progress:
+                        progress(Tick(step + 1, steps, so_far))
+        return so_far
+
+    @torch.inference_mode()
+    def evaluate(self, split: Split, *, raw: bool = False) -> Evaluation:
+        """The model's answers to all images of a split, in order, in fp32."""
+        network = (self.network if raw else self.model()).eval()
+        scores = torch.cat(
+            [
+                network(self._normalise(images.to(self.device)[:, None].float())).float()
+                for images in split.images.split(EVALUATION_BATCH)
+            ]
+        ).cpu()
+        labels = split.labels.cpu()
+        loss = float(F.cross_entropy(scores.double(), labels))
+        return Evaluation(Tally(loss, int((scores.argmax(1) == labels).sum()), len(labels)), scores)
+
+    def model(self) -> nn.Module:
+        """The model that is judged: the averaged weights where there are some."""
+        return self.average.network if self.average else self.network
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Everything that the next epoch depends on, as `network.…`, `average.…` and `optimizer.…`."""
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        if self.average:
+            tensors |= {f"average.{name}": tensor for name, tensor in self.average.network.state_dict().items()}
+        for name, parameter in self.network.named_parameters():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                if isinstance(value, torch.Tensor):
+                    tensors[f"optimizer.{name}.{key}"] = value
+        return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Goes on from what `state` gave."""
+
+        def part(prefix: str) -> dict[str, torch.Tensor]:
+            return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+        self.network.load_state_dict(part("network."))
+        if self.average:
+            self.average.network.load_state_dict(part("average."))
+        for name, parameter in self.network.named_parameters():
+            buffers = part(f"optimizer.{name}.")
+            if buffers:
+                self.optimizer.state[parameter] = {
+                    # Adam keeps its step count on the CPU unless fused; tensors of the weights' shape go along.
+                    key: value.to(parameter.device) for key, value in buffers.items()
+                }
+
+    def _normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pixels (0…255) as the network wants them: mean 0, standard deviation 1 over the training images."""
+        return pixels.mul(1 / (255 * self.std)).sub_(self.mean / self.std)
+
+
+class WeightAverage:
+    """An exponential average of weights and batch-norm statistics.
+
+    After step t (from 1) the average moves towards the weights by 1 − min(decay, (1 + t)/(10 + t)): the warm-up of
+    TensorFlow's `ExponentialMovingAverage`, without which early averages would remember the initial weights.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Takes in the weights after a step."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        averages, weights = self.network.state_dict().values(), network.state_dict().values()
+        floating = [(a, w) for a, w in zip(averages, weights, strict=True) if a.is_floating_point()]
+        torch._foreach_lerp_([a for a, _ in floating], [w for _, w in floating], 1 - decay)
+        for a, w in zip(averages, weights, strict=True):
+            if not a.is_floating_point():  # batch norm's count of batches
+                a.copy_(w)
+
+
+def _check_finite(loss_sums: torch.Tensor, plan: Plan) -> None:
+    """Stops at the first step whose loss is not a finite number."""
+    finite = torch.isfinite(loss_sums)
+    if not finite.all():
+        step = int((~finite).nonzero()[0])
+        raise TrainingDiverged(
+            f"the loss is {float(loss_sums[step])} in epoch {plan.epoch}, step {step + 1} of {len(plan.rates)}, "
+            f"at learning rate {plan.rates[step]:.4g}; a smaller recipe.optimizer.lr or a warm-up may help"
+        )

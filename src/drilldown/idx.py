@@ -1,0 +1,110 @@
+"""The IDX format, in which MNIST and its relatives come: a header of big-endian sizes, then the bytes.
+
+*Source*: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", section on file formats.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from drilldown.errors import DrilldownError, Problem
+
+UNSIGNED_BYTE = 0x08
+LARGEST_FILE = 4 * 2**30
+"""Bytes beyond which a file is not read into memory."""
+
+
+def parse(content: bytes, dimensions: int, file: Path | str) -> npt.NDArray[np.uint8]:
+    """The array that decompressed IDX bytes hold.
+
+    *Arguments*: `dimensions`: 3 for images (N, height, width), 1 for labels (N). `file`: for messages.
+
+    *Raises* DrilldownError where header, element type, number of dimensions or length are not as they should be.
+
+    >>> parse(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 9]), dimensions=1, file="labels")
+    array([7, 9], dtype=uint8)
+    """
+    if len(content) < 4:
+        raise DrilldownError(
+            Problem(file=file, place="byte 0", found=f"{len(content)} bytes", expected="an IDX header")
+        )
+    zeros, element, rank = struct.unpack_from(">HBB", content)
+    if zeros:
+        raise DrilldownError(
+            Problem(
+                file=file,
+                place="byte 0",
+                found=f"the file begins with {content[:4]!r}",
+                expected="IDX data, which begins with two zero bytes",
+            )
+        )
+    if element != UNSIGNED_BYTE:
+        raise DrilldownError(
+            Problem(
+                file=file,
+                place="byte 2",
+                found=f"element type 0x{element:02x}",
+                expected="0x08, unsigned bytes",
+            )
+        )
+    if rank != dimensions:
+        kind = "images (count, height, width)" if dimensions == 3 else "labels (count)"
+        raise DrilldownError(
+            Problem(
+                file=file,
+                place="byte 3",
+                found=f"{rank} dimensions",
+                expected=f"{dimensions}: {kind}",
+                suggestion="are images and labels exchanged?" if {rank, dimensions} == {1, 3} else None,
+            )
+        )
+    header = 4 + 4 * rank
+    if len(content) < header:
+        raise DrilldownError(
+            Problem(file=file, found=f"{len(content)} bytes", expected=f"a header of {header}")
+        )
+    sizes = struct.unpack_from(f">{rank}I", content, 4)
+    if len(content) - header != math.prod(sizes):
+        shape = " x ".join(f"{size:,}" for size in sizes)
+        raise DrilldownError(
+            Problem(
+                file=file,
+                found=f"{len(content) - header:,} bytes of data",
+                expected=f"{math.prod(sizes):,}, as the header says ({shape})",
+                suggestion="is the file cut off?" if len(content) - header < math.prod(sizes) else None,
+            )
+        )
+    return np.frombuffer(content, np.uint8, offset=header).reshape(sizes)
+
+
+def read_bytes(file: Path) -> bytes:
+    """A file's bytes, decompressed where they are gzip, whatever the file's name says.
+
+    *Raises* DrilldownError where it cannot be read, is damaged, or unpacks to more than LARGEST_FILE.
+    """
+    try:
+        with file.open("rb") as raw:
+            if raw.read(2) != b"\x1f\x8b":
+                raw.seek(0)
+                return raw.read(LARGEST_FILE)
+            raw.seek(0)
+            with gzip.GzipFile(fileobj=raw) as unpacked:
+                content = unpacked.read(LARGEST_FILE + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DrilldownError(
+            Problem(file=file, found=f"damaged gzip data ({error})", suggestion="fetch or copy the file anew")
+        ) from None
+    except OSError as error:
+        raise DrilldownError(Problem(file=file, found=f"cannot be read ({error.strerror})")) from None
+    if len(content) > LARGEST_FILE:
+        raise DrilldownError(
+            Problem(file=file, found=f"more than {LARGEST_FILE:,} bytes", expected="a dataset that fits in memory")
+        )
+    return content

@@ -1,0 +1,91 @@
+"""Studies, ordered folders of experiments, and how a short name such as `eva5-s5/06` finds its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from drilldown import resources
+from drilldown.errors import DrilldownError, Problem, did_you_mean
+
+FLAGSHIP = "under-8k"
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """An ordered folder of experiments."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.resolve().name
+
+    @property
+    def steps(self) -> tuple[Path, ...]:
+        """The experiment files, in order."""
+        return tuple(sorted(self.path.glob("*.toml")))
+
+
+def available() -> list[Study]:
+    """The studies under `./studies`, then those that come with drilldown."""
+    studies: dict[str, Study] = {}
+    for root in (Path("studies"), resources.folder("studies")):
+        if root.is_dir():
+            for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+                study = Study(folder)
+                if study.steps:
+                    studies.setdefault(study.name, study)
+    return list(studies.values())
+
+
+def find(reference: str) -> Path:
+    """The experiment file that a path, `study/step`, an unambiguous start of it, or a study's name stands for.
+
+    *Raises* DrilldownError where nothing or more than one thing is meant.
+
+    >>> find("eva5-s5/06").name
+    '06-dropout.toml'
+    """
+    path = Path(reference)
+    if path.is_dir():
+        return _last(Study(path))
+    if path.suffix == ".toml" or path.is_file():
+        if not path.is_file():
+            near = [file.name for file in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+            raise DrilldownError(
+                Problem(file=path, found="no such file", suggestion=did_you_mean(path.name, near))
+            )
+        return path
+    studies = available()
+    study_start, slash, step_start = reference.partition("/")
+    exact = [study for study in studies if study.name == study_start]
+    chosen = exact or [study for study in studies if study.name.startswith(study_start)]
+    if not slash and len(chosen) == 1:
+        return _last(chosen[0])
+    if slash:
+        steps = [step for study in chosen for step in study.steps if step.stem.startswith(step_start)]
+        steps = [step for step in steps if step.stem == step_start] or steps
+        if len(steps) == 1:
+            return steps[0]
+        meant = [f"{step.parent.name}/{step.stem}" for step in steps]
+    else:
+        meant = [study.name for study in chosen]
+    if meant:
+        raise DrilldownError(f'"{reference}" is ambiguous: {", ".join(meant)}; give more of the name')
+    names = [study.name for study in studies]
+    steps_known = [f"{study.name}/{step.stem}" for study in studies for step in study.steps]
+    raise DrilldownError(
+        Problem(
+            found=f'no experiment "{reference}"',
+            expected=f"a file, a study ({', '.join(names)}) or study/step",
+            suggestion=did_you_mean(reference, [*names, *steps_known]),
+        )
+    )
+
+
+def _last(study: Study) -> Path:
+    if not study.steps:
+        raise DrilldownError(Problem(file=study.path, found="no experiments here", expected=".toml files"))
+    return study.steps[-1]

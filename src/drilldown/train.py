@@ -1,0 +1,192 @@
+"""Training: from an experiment and a dataset to a record an epoch. Nothing here prints or writes."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from drilldown import augment, data, schedule
+from drilldown.data import Dataset
+from drilldown.engines import Engine, Plan, Progress
+from drilldown.engines.torch import TorchEngine
+from drilldown.errors import DrilldownError, Problem, TrainingDiverged
+from drilldown.experiment import Experiment
+from drilldown.network import BatchNorm, place
+from drilldown.randomness import stream
+from drilldown.records import Epoch, Evaluation
+
+ENGINES = ("auto", "native", "torch")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """All that a training needs to go on after an epoch."""
+
+    tensors: dict[str, torch.Tensor]
+    epochs: tuple[Epoch, ...]
+
+
+class Training:
+    """One training of one experiment with one seed; iterating over it yields each epoch's record.
+
+    *Arguments*: `checkpoint`: where to go on from. `progress`: called some fifty times an epoch.
+
+    *Raises* DrilldownError where experiment and data do not fit each other; TrainingDiverged, while iterating, where
+    the loss stops being a finite number.
+
+    >>> experiment = drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.epochs=1"])
+    >>> [epoch.train.total for epoch in Training(experiment)]
+    [6000]
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        dataset: Dataset | None = None,
+        *,
+        seed: int = 0,
+        engine: str = "auto",
+        device: str = "auto",
+        checkpoint: Checkpoint | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        recipe = experiment.recipe
+        dataset = data.load(recipe.dataset) if dataset is None else dataset
+        self.held_out = recipe.holdout is not None
+        self.test = dataset.test
+        if recipe.holdout is not None:
+            dataset, self.judged = dataset.hold_out(recipe.holdout, seed)
+        else:
+            self.judged = dataset.test
+        _check_fit(experiment, dataset)
+        self.experiment, self.dataset, self.seed, self.progress = experiment, dataset, seed, progress
+        self.engine = _engine(experiment, dataset, seed, engine, _device(device))
+        self.epochs: tuple[Epoch, ...] = ()
+        if checkpoint:
+            self.engine.restore(checkpoint.tensors)
+            self.epochs = checkpoint.epochs
+        steps = math.ceil(len(dataset.train) / recipe.batch_size)
+        self.rates = schedule.rates(recipe.schedule, recipe.optimizer.lr, steps, recipe.epochs)
+
+    def __iter__(self) -> Iterator[Epoch]:
+        """Trains the epochs that are still to come."""
+        for number in range(len(self.epochs) + 1, self.experiment.recipe.epochs + 1):
+            with _explained(self.experiment):
+                begun = time.perf_counter()
+                trained = self.engine.train_epoch(self._plan(number), self.progress)
+                between = time.perf_counter()
+                measured = self.engine.evaluate(self.judged).tally
+                raw = self.engine.evaluate(self.judged, raw=True).tally if self.experiment.recipe.ema else None
+                ended = time.perf_counter()
+            if not math.isfinite(measured.loss):
+                raise TrainingDiverged(
+                    f"the weights give a loss of {measured.loss} after epoch {number}; "
+                    f"a smaller recipe.optimizer.lr or a warm-up may help"
+                )
+            record = Epoch(
+                epoch=number,
+                lr=self._rates_of(number)[-1],
+                train=trained,
+                test=measured,
+                held_out=self.held_out,
+                raw_test_correct=raw.correct if raw else None,
+                train_seconds=round(between - begun, 3),
+                test_seconds=round(ended - between, 3),
+            )
+            self.epochs += (record,)
+            yield record
+
+    def checkpoint(self) -> Checkpoint:
+        """What is needed to go on from here."""
+        return Checkpoint(self.engine.state(), self.epochs)
+
+    def final(self) -> tuple[Evaluation, Evaluation]:
+        """The model's answers to the test images, and to the training images seen plainly."""
+        with _explained(self.experiment):
+            return self.engine.evaluate(self.test), self.engine.evaluate(self.dataset.train)
+
+    def _plan(self, number: int) -> Plan:
+        count = len(self.dataset.train)
+        _, height, width = self.dataset.image_shape
+        return Plan(
+            epoch=number,
+            order=torch.randperm(count, generator=stream(self.seed, "order", number)),
+            draws=augment.draw(
+                self.experiment.recipe.augment, count, stream(self.seed, "augment", number), height, width
+            ),
+            rates=self._rates_of(number),
+        )
+
+    def _rates_of(self, number: int) -> list[float]:
+        steps = len(self.rates) // self.experiment.recipe.epochs
+        return self.rates[(number - 1) * steps : number * steps]
+
+
+def _engine(experiment: Experiment, dataset: Dataset, seed: int, name: str, device: torch.device) -> Engine:
+    if name not in ENGINES:
+        raise DrilldownError(Problem(found=f'unknown engine "{name}"', expected=f"one of {', '.join(ENGINES)}"))
+    if name == "native":
+        raise DrilldownError("the native engine is not part of this version; use --engine torch")
+    return TorchEngine(experiment.build(seed), experiment.recipe, dataset, seed=seed, device=device)
+
+
+def _device(name: str) -> torch.device:
+    if name not in DEVICES:
+        raise DrilldownError(Problem(found=f'unknown device "{name}"', expected=f"one of {', '.join(DEVICES)}"))
+    if name == "cuda" and not torch.cuda.is_available():
+        raise DrilldownError("no CUDA device is to be seen by PyTorch; use --device cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _check_fit(experiment: Experiment, dataset: Dataset) -> None:
+    """Refuses what could only fail in the middle of an epoch."""
+    recipe, count = experiment.recipe, len(dataset.train)
+    if recipe.batch_size > count:
+        raise DrilldownError(
+            Problem(
+                place="recipe.batch_size",
+                found=f"batches of {recipe.batch_size:,}",
+                expected=f"at most {count:,}, the number of training images",
+            )
+        )
+    smallest = count % recipe.batch_size or recipe.batch_size
+    if experiment.network.layers is None or smallest > 1:
+        return
+    for item in place(experiment.network.layers, dataset.image_shape, dataset.classes):
+        if isinstance(item.layer, BatchNorm) and math.prod(item.input[1:]) == 1:
+            raise DrilldownError(
+                Problem(
+                    place="recipe.batch_size",
+                    found=f"a batch of 1 image, of which {item.name} sees one value per channel",
+                    expected=f"a size that does not leave a single image over ({count:,} images)",
+                )
+            )
+
+
+@contextlib.contextmanager
+def _explained(experiment: Experiment) -> Iterator[None]:
+    """Turns what PyTorch raises for reasons of the user's into one message."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DrilldownError(f"the GPU's memory does not suffice; try a smaller recipe.batch_size ({error})") from error
+    except (RuntimeError, ValueError, TypeError) as error:
+        if "DefaultCPUAllocator" in str(error):
+            raise DrilldownError(
+                "the memory does not suffice for this network; try a smaller recipe.batch_size or fewer channels"
+            ) from error
+        if experiment.network.python:
+            raise DrilldownError(
+                Problem(
+                    file=experiment.folder / experiment.network.python.partition(":")[0],
+                    place="network.python",
+                    found=f"fails while training: {type(error).__name__}: {error}",
+                )
+            ) from error
+        raise

@@ -1,0 +1,96 @@
+"""Networks that are a user's own code: `python = "model.py:Net"`."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import nn
+
+from drilldown.errors import DrilldownError, Problem, did_you_mean
+from drilldown.network import Shape, check_size, show
+
+PLACE = "network.python"
+
+
+def build(reference: str, folder: Path, image: Shape, classes: int) -> nn.Module:
+    """The module that `FILE:CLASS` names, made without arguments and tried on two blank images.
+
+    *Arguments*: `folder`: where the file lies. `image`: (channels, height, width).
+
+    *Raises* DrilldownError where the file, the class or its output is not as it should be.
+    """
+    name, _, attribute = reference.partition(":")
+    file = folder / name
+    factory = getattr(load_file(file), attribute, None)
+    if factory is None:
+        there = [key for key in vars(load_file(file)) if not key.startswith("_")]
+        raise DrilldownError(
+            Problem(
+                file=file, place=PLACE, found=f'there is no "{attribute}"', suggestion=did_you_mean(attribute, there)
+            )
+        )
+    try:
+        network = factory()
+    except Exception as error:  # noqa: BLE001 - whatever a user's code raises is the user's to see, as one message
+        raise DrilldownError(_in_user_code(file, f"{attribute}() failed", error)) from error
+    if not isinstance(network, nn.Module):
+        raise DrilldownError(
+            Problem(
+                file=file,
+                place=PLACE,
+                found=f"{attribute}() gives {type(network).__name__}",
+                expected="a torch.nn.Module",
+            )
+        )
+    check_size(sum(p.numel() for p in network.parameters() if p.requires_grad))
+    mode = network.training
+    try:
+        with torch.no_grad():
+            scores = network.eval()(torch.zeros(2, *image))
+    except Exception as error:  # noqa: BLE001 - as above
+        raise DrilldownError(_in_user_code(file, f"fails on an image of {show(image)}", error)) from error
+    network.train(mode)
+    shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else None
+    if shape != (2, classes):
+        found = f"an output of {show(shape)}" if shape else f"an output of type {type(scores).__name__}"
+        raise DrilldownError(
+            Problem(
+                file=file,
+                place=PLACE,
+                found=f"{found} for 2 images",
+                expected=f"2x{classes}: one score per class",
+            )
+        )
+    return network
+
+
+def load_file(file: Path) -> ModuleType:
+    """Runs a Python file as a module of its own name; raises DrilldownError where that fails."""
+    if not file.is_file():
+        raise DrilldownError(Problem(file=file, place=PLACE, found="no such file"))
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise DrilldownError(Problem(file=file, place=PLACE, found="not a Python file", expected="a name in .py"))
+    module = importlib.util.module_from_spec(spec)
+    keep, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001 - as above
+        raise DrilldownError(_in_user_code(file, "cannot be loaded", error)) from error
+    finally:
+        sys.dont_write_bytecode = keep
+    return module
+
+
+def _in_user_code(file: Path, what: str, error: Exception) -> Problem:
+    if isinstance(error, SyntaxError):
+        line = error.lineno
+    else:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
+        line = frames[-1].lineno if frames else None
+    return Problem(file=file, line=line, place=PLACE, found=f"{what}: {type(error).__name__}: {error}")
