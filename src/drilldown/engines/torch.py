@@ -14,10 +14,10 @@ from torch import nn
 
 from drilldown import augment
 from drilldown.data import Dataset, Split
-from drilldown.engines import TICKS_PER_EPOCH, Plan, Progress, Tick
+from drilldown.engines import TICKS_PER_EPOCH, Plan, Progress, Tick, dropout
 from drilldown.errors import TrainingDiverged
 from drilldown.experiment import Recipe
-from drilldown.randomness import global_stream
+from drilldown.randomness import global_stream, stream
 from drilldown.records import Evaluation, Tally
 
 EVALUATION_BATCH = 1_000
@@ -37,6 +37,7 @@ class TorchEngine:
         self.train_split = dataset.train.to(device)
         self.mean, self.std = dataset.mean, dataset.std
         self.network = network.to(device)
+        dropout.install(self.network)
         self.optimizer = recipe.optimizer.create(network, fused=device.type in ("cpu", "cuda"))
         self.average = WeightAverage(network, recipe.ema) if recipe.ema else None
 
@@ -48,6 +49,7 @@ class TorchEngine:
         correct = torch.zeros((), dtype=torch.int64, device=self.device)
         every = max(1, steps // TICKS_PER_EPOCH)
         self.network.train()
+        dropout.reseed(self.network, stream(self.seed, "dropout", plan.epoch).initial_seed())
         with global_stream(self.seed, "dropout", plan.epoch):
             for step, rate in enumerate(plan.rates):
                 rows = order[step * size : (step + 1) * size]

@@ -1,0 +1,103 @@
+"""One run from experiment to summary: the only place where training and run folder meet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from drilldown import data
+from drilldown.engines import Tick
+from drilldown.errors import DrilldownError, TrainingDiverged
+from drilldown.experiment import Experiment
+from drilldown.records import Epoch
+from drilldown.runs import DIVERGED, FINISHED, Run
+from drilldown.train import Training
+
+RUNS = Path("runs")
+
+
+class Observer:
+    """Is told how a run goes; every method may be left as it is."""
+
+    def fetching(self, file: str, received: int, total: int | None) -> None:
+        """So many bytes of a dataset's file have come."""
+
+    def started(self, run: Run, training: Training) -> None:
+        """Training begins, or goes on after `training.epochs`."""
+
+    def tick(self, tick: Tick) -> None:
+        """Some fifty times an epoch."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """An epoch is done, and saved."""
+
+    def finished(self, run: Run) -> None:
+        """All is done, and saved."""
+
+
+def perform(
+    experiment: Experiment,
+    *,
+    seed: int = 0,
+    runs: Path = RUNS,
+    folder: Path | None = None,
+    data_folder: Path | None = None,
+    engine: str = "auto",
+    device: str = "auto",
+    again: bool = False,
+    observer: Observer | None = None,
+) -> Run:
+    """Trains one experiment with one seed in its run folder, going on where it was interrupted.
+
+    A run that is finished is returned as it is, unless `again`. Interrupted (KeyboardInterrupt, a kill, a power
+    cut), it keeps every epoch that was done, and the next call ends bit for bit where an uninterrupted one would
+    have, on the same machine and device.
+
+    *Arguments*: `runs`: the folder of all runs. `folder`: this run's, where it is not to be derived.
+
+    *Raises* DrilldownError where something is missing or does not fit; TrainingDiverged where the loss does not
+    stay finite.
+    """
+    observer = observer or Observer()
+    run = Run(folder) if folder else Run.of(experiment, seed, runs)
+    if run.status == FINISHED and not again:
+        return run
+    with run.lock():
+        if again:
+            run.clear()
+        if run.status == FINISHED:  # another process has just done it
+            return run
+        if (run.path / "diverged.json").is_file():
+            raise TrainingDiverged(f"{run.path}: {run.divergence} (--again repeats it)")
+        dataset = data.load(experiment.recipe.dataset, data_folder, progress=observer.fetching)
+        training = Training(
+            experiment,
+            dataset,
+            seed=seed,
+            engine=engine,
+            device=device,
+            checkpoint=run.checkpoint(),
+            progress=observer.tick,
+        )
+        run.begin(experiment)
+        observer.started(run, training)
+        try:
+            for epoch in training:
+                run.commit(training.checkpoint(), seed)
+                observer.epoch(epoch)
+        except TrainingDiverged as error:
+            run.diverge(error)
+            raise
+        test, clean_train = training.final()
+        run.finish(training, test, clean_train.tally)
+    observer.finished(run)
+    return run
+
+
+def resume(run: Run, **options: object) -> Run:
+    """Goes on with an interrupted run in its own folder; the options are those of `perform`."""
+    if not (run.path / "experiment.toml").is_file():
+        raise DrilldownError(f"{run.path}: no run here to go on with")
+    return perform(run.experiment, seed=run.seed, folder=run.path, **options)  # type: ignore[arg-type]
+
+
+__all__ = ["DIVERGED", "RUNS", "Observer", "perform", "resume"]

@@ -1,0 +1,376 @@
+"""The run folder: the only truth about a run.
+
+Every file is written whole or not at all. `state.safetensors`, written after each epoch, is the commit point: it
+holds the weights, the optimizer's buffers and the records of all epochs so far, and everything else is rebuilt
+from it. Status is never stored but derived, so that a killed run cannot claim to be running.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import filelock
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from drilldown import loading
+from drilldown.errors import DrilldownError, Problem, TrainingDiverged
+from drilldown.experiment import Experiment
+from drilldown.records import Epoch, Evaluation, Tally
+from drilldown.train import Checkpoint, Training
+from drilldown.verdict import Verdict, judge
+
+FINISHED, RUNNING, INTERRUPTED, DIVERGED = "finished", "running", "interrupted", "diverged"
+LOCK_PATIENCE_SECONDS = 1.0
+"""Longer than another process takes to look whether a lock is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training of one experiment with one seed, on disk."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, experiment: Experiment, seed: int, root: Path) -> Run:
+        """Where a run belongs: `ROOT/study/step-fingerprint/seed-n`, whether it exists or not."""
+        study, step = experiment.name.split("/", 1)
+        return cls(root / study / f"{step}-{experiment.fingerprint}" / f"seed-{seed}")
+
+    # What a run says of itself.
+
+    @property
+    def name(self) -> str:
+        """`study/step`."""
+        return f"{self.path.parent.parent.name}/{self.path.parent.name.rpartition('-')[0]}"
+
+    @property
+    def seed(self) -> int:
+        """From the state, or from the folder's name before there is one."""
+        known = self.summary or self._metadata()
+        if "seed" in known:
+            return int(known["seed"])
+        digits = self.path.name.removeprefix("seed-")
+        return int(digits) if digits.isdigit() else 0
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment as it was when the run began, with its parent where it had one."""
+        experiment = loading.read(self.path / "experiment.toml", name=self.name)
+        if (self.path / "parent.toml").is_file():
+            experiment._parent = loading.read(self.path / "parent.toml")
+        return experiment
+
+    @property
+    def status(self) -> str:
+        """finished, running, diverged or interrupted."""
+        if (self.path / "summary.json").is_file():
+            return FINISHED
+        if self._is_locked():
+            return RUNNING
+        return DIVERGED if (self.path / "diverged.json").is_file() else INTERRUPTED
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What `summary.json` says; empty before the run is finished."""
+        return _read_json(self.path / "summary.json")
+
+    @property
+    def epochs(self) -> tuple[Epoch, ...]:
+        """The records of the epochs that are done."""
+        if not (self.path / "state.safetensors").is_file():
+            return ()
+        return tuple(Epoch.from_json(record) for record in json.loads(self._metadata()["epochs"]))
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The budget against this run; None before it is finished."""
+        return Verdict.from_json(self.summary["verdict"]) if self.summary else None
+
+    @property
+    def divergence(self) -> str:
+        """Why the run diverged."""
+        return str(_read_json(self.path / "diverged.json").get("reason", "the loss stopped being finite"))
+
+    def model(self) -> nn.Module:
+        """The trained model, in evaluation mode: normalised images (N, C, H, W) to class scores (N, classes)."""
+        network = self.experiment.build(self.seed)
+        tensors = self._tensors(self.path / "weights.safetensors")
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            problem = Problem(file=self.path / "weights.safetensors", found=f"does not fit the network: {error}")
+            raise DrilldownError(problem) from None
+        return network.eval()
+
+    def scores(self) -> torch.Tensor:
+        """The model's class scores for the test images, (N, classes)."""
+        return self._tensors(self.path / "predictions.safetensors")["scores"]
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Where to go on from; None where nothing was saved yet."""
+        if not (self.path / "state.safetensors").is_file():
+            return None
+        return Checkpoint(self._tensors(self.path / "state.safetensors"), self.epochs)
+
+    # What is written.
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Makes the folder and keeps other processes out of it; raises DrilldownError where one is in it."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(self.path / ".lock", timeout=LOCK_PATIENCE_SECONDS)
+            lock.acquire()
+        except filelock.Timeout:
+            raise DrilldownError(
+                Problem(
+                    file=self.path,
+                    found="another process is training this run",
+                    suggestion="wait for it, or train another seed with --seed",
+                )
+            ) from None
+        except OSError as error:
+            raise _unwritable(self.path, error) from None
+        try:
+            yield
+        finally:
+            lock.release()
+            with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
+                if {entry.name for entry in self.path.iterdir()} <= {".lock"}:
+                    (self.path / ".lock").unlink(missing_ok=True)
+                    for folder in (self.path, self.path.parent, self.path.parent.parent):
+                        folder.rmdir()
+
+    def clear(self) -> None:
+        """Forgets what was trained, so that the run starts over."""
+        with _writing(self.path):
+            for name in ("summary.json", "diverged.json", "state.safetensors"):
+                (self.path / name).unlink(missing_ok=True)
+
+    def begin(self, experiment: Experiment) -> None:
+        """Writes down what is about to be trained."""
+        self._write("experiment.toml", experiment.to_toml().encode())
+        if experiment.parent is not None:
+            self._write("parent.toml", experiment.parent.to_toml().encode())
+        if experiment.network.python is not None:
+            name = experiment.network.python.partition(":")[0]
+            self._write(name, (experiment.folder / name).read_bytes())
+
+    def commit(self, checkpoint: Checkpoint, seed: int) -> None:
+        """Saves an epoch: the state first, then what is derived from it."""
+        records = [epoch.to_json() for epoch in checkpoint.epochs]
+        said = {"seed": str(seed), "epochs": json.dumps(records)}
+        self._write("state.safetensors", safetensors.torch.save(checkpoint.tensors, said))
+        self._write("epochs.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
+        self._write("train.log", "".join(map(log_lines, checkpoint.epochs)).encode())
+
+    def finish(self, training: Training, test: Evaluation, clean_train: Tally) -> None:
+        """Writes the model that was judged, its answers and the summary, which ends the run."""
+        weights = {name: tensor.cpu().contiguous() for name, tensor in training.engine.model().state_dict().items()}
+        self._write("weights.safetensors", safetensors.torch.save(weights, {"format": "pt"}))
+        self._write("predictions.safetensors", safetensors.torch.save({"scores": test.scores.contiguous()}))
+        self._write("summary.json", _json(_summary(training, test.tally, clean_train)))
+
+    def diverge(self, error: TrainingDiverged) -> None:
+        """Writes down that and why the training failed."""
+        self._write("diverged.json", _json({"reason": str(error)}))
+
+    def _write(self, name: str, content: bytes) -> None:
+        with _writing(self.path):
+            write_whole(self.path / name, content)
+
+    def _tensors(self, file: Path) -> dict[str, torch.Tensor]:
+        try:
+            tensors: dict[str, torch.Tensor] = safetensors.torch.load(file.read_bytes())
+        except (OSError, safetensors.SafetensorError) as error:
+            raise _damaged(file, error) from None
+        return tensors
+
+    def _metadata(self) -> dict[str, str]:
+        file = self.path / "state.safetensors"
+        if not file.is_file():
+            return {}
+        try:
+            with safetensors.safe_open(file, "pt") as state:
+                return dict(state.metadata() or {})
+        except (OSError, safetensors.SafetensorError) as error:
+            raise _damaged(file, error) from None
+
+    def _is_locked(self) -> bool:
+        file = self.path / ".lock"
+        if not file.is_file():
+            return False
+        lock = filelock.FileLock(file, timeout=0)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            return True
+        except OSError:  # a folder that cannot be written to is no place where a run is going on
+            return False
+        lock.release()
+        return False
+
+
+def all_runs(root: Path) -> list[Run]:
+    """The runs below a folder, the one that changed last first."""
+    found = [Run(file.parent) for file in root.glob("*/*/seed-*/experiment.toml")]
+    return sorted(found, key=lambda run: _changed(run.path), reverse=True)
+
+
+def find(reference: str, root: Path) -> Run:
+    """The run in a folder, or `last`: the one under `root` that changed last; raises DrilldownError for neither."""
+    if reference == "last":
+        known = all_runs(root)
+        if not known:
+            raise DrilldownError(Problem(file=root, found="there are no runs here", suggestion="try drilldown run"))
+        return known[0]
+    path = Path(reference)
+    if (path / "experiment.toml").is_file():
+        return Run(path)
+    inside = sorted(path.glob("seed-*/experiment.toml")) if path.is_dir() else []
+    if len(inside) == 1:
+        return Run(inside[0].parent)
+    seeds = ", ".join(file.parent.name for file in inside)
+    raise DrilldownError(
+        Problem(
+            file=path,
+            found=f"holds several runs: {seeds}" if inside else "no run here",
+            expected='a run\'s folder, such as runs/STUDY/STEP-FINGERPRINT/seed-0, or "last"',
+        )
+    )
+
+
+def log_lines(epoch: Epoch) -> str:
+    """An epoch as the lines that authors of such drill-downs paste."""
+    part = "Validation" if epoch.held_out else "Test"
+
+    def line(name: str, tally: Tally) -> str:
+        share = f"{tally.correct}/{tally.total} ({float(tally.accuracy):.2f}%)"
+        return f"{name} set: Average loss: {tally.loss:.4f}, Accuracy: {share}\n"
+
+    return f"EPOCH: {epoch.epoch}\n{line('Train', epoch.train)}{line(part, epoch.test)}\n"
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Writes a file whole or not at all, and so that it is still there after a power cut."""
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        with partial.open("wb") as sink:
+            sink.write(content)
+            sink.flush()
+            os.fsync(sink.fileno())
+        os.replace(partial, file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # the rename itself; Windows has no way to ask for it
+        folder = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _summary(training: Training, test: Tally, clean_train: Tally) -> dict[str, Any]:
+    experiment, epochs = training.experiment, training.epochs
+    verdict = judge(experiment.budget, experiment.anatomy.parameters, epochs)
+    last = epochs[-experiment.budget.hold :]
+    percents = [float(epoch.test.accuracy) for epoch in epochs]
+    held = percents[-len(last) :]
+    return {
+        "experiment": experiment.name,
+        "title": experiment.title,
+        "seed": training.seed,
+        "fingerprint": experiment.fingerprint,
+        "parameters": experiment.anatomy.parameters,
+        "epochs": len(epochs),
+        "engine": training.engine.name,
+        "device": _device_name(training.engine.device),
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "drilldown": metadata.version("drilldown"),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "seconds": round(sum(epoch.train_seconds + epoch.test_seconds for epoch in epochs), 3),
+        "accuracy": {
+            "best": max(percents),
+            "final": percents[-1],
+            "last": held,
+            "mean_last": sum(held) / len(held),
+        },
+        "last_correct": [epoch.test.correct for epoch in last],
+        "total": epochs[-1].test.total,
+        "test": asdict(test),
+        "clean_train_correct": clean_train.correct,
+        "clean_train_total": clean_train.total,
+        "verdict": verdict.to_json(),
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        document = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(file, error) from None
+    return document if isinstance(document, dict) else {}
+
+
+def _changed(folder: Path) -> float:
+    """When a run was last written to, in seconds; reports and locks do not count."""
+    names = ("summary.json", "diverged.json", "state.safetensors", "experiment.toml")
+    return max((file.stat().st_mtime for name in names if (file := folder / name).is_file()), default=0.0)
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def _unwritable(folder: Path, error: OSError) -> DrilldownError:
+    suggestion = "name another folder with --runs"
+    if isinstance(error, FileNotFoundError):
+        found = "the run's folder has been deleted or moved under way"
+        suggestion = "start the run again"
+    elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        found = f"there is no room left to save the run ({error.strerror})"
+        suggestion = "what was saved before is intact: make room, then repeat the command to go on"
+    else:
+        found = f"the run cannot be written here ({error.strerror})"
+    return DrilldownError(Problem(file=folder, found=found, suggestion=suggestion))
+
+
+def _damaged(file: Path, error: Exception) -> DrilldownError:
+    return DrilldownError(
+        Problem(
+            file=file,
+            found=f"cannot be read ({error})",
+            suggestion="train the run anew with drilldown run … --again",
+        )
+    )

@@ -1,0 +1,177 @@
+"""The budget, line by line, against a run; and over seeds, with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from scipy import stats
+
+from drilldown.experiment import Budget
+from drilldown.records import Epoch
+
+SHARE_OF_SEEDS = Fraction(4, 5)
+"""Of an experiment's seeds, how many must meet the budget for the experiment to meet it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of a budget against what was found."""
+
+    name: str
+    limit: str
+    """What the budget asks for, in words."""
+    found: str
+    met: bool
+    by: str
+    """How far on the right or wrong side, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A budget against a finished run."""
+
+    lines: tuple[Line, ...]
+    split: str
+    """What accuracy was measured on: `test` or `validation`."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every line is met."""
+        return all(line.met for line in self.lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `summary.json` has it: each line by its name."""
+        lines = {
+            line.name: {"limit": line.limit, "found": line.found, "met": line.met, "by": line.by}
+            for line in self.lines
+        }
+        return {**lines, "passed": self.passed, "split": self.split}
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> Verdict:
+        """What `to_json` wrote."""
+        lines = [Line(name=name, **value) for name, value in said.items() if isinstance(value, dict)]
+        return cls(tuple(lines), said["split"])
+
+
+def judge(budget: Budget, parameters: int, epochs: Sequence[Epoch]) -> Verdict:
+    """The verdict on a run whose epochs are all there.
+
+    Accuracy is compared as counts, exactly: 9,940 of 10,000 meets 99.4 %, 9,939 does not.
+    """
+    lines = []
+    if budget.parameters is not None:
+        lines.append(_at_most("parameters", budget.parameters, parameters))
+    if budget.epochs is not None:
+        lines.append(_at_most("epochs", budget.epochs, len(epochs)))
+    if budget.accuracy is not None:
+        lines.append(_accuracy(Decimal(str(budget.accuracy)), budget.hold, epochs))
+    return Verdict(tuple(lines), "validation" if epochs and epochs[0].held_out else "test")
+
+
+def meets(epoch: Epoch, bar: float | None) -> bool:
+    """Whether one epoch's accuracy reaches a bar in percent; no bar is reached by all."""
+    return bar is None or epoch.test.accuracy >= Fraction(Decimal(str(bar)))
+
+
+def _at_most(name: str, limit: int, found: int) -> Line:
+    met = found <= limit
+    return Line(
+        name=name,
+        limit=f"at most {limit:,}",
+        found=f"{found:,}",
+        met=met,
+        by=f"{limit - found:,} to spare" if met else f"{found - limit:,} too many",
+    )
+
+
+def _accuracy(bar: Decimal, hold: int, epochs: Sequence[Epoch]) -> Line:
+    limit = f"{bar} % in each of the last {hold} epochs" if hold > 1 else f"{bar} % in the last epoch"
+    last = epochs[-hold:]
+    if len(last) < hold:
+        by = f"only {len(last)} of {hold} epochs there"
+        return Line(name="accuracy", limit=limit, found=f"{len(epochs)} epochs", met=False, by=by)
+    worst = min((epoch.test for epoch in last), key=lambda tally: tally.accuracy)
+    needed = math.ceil(Fraction(bar) * worst.total / 100)
+    spare = worst.correct - needed
+    below = sum(epoch.test.accuracy < Fraction(bar) for epoch in last)
+    by = f"{spare} images to spare" if spare >= 0 else f"{-spare} images short, {below} of {hold} epochs below"
+    found = f"at least {float(worst.accuracy):.2f} % ({worst.correct:,} of {worst.total:,})"
+    return Line(name="accuracy", limit=limit, found=found, met=below == 0, by=by)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """A figure over seeds."""
+
+    n: int
+    mean: float
+    median: float
+    minimum: float
+    maximum: float
+    deviation: float
+    """Sample standard deviation; not a number for a single seed."""
+    low: float
+    high: float
+    """The 95 % interval of the mean, by Student's t: over seeds, on this test set."""
+
+    def __str__(self) -> str:
+        if self.n == 1:
+            return f"{self.mean:.2f} (one seed: an anecdote)"
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}] (n = {self.n}, 95 % t interval over seeds)"
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean, spread and interval of a figure over seeds.
+
+    >>> spread([99.4, 99.5, 99.6]).mean
+    99.5
+    """
+    ordered = sorted(values)
+    n = len(ordered)
+    mean = math.fsum(ordered) / n
+    deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in ordered) / (n - 1)) if n > 1 else math.nan
+    half = float(stats.t.ppf(0.975, n - 1)) * deviation / math.sqrt(n) if n > 1 else math.nan
+    return Spread(
+        n=n,
+        mean=mean,
+        median=(ordered[(n - 1) // 2] + ordered[n // 2]) / 2,
+        minimum=ordered[0],
+        maximum=ordered[-1],
+        deviation=deviation,
+        low=mean - half,
+        high=mean + half,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PassRate:
+    """How many of an experiment's seeds met the budget; one that diverged did not."""
+
+    passed: int
+    n: int
+
+    @property
+    def needed(self) -> int:
+        """How many must, for the experiment to meet its budget."""
+        return math.ceil(SHARE_OF_SEEDS * self.n)
+
+    @property
+    def met(self) -> bool:
+        """Whether enough did."""
+        return self.n > 0 and self.passed >= self.needed
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the rate (Wilson, 1927)."""
+        found = stats.binomtest(self.passed, self.n).proportion_ci(method="wilson")
+        return float(found.low), float(found.high)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.passed} of {self.n} seeds (95 % interval {100 * low:.0f}–{100 * high:.0f} %)"
