@@ -63,11 +63,8 @@ class Plain:
         """Percent of all test images."""
         self.network.eval()
         images, labels = normalised(dataset.test, dataset), dataset.test.labels
-        correct = sum(
-            int((self.network(part).argmax(1) == truth).sum())
-            for part, truth in zip(images.split(1000), labels.split(1000), strict=True)
-        )
-        return 100 * correct / len(labels)
+        scores = torch.cat([self.network(part) for part in torch.split(images, 1000)])
+        return 100 * float((scores.argmax(1) == labels).double().mean())
 
 
 def loader(experiment: Experiment, dataset: Dataset) -> Plain:
@@ -79,10 +76,14 @@ def loader(experiment: Experiment, dataset: Dataset) -> Plain:
 
 def memory(experiment: Experiment, dataset: Dataset) -> Plain:
     """The training set normalised once and held in memory; no augmentation."""
-    images, labels, size = normalised(dataset.train, dataset), dataset.train.labels, experiment.recipe.batch_size
+    images, labels, size = (
+        normalised(dataset.train, dataset),
+        dataset.train.labels,
+        experiment.recipe.batch_size,
+    )
 
     def batches() -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
-        for rows in torch.randperm(len(labels)).split(size):
+        for rows in torch.split(torch.randperm(len(labels)), size):
             yield images[rows], labels[rows]
 
     return Plain(experiment, batches)
@@ -124,13 +125,15 @@ def torchvision_transform(augment: Augment) -> Transform:
         a = augment.affine
         chain.append(
             transforms.RandomAffine(
-                a.rotate, translate=(a.translate, a.translate), scale=a.scale, shear=a.shear, interpolation=mode
+                a.rotate,
+                translate=(a.translate, a.translate),
+                scale=a.scale,
+                shear=a.shear,
+                interpolation=mode,
             )
         )
     if augment.jitter:
-        chain.append(
-            transforms.ColorJitter(brightness=augment.jitter.brightness, contrast=augment.jitter.contrast)
-        )
+        chain.append(transforms.ColorJitter(brightness=augment.jitter.brightness, contrast=augment.jitter.contrast))
     composed: Transform = transforms.Compose(chain)
     return composed
 

@@ -221,7 +221,7 @@ def _fetch(
     except download.Unreachable as error:
         looked = "\n".join(f"    {place}" for place in places)
         raise DrilldownError(
-            f'{name} is not on this machine and could not be fetched.\n'
+            f"{name} is not on this machine and could not be fetched.\n"
             f"  Looked in\n{looked}\n"
             f"  Tried\n" + "\n".join(f"    {line}" for line in error.attempts) + "\n"
             f"  What helps: connect to the network and repeat the command; or copy {', '.join(STEMS)} (plain or .gz)\n"
@@ -296,5 +296,3 @@ def _dataset(name: str, train: Split, test: Split, *, identity: str) -> Dataset:
     if std == 0:
         raise DrilldownError(Problem(file=name, found="training images that are all of one colour"))
     return Dataset(name, train, test, classes, round(mean, 4), max(round(std, 4), 1e-4), identity)
-
-

@@ -68,9 +68,7 @@ class File:
         return f"the {kind}'s SHA-256 is {found[:12]}…, not {self.sha256[:12]}…"
 
 
-def fetch(
-    file: File, folder: Path, *, progress: Progress | None = None, patience: float = PATIENCE_SECONDS
-) -> Path:
+def fetch(file: File, folder: Path, *, progress: Progress | None = None, patience: float = PATIENCE_SECONDS) -> Path:
     """Fetches one file into a folder, trying `$DRILLDOWN_MIRROR` and then each mirror; returns its path.
 
     *Raises* Unreachable where no mirror gives the right bytes, DrilldownError where the folder cannot be written.
@@ -157,7 +155,7 @@ def _unwritable(folder: Path, error: OSError) -> DrilldownError:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"status {error.response.status_code}"
     if isinstance(error, requests.Timeout):
         return "no answer in time"

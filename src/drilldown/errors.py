@@ -57,7 +57,7 @@ class InvalidValue(ValueError):  # noqa: N818
         self.problem = problem
 
 
-class TrainingDiverged(DrilldownError):
+class TrainingDiverged(DrilldownError):  # noqa: N818
     """The loss stopped being a finite number."""
 
     exit_code = 4

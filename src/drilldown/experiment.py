@@ -8,12 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import tomli_w
 import torch
 from pydantic import AfterValidator, Field, PrivateAttr, StringConstraints, field_validator, model_validator
 from torch import nn
 
-from drilldown import anatomy, data, network, user_module
+from drilldown import anatomy, data, network, toml_text, user_module
 from drilldown.augment import Augment
 from drilldown.errors import DrilldownError, InvalidValue, Problem
 from drilldown.network import Shape
@@ -133,7 +132,7 @@ class Recipe(Table):
 
 
 class Budget(Table):
-    """At most so many parameters and epochs, and a bar that the last epochs must meet; a line left out is not judged."""
+    """At most so many parameters and epochs, and a bar for the last epochs; a line left out is not judged."""
 
     parameters: Annotated[int, Field(ge=1)] | None = None
     epochs: Annotated[int, Field(ge=1)] | None = None
@@ -240,7 +239,11 @@ class Experiment(Table):
 
     def to_toml(self) -> str:
         """The resolved experiment as a file that reads back as itself."""
-        said = self.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
-        said["recipe"] = self.recipe.model_dump(mode="json", exclude_none=True)
-        return tomli_w.dumps(said, multiline_strings=False)
-
+        said = self.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        recipe = self.recipe.model_dump(mode="json", exclude_none=True)
+        for key in ("optimizer", "schedule"):
+            recipe[key] = {"name": recipe[key].pop("name"), **recipe[key]}
+        recipe["augment"] = self.recipe.augment.model_dump(mode="json", exclude_defaults=True)
+        budget = self.budget.model_dump(mode="json", exclude_none=True)
+        reported = {"reported": said.pop("reported")} if "reported" in said else {}
+        return toml_text.dumps({**said, "recipe": recipe, "budget": budget, **reported})

@@ -67,9 +67,7 @@ def parse(content: bytes, dimensions: int, file: Path | str) -> npt.NDArray[np.u
         )
     header = 4 + 4 * rank
     if len(content) < header:
-        raise DrilldownError(
-            Problem(file=file, found=f"{len(content)} bytes", expected=f"a header of {header}")
-        )
+        raise DrilldownError(Problem(file=file, found=f"{len(content)} bytes", expected=f"a header of {header}"))
     sizes = struct.unpack_from(f">{rank}I", content, 4)
     if len(content) - header != math.prod(sizes):
         shape = " x ".join(f"{size:,}" for size in sizes)

@@ -9,7 +9,7 @@ from drilldown.engines import Tick
 from drilldown.errors import DrilldownError, TrainingDiverged
 from drilldown.experiment import Experiment
 from drilldown.records import Epoch
-from drilldown.runs import DIVERGED, FINISHED, Run
+from drilldown.runs import FINISHED, Run
 from drilldown.train import Training
 
 RUNS = Path("runs")
@@ -98,6 +98,3 @@ def resume(run: Run, **options: object) -> Run:
     if not (run.path / "experiment.toml").is_file():
         raise DrilldownError(f"{run.path}: no run here to go on with")
     return perform(run.experiment, seed=run.seed, folder=run.path, **options)  # type: ignore[arg-type]
-
-
-__all__ = ["DIVERGED", "RUNS", "Observer", "perform", "resume"]

@@ -144,7 +144,8 @@ def _parent_path(own: _Origin, extends: object, family: tuple[Path, ...]) -> Pat
     if not isinstance(extends, str):
         raise DrilldownError(
             own.problem(
-                ("extends",), Problem(place="extends", found=f"found {extends!r}", expected="the name of a file")
+                ("extends",),
+                Problem(place="extends", found=f"found {extends!r}", expected="the name of a file"),
             )
         )
     path = family[-1].parent / extends
@@ -217,7 +218,11 @@ def _override(source: _Source, override: str) -> None:
         table = table.setdefault(key, defaults.get(key, {}) if depth == 2 else {})
         if not isinstance(table, dict):
             raise DrilldownError(
-                Problem(file=label, found=f"{'.'.join(keys[:depth])} is {table!r}", expected="a table to set a key of")
+                Problem(
+                    file=label,
+                    found=f"{'.'.join(keys[:depth])} is {table!r}",
+                    expected="a table to set a key of",
+                )
             )
     table[keys[-1]] = value
     source.origins[keys] = _Origin(label)
@@ -226,7 +231,9 @@ def _override(source: _Source, override: str) -> None:
 def _anchor_dataset(source: _Source) -> None:
     """A dataset's folder is meant from the file that names it, or from here if a `--set` does."""
     recipe = source.values.get("recipe")
-    dataset = recipe.get("dataset") if isinstance(recipe, dict) else None
+    if not isinstance(recipe, dict):
+        return
+    dataset = recipe.get("dataset")
     if isinstance(dataset, str) and data.is_folder(dataset):
         label = source.origin(("recipe", "dataset")).label
         base = label.parent if isinstance(label, Path) else Path()
@@ -285,7 +292,10 @@ def _problem(detail: ErrorDetails, place: Place, model: type[BaseModel]) -> Prob
         if kind == "literal_error" and isinstance(value, str):
             suggestion = did_you_mean(value, [part.strip("' ") for part in expected.replace(" or ", ",").split(",")])
         return Problem(
-            place=said, found=f"found {_literal(value)}", expected=expected.replace("'", '"'), suggestion=suggestion
+            place=said,
+            found=f"found {_literal(value)}",
+            expected=expected.replace("'", '"'),
+            suggestion=suggestion,
         )
     if kind == "string_pattern_mismatch":
         return Problem(place=said, found=f"found {_literal(value)}", expected='"FILE.py:CLASS", a file beside this one')

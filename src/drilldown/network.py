@@ -107,9 +107,7 @@ class Conv(Layer):
         size, out, *options = arguments
         sides = size.lower().split("x")
         if len(sides) != 2 or sides[0] != sides[1]:
-            raise NotationError(
-                Problem(found=f'found the kernel "{size}"', expected="a square one such as 3x3")
-            )
+            raise NotationError(Problem(found=f'found the kernel "{size}"', expected="a square one such as 3x3"))
         given: dict[str, int | bool] = {}
         for option in options:
             key, equals, value = option.partition("=")
@@ -139,16 +137,12 @@ class Conv(Layer):
         return math.prod(self.output(shape)) * (shape[0] // self.groups) * self.kernel**2
 
     def module(self, shape: Shape, *, inplace: bool) -> nn.Module:  # noqa: ARG002
-        return nn.Conv2d(
-            shape[0], self.out, self.kernel, self.stride, self.pad, groups=self.groups, bias=self.bias
-        )
+        return nn.Conv2d(shape[0], self.out, self.kernel, self.stride, self.pad, groups=self.groups, bias=self.bias)
 
     def __str__(self) -> str:
         defaults = {"stride": 1, "pad": 0, "groups": 1}
         options = [f"{key}={getattr(self, key)}" for key, value in defaults.items() if getattr(self, key) != value]
-        return " ".join(
-            [self.word, f"{self.kernel}x{self.kernel}", str(self.out), *options, *["bias"] * self.bias]
-        )
+        return " ".join([self.word, f"{self.kernel}x{self.kernel}", str(self.out), *options, *["bias"] * self.bias])
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,9 +247,7 @@ class Dropout(Layer):
         except ValueError:
             probability = math.nan
         if not 0 <= probability < 1:
-            raise NotationError(
-                Problem(found=f'found the probability "{text}"', expected="a number from 0 to below 1")
-            )
+            raise NotationError(Problem(found=f'found the probability "{text}"', expected="a number from 0 to below 1"))
         return cls(probability)
 
     def output(self, shape: Shape) -> Shape:
@@ -401,7 +393,7 @@ def place(blocks: Sequence[str], image: Shape, classes: int) -> list[Placed]:
                 raise DrilldownError(
                     Problem(place=where, found=f"{layer} gets {show(shape)}", expected=str(misfit))
                 ) from None
-    if math.prod(shape) != classes or len(shape) == 3 and shape[1:] != (1, 1):
+    if math.prod(shape) != classes or (len(shape) == 3 and shape[1:] != (1, 1)):
         raise DrilldownError(
             Problem(
                 place=where,
@@ -484,4 +476,3 @@ def _unexpected(kind: type[Layer], argument: str, known: Sequence[str] = ()) -> 
         expected=kind.usage if kind.usage != kind.word else "nothing after it",
         suggestion=did_you_mean(argument.partition("=")[0], known),
     )
-

@@ -114,6 +114,14 @@ class Run:
             raise DrilldownError(problem) from None
         return network.eval()
 
+    @property
+    def normalisation(self) -> tuple[float, float]:
+        """Mean and standard deviation that the model's images are normalised by, of pixels scaled to 0…1."""
+        said = self.summary.get("normalisation")
+        if said is None:
+            raise DrilldownError(f"{self.path}: the run is {self.status}; its model is there once it is finished")
+        return said["mean"], said["std"]
+
     def scores(self) -> torch.Tensor:
         """The model's class scores for the test images, (N, classes)."""
         return self._tensors(self.path / "predictions.safetensors")["scores"]
@@ -155,7 +163,7 @@ class Run:
 
     def clear(self) -> None:
         """Forgets what was trained, so that the run starts over."""
-        with _writing(self.path):
+        with unwritable_as_error(self.path):
             for name in ("summary.json", "diverged.json", "state.safetensors"):
                 (self.path / name).unlink(missing_ok=True)
 
@@ -188,7 +196,7 @@ class Run:
         self._write("diverged.json", _json({"reason": str(error)}))
 
     def _write(self, name: str, content: bytes) -> None:
-        with _writing(self.path):
+        with unwritable_as_error(self.path):
             write_whole(self.path / name, content)
 
     def _tensors(self, file: Path) -> dict[str, torch.Tensor]:
@@ -315,6 +323,7 @@ def _summary(training: Training, test: Tally, clean_train: Tally) -> dict[str, A
         "last_correct": [epoch.test.correct for epoch in last],
         "total": epochs[-1].test.total,
         "test": asdict(test),
+        "normalisation": {"mean": training.dataset.mean, "std": training.dataset.std},
         "clean_train_correct": clean_train.correct,
         "clean_train_total": clean_train.total,
         "verdict": verdict.to_json(),
@@ -346,7 +355,8 @@ def _changed(folder: Path) -> float:
 
 
 @contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def unwritable_as_error(folder: Path) -> Iterator[None]:
+    """Turns what the operating system says about writing into a run's folder into a message."""
     try:
         yield
     except OSError as error:

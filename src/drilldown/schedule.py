@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from drilldown.table import BelowOne, NonNegative, Table
 
+
 class _Annealed(Table):
     """What the schedules that come down to a floor share."""
 

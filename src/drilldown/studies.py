@@ -54,9 +54,7 @@ def find(reference: str) -> Path:
     if path.suffix == ".toml" or path.is_file():
         if not path.is_file():
             near = [file.name for file in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-            raise DrilldownError(
-                Problem(file=path, found="no such file", suggestion=did_you_mean(path.name, near))
-            )
+            raise DrilldownError(Problem(file=path, found="no such file", suggestion=did_you_mean(path.name, near)))
         return path
     studies = available()
     study_start, slash, step_start = reference.partition("/")

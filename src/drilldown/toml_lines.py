@@ -1,4 +1,4 @@
-"""Where a key stands in a TOML file. The standard parser does not say, and a message without a line is half a message."""
+"""Where a key stands in a TOML file: the standard parser does not say, and a message without a line is half a one."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def _positions(text: str) -> Iterator[tuple[tuple[str | int, ...], int]]:
             depth = max(0, depth - 1)
         elif match["equals"]:
             if depth == 0 and not key:
-                start = line_start + len(text[line_start : match.start()]) - len(text[line_start : match.start()].lstrip())
+                start = (
+                    line_start + len(text[line_start : match.start()]) - len(text[line_start : match.start()].lstrip())
+                )
                 key = _split(text[line_start : match.start()])
                 for length in range(1, len(key) + 1):
                     yield (*table, *key[:length]), start

@@ -79,7 +79,7 @@ class Training:
         for number in range(len(self.epochs) + 1, self.experiment.recipe.epochs + 1):
             with _explained(self.experiment):
                 begun = time.perf_counter()
-                trained = self.engine.train_epoch(self._plan(number), self.progress)
+                trained = self.engine.train_epoch(self.plan(number), self.progress)
                 between = time.perf_counter()
                 measured = self.engine.evaluate(self.judged).tally
                 raw = self.engine.evaluate(self.judged, raw=True).tally if self.experiment.recipe.ema else None
@@ -111,7 +111,8 @@ class Training:
         with _explained(self.experiment):
             return self.engine.evaluate(self.test), self.engine.evaluate(self.dataset.train)
 
-    def _plan(self, number: int) -> Plan:
+    def plan(self, number: int) -> Plan:
+        """What an epoch (from 1) will do, all random draws made."""
         count = len(self.dataset.train)
         _, height, width = self.dataset.image_shape
         return Plan(

@@ -31,12 +31,15 @@ def build(reference: str, folder: Path, image: Shape, classes: int) -> nn.Module
         there = [key for key in vars(load_file(file)) if not key.startswith("_")]
         raise DrilldownError(
             Problem(
-                file=file, place=PLACE, found=f'there is no "{attribute}"', suggestion=did_you_mean(attribute, there)
+                file=file,
+                place=PLACE,
+                found=f'there is no "{attribute}"',
+                suggestion=did_you_mean(attribute, there),
             )
         )
     try:
         network = factory()
-    except Exception as error:  # noqa: BLE001 - whatever a user's code raises is the user's to see, as one message
+    except Exception as error:
         raise DrilldownError(_in_user_code(file, f"{attribute}() failed", error)) from error
     if not isinstance(network, nn.Module):
         raise DrilldownError(
@@ -52,7 +55,7 @@ def build(reference: str, folder: Path, image: Shape, classes: int) -> nn.Module
     try:
         with torch.no_grad():
             scores = network.eval()(torch.zeros(2, *image))
-    except Exception as error:  # noqa: BLE001 - as above
+    except Exception as error:
         raise DrilldownError(_in_user_code(file, f"fails on an image of {show(image)}", error)) from error
     network.train(mode)
     shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else None
@@ -80,7 +83,7 @@ def load_file(file: Path) -> ModuleType:
     keep, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 - as above
+    except Exception as error:
         raise DrilldownError(_in_user_code(file, "cannot be loaded", error)) from error
     finally:
         sys.dont_write_bytecode = keep

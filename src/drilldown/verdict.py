@@ -47,8 +47,7 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """As `summary.json` has it: each line by its name."""
         lines = {
-            line.name: {"limit": line.limit, "found": line.found, "met": line.met, "by": line.by}
-            for line in self.lines
+            line.name: {"limit": line.limit, "found": line.found, "met": line.met, "by": line.by} for line in self.lines
         }
         return {**lines, "passed": self.passed, "split": self.split}
 

@@ -83,7 +83,7 @@ class TorchEngine:
         scores = torch.cat(
             [
                 network(self._normalise(images.to(self.device)[:, None].float())).float()
-                for images in split.images.split(EVALUATION_BATCH)
+                for images in torch.split(split.images, EVALUATION_BATCH)
             ]
         ).cpu()
         labels = split.labels.cpu()
@@ -119,7 +119,8 @@ class TorchEngine:
             if buffers:
                 self.optimizer.state[parameter] = {
                     # Adam keeps its step count on the CPU unless fused; tensors of the weights' shape go along.
-                    key: value.to(parameter.device) for key, value in buffers.items()
+                    key: value.to(parameter.device)
+                    for key, value in buffers.items()
                 }
 
     def _normalise(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,381 @@
+"""The command line: parse, call, print. What a command does stands in the module that it calls.
+
+Heavy modules are imported by the commands that need them, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from drilldown.errors import DrilldownError, Problem, TrainingDiverged
+
+if TYPE_CHECKING:
+    from drilldown.runs import Run
+
+BUDGET_NOT_MET = 3
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ExperimentArgument = Annotated[str, typer.Argument(help="A file, study/step, or a study (its last step).")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help='A run\'s folder, or "last".')]
+Overrides = Annotated[list[str], typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting.")]
+DataOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Where datasets lie.")]
+RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs are kept.")]
+EngineOption = Annotated[str, typer.Option("--engine", help="auto, native or torch.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+RUNS = Path("runs")
+
+
+@app.callback()
+def _drilldown(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """A lab for image classifiers that are tiny on purpose."""
+
+
+@app.command()
+def run(
+    experiment: ExperimentArgument = "under-8k",
+    seed: Annotated[int | None, typer.Option(min=0, help="Train with this seed (0 unless said).")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, max=1000, metavar="N", help="Train with seeds 0 to N-1.")] = None,
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    engine: EngineOption = "auto",
+    device: DeviceOption = "auto",
+    data: DataOption = None,
+    runs: RunsOption = RUNS,
+    again: Annotated[bool, typer.Option("--again", help="Repeat runs that are finished or diverged.")] = False,
+) -> None:
+    """Train an experiment to its verdict; without a name, the flagship under-8k."""
+    from drilldown import display, lab, loading, report
+    from drilldown.runs import Run
+    from drilldown.verdict import PassRate
+
+    if seed is not None and seeds is not None:
+        raise DrilldownError(Problem(found="--seed and --seeds are both given", expected="one of them"))
+    _check_data_folder(data)
+    loaded = loading.load(experiment, overrides)
+    screen = display.console(stderr=False)
+    done: list[Run | None] = []
+    chosen = range(seeds) if seeds else [seed or 0]
+    for number in chosen:
+        live = display.LiveDisplay()
+        place = Run.of(loaded, number, runs)
+        try:
+            finished = lab.perform(
+                loaded,
+                seed=number,
+                runs=runs,
+                data_folder=data,
+                engine=engine,
+                device=device,
+                again=again,
+                observer=live,
+            )
+        except TrainingDiverged as error:
+            live.stop()
+            if len(chosen) == 1:
+                raise
+            _say(str(error))  # counts as a failure, and the other seeds go on
+            done.append(None)
+            continue
+        except KeyboardInterrupt:
+            live.stop()
+            _say(_how_to_go_on(place))
+            raise
+        finally:
+            live.stop()
+        page = finished.path / "report.md"
+        if again or not page.is_file():
+            page = report.write(finished, data)
+        done.append(finished)
+        display.print_result(screen, finished, page)
+    if len(chosen) > 1:
+        display.print_seeds(screen, list(chosen), done)
+        rate = PassRate(sum(r is not None and _passed(r) for r in done), len(done))
+        screen.print(f"budget met: {rate}")
+
+
+@app.command()
+def resume(
+    run: RunArgument, engine: EngineOption = "auto", device: DeviceOption = "auto", data: DataOption = None,
+    runs: RunsOption = RUNS,
+) -> None:  # fmt: skip
+    """Go on with an interrupted run, to the result it would have had."""
+    from drilldown import display, lab, report
+    from drilldown.runs import find
+
+    _check_data_folder(data)
+    interrupted = find(run, runs)
+    live = display.LiveDisplay()
+    try:
+        finished = lab.resume(interrupted, data_folder=data, engine=engine, device=device, observer=live)
+    except KeyboardInterrupt:
+        live.stop()
+        _say(_how_to_go_on(interrupted))
+        raise
+    finally:
+        live.stop()
+    display.print_result(display.console(stderr=False), finished, report.write(finished, data))
+
+
+@app.command()
+def summary(experiment: ExperimentArgument, overrides: Overrides = [], as_json: JsonOption = False) -> None:  # noqa: B006
+    """Show an experiment's layers: shapes, parameters, multiply-adds, receptive field, memory."""
+    from drilldown import display, loading
+
+    loaded = loading.load(experiment, overrides)
+    if as_json:
+        _print_json(loaded.anatomy.to_json())
+    else:
+        display.print_anatomy(display.console(stderr=False), loaded)
+
+
+@app.command()
+def report(run: RunArgument, data: DataOption = None, runs: RunsOption = RUNS) -> None:
+    """Write a run's report.md and its figures."""
+    from drilldown import report as reports
+    from drilldown.runs import find
+
+    _check_data_folder(data)
+    typer.echo(reports.write(find(run, runs), data))
+
+
+@app.command(name="runs")
+def list_runs(runs: RunsOption = RUNS, as_json: JsonOption = False) -> None:
+    """List the runs on disk, newest first."""
+    from drilldown import display
+    from drilldown.runs import all_runs
+
+    found = all_runs(runs)
+    if as_json:
+        _print_json([{**r.summary, "path": str(r.path), "status": r.status} for r in found])
+    elif found:
+        display.print_runs(display.console(stderr=False), found)
+    else:
+        _say(f"no runs in {runs} yet; drilldown run trains the first")
+
+
+@app.command()
+def verdict(
+    subject: Annotated[str, typer.Argument(metavar="RUN|EXPERIMENT", help="A run, or all runs of an experiment.")],
+    overrides: Overrides = [],  # noqa: B006
+    runs: RunsOption = RUNS,
+) -> None:
+    """Print the verdict on a run, or on an experiment over its seeds; exit 3 if the budget is not met."""
+    from drilldown import display, loading
+    from drilldown.runs import DIVERGED, FINISHED, Run, find
+    from drilldown.verdict import PassRate
+
+    screen = display.console(stderr=False)
+    if subject == "last" or (Path(subject) / "experiment.toml").is_file():
+        one = find(subject, runs)
+        if one.status == DIVERGED:
+            raise TrainingDiverged(f"{one.path}: {one.divergence}")
+        found = one.verdict
+        if found is None:
+            raise DrilldownError(f"{one.path}: the run is {one.status}; go on with: drilldown resume {one.path}")
+        display.print_verdict(screen, found)
+        met = found.passed
+    else:
+        experiment = loading.load(subject, overrides)
+        folder = Run.of(experiment, 0, runs).path.parent
+        seeds = sorted((Run(file.parent) for file in folder.glob("seed-*/experiment.toml")), key=lambda r: r.seed)
+        judged = [r for r in seeds if r.status in (FINISHED, DIVERGED)]
+        if not judged:
+            raise DrilldownError(
+                f"{folder}: no finished runs of {experiment.name}; train it with drilldown run {subject}"
+            )
+        display.print_seeds(screen, [r.seed for r in judged], [r if r.status == FINISHED else None for r in judged])
+        if len(judged) < len(seeds):
+            _say(f"left out: {len(seeds) - len(judged)} unfinished")
+        rate = PassRate(sum(map(_passed, judged)), len(judged))
+        screen.print(f"budget {'met' if rate.met else 'not met'}: {rate}; {rate.needed} needed")
+        met = rate.met
+    if not met:
+        raise typer.Exit(BUDGET_NOT_MET)
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files, one digit each.")],
+    runs: RunsOption = RUNS,
+) -> None:
+    """Classify pictures, prepared as MNIST's digits were."""
+    import torch
+
+    from drilldown import prepare
+    from drilldown.runs import find
+
+    found = find(run, runs)
+    model, experiment = found.model(), found.experiment
+    (_, height, width), _ = experiment.image
+    mean, std = found.normalisation
+    for file in images:
+        pixels = prepare.read(file, height, width)[None, None].float()
+        with torch.inference_mode():
+            shares = model((pixels / 255 - mean) / std).softmax(1)[0]
+        best = shares.topk(min(3, len(shares)))
+        rest = ", ".join(f"{int(c)} {float(p):.1%}" for p, c in zip(best.values[1:], best.indices[1:], strict=True))
+        typer.echo(f"{file}: {int(best.indices[0])}  {float(best.values[0]):.1%}  (then {rest})")
+
+
+@app.command()
+def data(
+    name: Annotated[
+        str, typer.Argument(help="mnist, fashion-mnist, kmnist, glyphs or a folder of IDX files.")
+    ] = "mnist",
+    preview: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw samples of each class.")] = None,
+    folder: DataOption = None,
+) -> None:
+    """Fetch and verify a dataset and print its statistics."""
+    from drilldown import data as datasets
+    from drilldown import display
+    from drilldown.report import figures
+
+    _check_data_folder(folder)
+    live = display.LiveDisplay()
+    try:
+        dataset = datasets.load(name, folder, progress=live.fetching)
+    finally:
+        live.stop()
+    display.print_dataset(display.console(stderr=False), dataset)
+    if preview is not None:
+        with _writing(preview):
+            preview.write_bytes(figures.png(figures.classes(dataset)))
+        typer.echo(f"samples drawn to {preview}")
+
+
+@app.command()
+def new(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The experiment file to write.")],
+    source: Annotated[str, typer.Option("--from", metavar="EXPERIMENT", help="What to start from.")] = "under-8k",
+) -> None:
+    """Start an experiment of your own: a copy of another, to be changed."""
+    from drilldown import loading
+
+    if file.suffix != ".toml":
+        raise DrilldownError(Problem(file=file, found=f'the name ends in "{file.suffix}"', expected="a .toml file"))
+    if file.exists():
+        raise DrilldownError(Problem(file=file, found="is there already", suggestion="choose another name"))
+    loaded = loading.load(source)
+    with _writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if loaded.network.python is not None:
+            module = loaded.network.python.partition(":")[0]
+            (file.parent / module).write_bytes((loaded.folder / module).read_bytes())
+        file.write_text(loaded.to_toml(), "utf-8")
+    typer.echo(f"wrote {file}, a copy of {loaded.name}; change it, then: drilldown run {file}")
+
+
+@app.command()
+def bench(
+    experiment: ExperimentArgument = "under-8k",
+    overrides: Overrides = [],  # noqa: B006
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Time this machine's epoch against the plain pipelines, as ratios within one run."""
+    from drilldown import bench as benchmark
+    from drilldown import data as datasets
+    from drilldown import display, loading
+
+    _check_data_folder(data)
+    loaded = loading.load(experiment, overrides)
+    dataset = datasets.load(loaded.recipe.dataset, data)
+
+    def say(number: int, name: str, seconds: float) -> None:
+        _say(f"{'warm-up' if not number else f'round {number} of {benchmark.ROUNDS}'}: {name} {seconds:.2f} s")
+
+    timings = benchmark.measure(loaded, dataset, report=say)
+    if as_json:
+        _print_json(benchmark.document(loaded, timings))
+    else:
+        display.print_timings(display.console(stderr=False), loaded, timings)
+
+
+def main() -> None:
+    """Runs the command line; every mistake is one message and an exit code of the contract."""
+    debug = "--debug" in sys.argv
+    signal.signal(signal.SIGTERM, _terminate)
+    for standard in (sys.stdout, sys.stderr):
+        if hasattr(standard, "reconfigure"):
+            standard.reconfigure(errors="replace")  # a terminal that lacks a sign shows another, and goes on
+    try:
+        code = app(standalone_mode=False)
+    except DrilldownError as error:
+        if debug:
+            raise
+        _say(f"drilldown: {error}")
+        code = error.exit_code
+    except _Terminated:
+        code = 128 + signal.SIGTERM
+    except (KeyboardInterrupt, typer.Abort):
+        code = 128 + signal.SIGINT
+    except BrokenPipeError:  # the reader has gone, as in `drilldown runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        if hasattr(error, "exit_code") and hasattr(error, "show"):  # typer's own: bad usage
+            error.show()
+            sys.exit(error.exit_code)
+        if debug:
+            raise
+        _say(f"drilldown: a bug of ours: {type(error).__name__}: {error}\nrun it again with --debug for the traceback")
+        code = 1
+    sys.exit(code or 0)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: the run stops as it does on Ctrl-C, with another exit code."""
+
+
+def _terminate(signum: int, frame: object) -> None:  # noqa: ARG001
+    raise _Terminated
+
+
+def _passed(run: Run) -> bool:
+    found = run.verdict
+    return found is not None and found.passed
+
+
+def _how_to_go_on(run: Run) -> str:
+    if not run.path.exists():
+        return "interrupted before training began; nothing was written"
+    done = len(run.epochs)
+    saved = f"{done} epochs are saved" if done != 1 else "1 epoch is saved"
+    return f"interrupted: {saved}, the one under way will be repeated\ngo on with: drilldown resume {run.path}"
+
+
+def _check_data_folder(folder: Path | None) -> None:
+    if folder is not None and not folder.is_dir():
+        raise DrilldownError(Problem(file=folder, found="no such folder", expected="the folder that --data names"))
+
+
+def _writing(file: Path):  # type: ignore[no-untyped-def]
+    from drilldown.runs import unwritable_as_error
+
+    return unwritable_as_error(file)
+
+
+def _say(text: str) -> None:
+    """A notice, on standard error."""
+    typer.echo(text, err=True)
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -1,0 +1,69 @@
+"""What one experiment changed from another: settings by name, layers as a diff."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from drilldown.experiment import Experiment
+
+ABSENT = "—"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One setting that differs."""
+
+    name: str
+    """Where it stands in the file, such as `recipe.optimizer.lr`."""
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """All that differs between two experiments."""
+
+    settings: tuple[Change, ...]
+    layers: tuple[str, ...]
+    """The blocks as a unified diff: each line begins with a space, `+` or `-`; empty where they are the same."""
+
+    def __bool__(self) -> bool:
+        return bool(self.settings or self.layers)
+
+
+def between(before: Experiment, after: Experiment) -> Difference:
+    """What `after` changed."""
+    old, new = dict(_flat(before.settings())), dict(_flat(after.settings()))
+    names = [*old, *(name for name in new if name not in old)]
+    changes = [
+        Change(name, old.get(name, ABSENT), new.get(name, ABSENT)) for name in names if old.get(name) != new.get(name)
+    ]
+    blocks = before.network.layers or (), after.network.layers or ()
+    layers = [line.rstrip() for line in difflib.ndiff(*blocks) if line[0] != "?"] if blocks[0] != blocks[1] else []
+    return Difference(tuple(changes), tuple(layers))
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Each setting with its dotted name, layers left out: they are compared as blocks."""
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _flat(value, f"{name}.")
+        elif name != "network.layers":
+            yield name, spell(value)
+
+
+def spell(value: object) -> str:
+    """A setting as one would write it.
+
+    >>> spell(10000.0), spell([0.9, 1.1]), spell(True)
+    ('10,000', '[0.9, 1.1]', 'true')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if (isinstance(value, float) and value.is_integer()) or isinstance(value, int):
+        return f"{int(value):,}"
+    return str(value)

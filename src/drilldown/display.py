@@ -1,0 +1,304 @@
+"""How a run looks while it goes on: a bar and a table in a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from drilldown.bench import Timing
+from drilldown.data import Dataset
+from drilldown.engines import Tick
+from drilldown.experiment import Experiment
+from drilldown.lab import Observer
+from drilldown.records import Epoch
+from drilldown.runs import Run
+from drilldown.train import Training
+from drilldown.verdict import Verdict, meets, spread
+
+
+def console(*, stderr: bool) -> Console:
+    """A console without rich's guesses at what in a text is a number or a path."""
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def mark(target: Console, met: bool) -> str:
+    """A sign for met or missed that the terminal's encoding has; never colour alone."""
+    if target.encoding.lower().startswith("utf"):
+        return "✓" if met else "✗"
+    return "+" if met else "x"
+
+
+class LiveDisplay(Observer):
+    """Shows a run on standard error."""
+
+    def __init__(self) -> None:
+        self.console = console(stderr=True)
+        self.progress: Progress | None = None
+        self.task = TaskID(0)
+        self.training: Training | None = None
+        self.fetched = ""
+        self.epoch_begun = time.monotonic()
+
+    def fetching(self, file: str, received: int, total: int | None) -> None:
+        """A bar for each file of a dataset that is fetched; one line where there is no terminal."""
+        if not self.console.is_terminal:
+            if file != self.fetched:
+                self.console.print(f"fetching {file}")
+        else:
+            if file != self.fetched:
+                self.stop()
+                self._start(f"fetching {file}", total)
+            assert self.progress is not None
+            self.progress.update(self.task, completed=received, detail=f"{received / 1e6:.1f} MB")
+            if received == total:
+                self.stop()
+        self.fetched = file
+
+    def started(self, run: Run, training: Training) -> None:  # noqa: ARG002
+        """The head of the table."""
+        self.stop()
+        self.training = training
+        experiment, recipe = training.experiment, training.experiment.recipe
+        device = training.engine.device.type
+        where = f"{device}, {torch.get_num_threads()} threads" if device == "cpu" else device
+        self.console.print(Text(f"{experiment.title} · {experiment.name} · seed {training.seed}", style="bold"))
+        self.console.print(
+            f"{experiment.anatomy.parameters:,} parameters · {len(training.dataset.train):,} images of {recipe.dataset} "
+            f"· {training.engine.name} on {where}"
+        )
+        if training.held_out:
+            self.console.print(f"judged on {len(training.judged):,} images held out of the training set")
+        if training.epochs:
+            self.console.print(f"going on after epoch {len(training.epochs)}; everything before it was saved")
+        part = "val" if training.held_out else "test"
+        self.console.print(
+            f"\n{'epoch':>6} {'lr':>9} {'train %':>9} {f'{part} %':>9} {f'{part} loss':>10} {'seconds':>8}"
+        )
+        for epoch in training.epochs:
+            self._line(epoch)
+        self._begin_epoch(len(training.epochs) + 1)
+
+    def tick(self, tick: Tick) -> None:
+        """Loss, accuracy, speed and time left."""
+        if self.progress is None or self.training is None:
+            return
+        elapsed = time.monotonic() - self.epoch_begun
+        speed = tick.so_far.total / elapsed
+        done = len(self.training.epochs)
+        epochs = self.training.experiment.recipe.epochs
+        seconds = [e.train_seconds + e.test_seconds for e in self.training.epochs]
+        each = sum(seconds) / len(seconds) if seconds else len(self.training.dataset.train) / speed
+        left = each * (epochs - done - 1) + max(0.0, each - elapsed)
+        self.progress.update(
+            self.task,
+            completed=tick.step,
+            total=tick.steps,
+            detail=f"loss {tick.so_far.loss:.4f} · {tick.so_far} · {speed:,.0f} img/s · {_clock(left)} left",
+        )
+
+    def epoch(self, epoch: Epoch) -> None:
+        """A line of the table."""
+        self.stop()
+        self._line(epoch)
+        self._begin_epoch(epoch.epoch + 1)
+
+    def finished(self, run: Run) -> None:  # noqa: ARG002
+        """Nothing is left on the screen but the table."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Takes the bar away."""
+        if self.progress is not None:
+            self.progress.stop()
+            self.progress = None
+
+    def _line(self, epoch: Epoch) -> None:
+        assert self.training is not None
+        bar = self.training.experiment.budget.accuracy
+        met = f" {mark(self.console, True)}" if bar is not None and meets(epoch, bar) else ""
+        self.console.print(
+            f"{epoch.epoch:>6} {epoch.lr:>9.2g} {float(epoch.train.accuracy):>9.2f} {float(epoch.test.accuracy):>9.2f} "
+            f"{epoch.test.loss:>10.4f} {epoch.train_seconds + epoch.test_seconds:>8.1f}{met}"
+        )
+
+    def _begin_epoch(self, number: int) -> None:
+        assert self.training is not None
+        epochs = self.training.experiment.recipe.epochs
+        self.epoch_begun = time.monotonic()
+        if number > epochs:
+            if self.console.is_terminal:
+                self._start("looking at all training images once more", None)
+        elif self.console.is_terminal:
+            self._start(f"{number:>3}/{epochs}", 1)
+
+    def _start(self, label: str, total: int | None) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[detail]}"),
+            console=self.console,
+            transient=True,
+            expand=True,
+        )
+        self.task = self.progress.add_task(label, total=total, detail="")
+        self.progress.start()
+
+
+def print_verdict(target: Console, verdict: Verdict) -> None:
+    """The budget, line by line."""
+    if not verdict.lines:
+        target.print("No budget is set, so there is nothing to judge.")
+        return
+    word, style = ("met", "bold green") if verdict.passed else ("not met", "bold red")
+    target.print(Text.assemble(("Budget ", "bold"), (word, style), f", on the {verdict.split} images"))
+    for line in verdict.lines:
+        target.print(f"  {mark(target, line.met)} {line.name}: {line.found} ({line.by}); {line.limit}")
+
+
+def print_result(target: Console, run: Run, report: Path) -> None:
+    """What a finished run comes to."""
+    summary = run.summary
+    accuracy = summary["accuracy"]
+    last = " ".join(f"{value:.2f}" for value in accuracy["last"])
+    clean = 100 * summary["clean_train_correct"] / summary["clean_train_total"]
+    target.print()
+    verdict = run.verdict
+    assert verdict is not None
+    print_verdict(target, verdict)
+    target.print(
+        f"\nlast {len(accuracy['last'])} epochs {last} % (best {accuracy['best']:.2f}) · clean train {clean:.2f} % · "
+        f"{summary['seconds']:.0f} s"
+    )
+    if verdict.split == "validation":
+        test = summary["test"]
+        target.print(f"test set, looked at once: {test['correct']:,} of {test['total']:,}")
+    target.print(f"run     {run.path}\nreport  {report}")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def print_seeds(target: Console, seeds: list[int], runs: list[Run | None]) -> None:
+    """An experiment's seeds side by side, and what they come to; None is a run that diverged."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("seed", "worst held %", "mean held %", "last %", "best %", "clean train %", "budget"):
+        table.add_column(name, justify="right")
+    worst, means = [], []
+    for seed, run in zip(seeds, runs, strict=True):
+        if run is None:
+            table.add_row(str(seed), "", "", "", "", "", f"{mark(target, False)} diverged")
+            continue
+        said = run.summary
+        accuracy = said["accuracy"]
+        worst.append(min(accuracy["last"]))
+        means.append(accuracy["mean_last"])
+        clean = 100 * said["clean_train_correct"] / said["clean_train_total"]
+        passed = said["verdict"]["passed"]
+        figures = (worst[-1], means[-1], accuracy["final"], accuracy["best"], clean)
+        table.add_row(
+            str(seed),
+            *(f"{value:.2f}" for value in figures),
+            f"{mark(target, passed)} {'met' if passed else 'not met'}",
+        )
+    target.print()
+    target.print(table)
+    if means:
+        target.print(f"mean of the held epochs: {spread(means)}\nworst of the held epochs: {spread(worst)}")
+
+
+def print_anatomy(target: Console, experiment: Experiment) -> None:
+    """The layer table."""
+    anatomy = experiment.anatomy
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("name")
+    table.add_column("layer", overflow="fold")
+    for name in ("output", "parameters", "multiply-adds", "sees"):
+        table.add_column(name, justify="right")
+    for row in anatomy.layers:
+        table.add_row(
+            row.name, row.layer, "x".join(map(str, row.output)), f"{row.parameters:,}" if row.parameters else "",
+            f"{row.multiply_adds:,}" if row.multiply_adds else "",
+            f"{row.receptive_field}" if row.receptive_field else "",
+        )  # fmt: skip
+    target.print(Text(f"{experiment.title} · {experiment.name}", style="bold"))
+    target.print(table)
+    limit = experiment.budget.parameters
+    judged = ""
+    if limit is not None:
+        spare = limit - anatomy.parameters
+        met = mark(target, spare >= 0)
+        judged = f"  {met} {spare:,} below" if spare >= 0 else f"  {met} {-spare:,} above"
+        judged += f" the budget of {limit:,}"
+    target.print(f"\nparameters       {anatomy.parameters:,} ({anatomy.weight_bytes:,} bytes){judged}")
+    target.print(f"multiply-adds    {anatomy.multiply_adds:,} an image")
+    if anatomy.receptive_field:
+        target.print(f"receptive field  {anatomy.receptive_field} pixels")
+    target.print(f"peak activations {anatomy.peak_activation_bytes:,} bytes an image")
+
+
+def print_runs(target: Console, runs: list[Run]) -> None:
+    """Runs as a table."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("run", overflow="fold")
+    table.add_column("status")
+    table.add_column("budget")
+    table.add_column("last %", justify="right")
+    table.add_column("parameters", justify="right")
+    for run in runs:
+        said = run.summary
+        passed = said["verdict"]["passed"] if said else None
+        judged = "" if passed is None else f"{mark(target, passed)} {'met' if passed else 'not met'}"
+        table.add_row(
+            str(run.path), run.status, judged, f"{said['accuracy']['final']:.2f}" if said else "",
+            f"{said['parameters']:,}" if said else "",
+        )  # fmt: skip
+    target.print(table)
+
+
+def print_dataset(target: Console, dataset: Dataset) -> None:
+    """A dataset's statistics."""
+    _, height, width = dataset.image_shape
+    target.print(Text(dataset.name, style="bold"))
+    target.print(
+        f"{height}x{width} pixels, {dataset.classes} classes, mean {dataset.mean}, standard deviation {dataset.std}"
+    )
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("class", "training images", "test images"):
+        table.add_column(name, justify="right")
+    train, test = (split.labels.bincount(minlength=dataset.classes).tolist() for split in (dataset.train, dataset.test))
+    for number, (a, b) in enumerate(zip(train, test, strict=True)):
+        table.add_row(str(number), f"{a:,}", f"{b:,}")
+    table.add_row("all", f"{len(dataset.train):,}", f"{len(dataset.test):,}", style="bold")
+    target.print(table)
+
+
+def print_timings(target: Console, experiment: Experiment, timings: list[Timing]) -> None:
+    """A benchmark's medians and ratios."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("pipeline")
+    for name in ("seconds an epoch", "times drilldown's", "range", "test %"):
+        table.add_column(name, justify="right")
+    names = {
+        "drilldown": "drilldown",
+        "loader": "DataLoader, PIL transforms",
+        "memory": "eager, in memory, no augmentation",
+    }
+    for timing in timings:
+        table.add_row(
+            names[timing.name], f"{statistics.median(timing.seconds):.2f}", f"{statistics.median(timing.ratios):.2f}",
+            f"{min(timing.ratios):.2f}–{max(timing.ratios):.2f}", f"{100 * timing.accuracy:.2f}",
+        )  # fmt: skip
+    rounds = len(timings[0].seconds)
+    target.print(Text(f"{experiment.title} · {experiment.name}", style="bold"))
+    target.print(table)
+    target.print(f"medians of {rounds} rounds in turn, each a whole training epoch with its augmentation")

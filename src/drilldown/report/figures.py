@@ -1,0 +1,150 @@
+"""A report's figures, as matplotlib figures: they render in a notebook as they are."""
+
+from __future__ import annotations
+
+import io
+
+import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from drilldown import augment
+from drilldown.data import Dataset
+from drilldown.experiment import Experiment
+from drilldown.randomness import stream
+from drilldown.records import Epoch
+from drilldown.report.evidence import Evidence, Mistake
+
+# Two colours that stay apart for the colour-blind (Okabe and Ito, 2008); line style and marker differ as well.
+TRAIN, TEST, BAR = "#0072B2", "#D55E00", "#555555"
+GALLERY = 40
+"""The most mistakes that are drawn."""
+
+
+def curves(epochs: tuple[Epoch, ...], experiment: Experiment) -> Figure:
+    """Accuracy with the bar and the held epochs, loss, and learning rate, by epoch."""
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    accuracy, loss, rate = figure.subplots(1, 3, width_ratios=[3, 3, 2])
+    numbers = [epoch.epoch for epoch in epochs]
+    part = "validation" if epochs[0].held_out else "test"
+    accuracy.plot(numbers, [float(e.train.accuracy) for e in epochs], "--s", ms=3, color=TRAIN, label="train, running")
+    accuracy.plot(numbers, [float(e.test.accuracy) for e in epochs], "-o", ms=3, color=TEST, label=part)
+    budget = experiment.budget
+    shown = [float(epoch.test.accuracy) for epoch in epochs]
+    if budget.accuracy is not None:
+        accuracy.axhline(budget.accuracy, color=BAR, lw=1, ls=":", label=f"bar {budget.accuracy} %")
+        accuracy.axvspan(max(0, len(epochs) - budget.hold) + 0.5, len(epochs) + 0.5, color=BAR, alpha=0.12, lw=0)
+        shown.append(budget.accuracy)
+    # The last two points are what it is about; early epochs may leave the frame.
+    accuracy.set_ylim(min(max(shown) - 2, min(shown[len(shown) // 2 :]) - 0.2), max(100.0, max(shown)) + 0.05)
+    accuracy.set(title="accuracy, %", xlabel="epoch")
+    accuracy.legend(loc="lower right", fontsize=8)
+    loss.semilogy(numbers, [e.train.loss for e in epochs], "--s", ms=3, color=TRAIN, label="train, running")
+    loss.semilogy(numbers, [e.test.loss for e in epochs], "-o", ms=3, color=TEST, label=part)
+    loss.set(title="cross-entropy", xlabel="epoch")
+    loss.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}", minor_locator=NullLocator())
+    loss.legend(fontsize=8)
+    rate.plot(numbers, [e.lr for e in epochs], "-", color=BAR)
+    rate.set(title="learning rate", xlabel="epoch")
+    rate.set_ylim(bottom=0)
+    for axes in (accuracy, loss, rate):
+        axes.grid(alpha=0.25)
+        axes.set_xlim(0.5, len(epochs) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def samples(dataset: Dataset, experiment: Experiment, rows: int = 4) -> Figure:
+    """One training image of each class as it is (top row), and as training sees it (the others)."""
+    recipe = experiment.recipe
+    chosen = torch.stack([(dataset.train.labels == c).nonzero()[0, 0] for c in range(min(dataset.classes, 12))])
+    images = dataset.train.images[chosen]
+    _, height, width = dataset.image_shape
+    repeated = images.repeat(rows, 1, 1)
+    draws = augment.draw(recipe.augment, len(repeated), stream(0, "samples"), height, width)
+    seen = augment.apply(repeated, draws, recipe.augment.interpolation)[:, 0]
+    grid = torch.cat([images.float(), seen]).view(rows + 1, len(chosen), height, width)
+    figure = Figure(figsize=(len(chosen) * 0.8, (rows + 1) * 0.8), layout="constrained")
+    for row, axes in enumerate(figure.subplots(rows + 1, len(chosen), squeeze=False)):
+        for column, cell in enumerate(axes):
+            _draw(cell, grid[row, column])
+        axes[0].set_ylabel("as it is" if row == 0 else "seen", fontsize=7)
+    return figure
+
+
+def classes(dataset: Dataset, columns: int = 10) -> Figure:
+    """The first training images of each class, a class a row."""
+    rows = min(dataset.classes, 30)
+    figure = Figure(figsize=(columns * 0.8, rows * 0.8), layout="constrained")
+    for number, axes in enumerate(figure.subplots(rows, columns, squeeze=False)):
+        chosen = (dataset.train.labels == number).nonzero().flatten()[:columns]
+        for cell in axes[len(chosen) :]:
+            cell.axis("off")
+        for cell, index in zip(axes, chosen, strict=False):
+            _draw(cell, dataset.train.images[index])
+        axes[0].set_ylabel(str(number), fontsize=8, rotation=0, labelpad=8, va="center")
+    return figure
+
+
+def gallery(mistakes: tuple[Mistake, ...], dataset: Dataset) -> Figure:
+    """The surest mistakes: truth → answer, its probability, and the image's index in the test set."""
+    drawn = mistakes[:GALLERY]
+    columns = min(8, len(drawn))
+    rows = -(-len(drawn) // columns)
+    figure = Figure(figsize=(columns * 1.25, rows * 1.6), layout="constrained")
+    cells = figure.subplots(rows, columns, squeeze=False).flatten()
+    for cell in cells[len(drawn) :]:
+        cell.axis("off")
+    for cell, mistake in zip(cells, drawn, strict=False):
+        _draw(cell, dataset.test.images[mistake.index].float())
+        cell.set_title(f"{mistake.truth} → {mistake.predicted}  {mistake.confidence:.0%}", fontsize=8)
+        cell.set_xlabel(f"#{mistake.index}", fontsize=7)
+    return figure
+
+
+def confusion(matrix: torch.Tensor) -> Figure:
+    """Test images of each class by what they were read as; the diagonal is left white, so that mistakes show."""
+    classes = len(matrix)
+    figure = Figure(figsize=(5.2, 4.6), layout="constrained")
+    axes = figure.subplots()
+    wrong = matrix.clone().fill_diagonal_(0)
+    axes.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(1, int(wrong.max())))
+    if classes <= 20:
+        for truth in range(classes):
+            for answer in range(classes):
+                count = int(matrix[truth, answer])
+                if count:
+                    right = truth == answer
+                    axes.text(
+                        answer, truth, str(count), ha="center", va="center",
+                        fontsize=6 if right else 8, color="#777777" if right else "black",
+                    )  # fmt: skip
+        axes.set(xticks=range(classes), yticks=range(classes))
+    axes.set(xlabel="read as", ylabel="is")
+    return figure
+
+
+def of_run(evidence: Evidence) -> dict[str, bytes]:
+    """All figures of a run's report by file name, as PNG."""
+    figures = {
+        "curves.png": curves(evidence.epochs, evidence.experiment),
+        "samples.png": samples(evidence.dataset, evidence.experiment),
+        "confusion.png": confusion(evidence.confusion),
+    }
+    if evidence.mistakes:
+        figures["mistakes.png"] = gallery(evidence.mistakes, evidence.dataset)
+    return {name: png(figure) for name, figure in figures.items()}
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG file."""
+    sink = io.BytesIO()
+    figure.savefig(sink, format="png", dpi=110)
+    return sink.getvalue()
+
+
+def _draw(axes, image: torch.Tensor) -> None:  # type: ignore[no-untyped-def]
+    axes.imshow(image, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(color="#cccccc", linewidth=0.5)

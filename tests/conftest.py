@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import pytest
+
+from drilldown import glyphs
+from drilldown.data import Dataset, Split
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Dataset:
+    """Glyphs, 200 to train on and 100 to test with."""
+    train, test = (Split(*split) for split in glyphs.draw(train=200, test=100))
+    pixels = train.images.double() / 255
+    mean, std = round(float(pixels.mean()), 4), round(float(pixels.std(correction=0)), 4)
+    return Dataset("glyphs", train, test, classes=10, mean=mean, std=std, identity="glyphs")
