@@ -1,9 +1,24 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before PyTorch is loaded, as the command line does
+
 import pytest
+import torch
 
 from drilldown import glyphs
 from drilldown.data import Dataset, Split
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tensors this small gain nothing from a second thread, and lose much to waiting for it on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from drilldown import load, studies
+from drilldown import load, resources
 from drilldown.anatomy import Anatomy, of_layers, of_module
 from drilldown.network import build, place
 
 SIDE, CLASSES = 26, 2
-SHIPPED = [str(step) for study in studies.available() for step in study.steps]
+SHIPPED = sorted(resources.folder("studies").glob("*/*.toml"))
 
 
 @st.composite
@@ -70,17 +71,31 @@ def test_the_receptive_field_of_a_published_network_is_that_of_a_calculation_by_
     assert anatomy.receptive_field == 28
 
 
-@pytest.mark.parametrize("reference", SHIPPED, ids=lambda path: "/".join(path.split("/")[-2:]))
-def test_what_a_forward_pass_shows_is_what_the_notation_says(reference: str) -> None:
-    experiment = load(reference)
-    said, shown = experiment.anatomy, of_module(experiment.build(), experiment.image[0])
-
+def assert_alike(shown: Anatomy, said: Anatomy) -> None:
     def facts(anatomy: Anatomy) -> list[tuple[object, ...]]:
         return [(row.name, row.output, row.parameters, row.multiply_adds) for row in anatomy.layers]
 
     assert facts(shown) == facts(said)
     assert (shown.parameters, shown.multiply_adds) == (said.parameters, said.multiply_adds)
     assert {row.receptive_field for row in shown.layers} == {None}
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_what_a_forward_pass_shows_is_what_the_notation_says(file: Path) -> None:
+    experiment = load(file)
+    assert_alike(of_module(experiment.build(), experiment.image[0]), experiment.anatomy)
+
+
+def test_what_a_forward_pass_shows_is_what_rarer_notation_says() -> None:
+    blocks = [
+        "conv 3x3 6 stride=2 pad=1 groups=3 bias, relu",
+        "avgpool 2",
+        "conv 1x1 8 groups=2",
+        "flatten",
+        "linear 4",
+    ]
+    placed = place(blocks, (3, 9, 9), 4)
+    assert_alike(of_module(build(placed), (3, 9, 9)), of_layers(placed))
 
 
 def test_totals_are_sums_and_bytes_are_four_a_number() -> None:

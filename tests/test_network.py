@@ -47,9 +47,7 @@ def written_layers(draw: st.DrawFn) -> tuple[str, Layer]:
         layer = Conv(kernel, out, stride, pad, groups, bias)
         options = {"stride": (stride, 1), "pad": (pad, 0), "groups": (groups, 1)}
         said = [
-            f"{key}={value}"
-            for key, (value, default) in options.items()
-            if value != default or draw(st.booleans())
+            f"{key}={value}" for key, (value, default) in options.items() if value != default or draw(st.booleans())
         ]
         words = [f"{kernel}x{kernel}", str(out), *draw(st.permutations([*said, *["bias"] * bias]))]
     elif word == "dropout":
@@ -88,10 +86,9 @@ WORDS = st.sampled_from(
 def test_any_text_reads_as_layers_or_raises_a_notation_error(text: str) -> None:
     try:
         layers = parse_block(text)
-    except NotationError as error:
-        assert error.problem.found
-    else:
-        assert parse_block(", ".join(map(str, layers))) == layers
+    except NotationError:
+        return
+    assert parse_block(", ".join(map(str, layers))) == layers
 
 
 @st.composite

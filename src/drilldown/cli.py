@@ -59,7 +59,10 @@ def run(
     runs: RunsOption = RUNS,
     again: Annotated[bool, typer.Option("--again", help="Repeat runs that are finished or diverged.")] = False,
 ) -> None:
-    """Train an experiment to its verdict; without a name, the flagship under-8k."""
+    """Train an experiment to its verdict.
+
+    Without a name, the flagship under-8k. A run that was interrupted goes on; one that is finished is shown.
+    """
     from drilldown import display, lab, loading, report
     from drilldown.runs import Run
     from drilldown.verdict import PassRate
@@ -114,7 +117,10 @@ def resume(
     run: RunArgument, engine: EngineOption = "auto", device: DeviceOption = "auto", data: DataOption = None,
     runs: RunsOption = RUNS,
 ) -> None:  # fmt: skip
-    """Go on with an interrupted run, to the result it would have had."""
+    """Go on with an interrupted run.
+
+    It ends with the result it would have had.
+    """
     from drilldown import display, lab, report
     from drilldown.runs import find
 
@@ -134,7 +140,10 @@ def resume(
 
 @app.command()
 def summary(experiment: ExperimentArgument, overrides: Overrides = [], as_json: JsonOption = False) -> None:  # noqa: B006
-    """Show an experiment's layers: shapes, parameters, multiply-adds, receptive field, memory."""
+    """Show an experiment's layer table.
+
+    Shapes, parameters, multiply-adds, receptive field ("sees"), and memory.
+    """
     from drilldown import display, loading
 
     loaded = loading.load(experiment, overrides)
@@ -175,7 +184,10 @@ def verdict(
     overrides: Overrides = [],  # noqa: B006
     runs: RunsOption = RUNS,
 ) -> None:
-    """Print the verdict on a run, or on an experiment over its seeds; exit 3 if the budget is not met."""
+    """Print the verdict; exit 3 if it is no.
+
+    On a run, or on all runs of an experiment: then four in five of its seeds must meet the budget.
+    """
     from drilldown import display, loading
     from drilldown.runs import DIVERGED, FINISHED, Run, find
     from drilldown.verdict import PassRate
@@ -242,7 +254,7 @@ def data(
     preview: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw samples of each class.")] = None,
     folder: DataOption = None,
 ) -> None:
-    """Fetch and verify a dataset and print its statistics."""
+    """Fetch, verify and describe a dataset."""
     from drilldown import data as datasets
     from drilldown import display
     from drilldown.report import figures
@@ -265,7 +277,10 @@ def new(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The experiment file to write.")],
     source: Annotated[str, typer.Option("--from", metavar="EXPERIMENT", help="What to start from.")] = "under-8k",
 ) -> None:
-    """Start an experiment of your own: a copy of another, to be changed."""
+    """Start an experiment of your own.
+
+    A copy of another one, to be changed.
+    """
     from drilldown import loading
 
     if file.suffix != ".toml":
@@ -289,7 +304,10 @@ def bench(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Time this machine's epoch against the plain pipelines, as ratios within one run."""
+    """Time an epoch against plain pipelines.
+
+    Ratios of epochs that alternate within one run, so that they hold where the machine's speed drifts.
+    """
     from drilldown import bench as benchmark
     from drilldown import data as datasets
     from drilldown import display, loading
@@ -310,22 +328,29 @@ def bench(
 
 def main() -> None:
     """Runs the command line; every mistake is one message and an exit code of the contract."""
+    # Threads that wait by spinning make two runs at once twenty times slower than one; asleep, they cost nothing.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     debug = "--debug" in sys.argv
-    signal.signal(signal.SIGTERM, _terminate)
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]  # wherever it stands
+    terminated: list[int] = []
+
+    def terminate(signum: int, frame: object) -> None:  # noqa: ARG001
+        terminated.append(signum)
+        raise KeyboardInterrupt  # stops a run just as Ctrl-C does
+
+    signal.signal(signal.SIGTERM, terminate)
     for standard in (sys.stdout, sys.stderr):
         if hasattr(standard, "reconfigure"):
             standard.reconfigure(errors="replace")  # a terminal that lacks a sign shows another, and goes on
     try:
-        code = app(standalone_mode=False)
+        code = app(arguments, standalone_mode=False)
     except DrilldownError as error:
         if debug:
             raise
         _say(f"drilldown: {error}")
         code = error.exit_code
-    except _Terminated:
-        code = 128 + signal.SIGTERM
     except (KeyboardInterrupt, typer.Abort):
-        code = 128 + signal.SIGINT
+        code = 128 + (terminated[0] if terminated else signal.SIGINT)
     except BrokenPipeError:  # the reader has gone, as in `drilldown runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
@@ -338,14 +363,6 @@ def main() -> None:
         _say(f"drilldown: a bug of ours: {type(error).__name__}: {error}\nrun it again with --debug for the traceback")
         code = 1
     sys.exit(code or 0)
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM: the run stops as it does on Ctrl-C, with another exit code."""
-
-
-def _terminate(signum: int, frame: object) -> None:  # noqa: ARG001
-    raise _Terminated
 
 
 def _passed(run: Run) -> bool:

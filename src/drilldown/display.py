@@ -70,8 +70,8 @@ class LiveDisplay(Observer):
         where = f"{device}, {torch.get_num_threads()} threads" if device == "cpu" else device
         self.console.print(Text(f"{experiment.title} · {experiment.name} · seed {training.seed}", style="bold"))
         self.console.print(
-            f"{experiment.anatomy.parameters:,} parameters · {len(training.dataset.train):,} images of {recipe.dataset} "
-            f"· {training.engine.name} on {where}"
+            f"{experiment.anatomy.parameters:,} parameters · {len(training.dataset.train):,} images of "
+            f"{recipe.dataset} · {training.engine.name} on {where}"
         )
         if training.held_out:
             self.console.print(f"judged on {len(training.judged):,} images held out of the training set")

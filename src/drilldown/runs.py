@@ -178,15 +178,14 @@ class Run:
 
     def commit(self, checkpoint: Checkpoint, seed: int) -> None:
         """Saves an epoch: the state first, then what is derived from it."""
-        records = [epoch.to_json() for epoch in checkpoint.epochs]
-        said = {"seed": str(seed), "epochs": json.dumps(records)}
+        said = {"seed": str(seed), "epochs": json.dumps([epoch.to_json() for epoch in checkpoint.epochs])}
         self._write("state.safetensors", safetensors.torch.save(checkpoint.tensors, said))
-        self._write("epochs.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
-        self._write("train.log", "".join(map(log_lines, checkpoint.epochs)).encode())
+        self._write_records(checkpoint.epochs)
 
     def finish(self, training: Training, test: Evaluation, clean_train: Tally) -> None:
         """Writes the model that was judged, its answers and the summary, which ends the run."""
         weights = {name: tensor.cpu().contiguous() for name, tensor in training.engine.model().state_dict().items()}
+        self._write_records(training.epochs)  # a kill may have come between the last state and what follows from it
         self._write("weights.safetensors", safetensors.torch.save(weights, {"format": "pt"}))
         self._write("predictions.safetensors", safetensors.torch.save({"scores": test.scores.contiguous()}))
         self._write("summary.json", _json(_summary(training, test.tally, clean_train)))
@@ -194,6 +193,11 @@ class Run:
     def diverge(self, error: TrainingDiverged) -> None:
         """Writes down that and why the training failed."""
         self._write("diverged.json", _json({"reason": str(error)}))
+
+    def _write_records(self, epochs: tuple[Epoch, ...]) -> None:
+        lines = [json.dumps(epoch.to_json()) + "\n" for epoch in epochs]
+        self._write("epochs.jsonl", "".join(lines).encode())
+        self._write("train.log", "".join(map(log_lines, epochs)).encode())
 
     def _write(self, name: str, content: bytes) -> None:
         with unwritable_as_error(self.path):

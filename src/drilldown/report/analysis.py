@@ -42,7 +42,7 @@ def _bar(evidence: Evidence) -> Iterator[str]:
     if not below:
         yield f"The bar of {bar} % was reached in epoch {met[0]} and held in every epoch after it."
     elif below[-1] == len(epochs):
-        yield f"The bar of {bar} % was reached in epoch {met[0]}, but the last is below it again: {epochs[-1].test}."
+        yield f"The bar of {bar} % was reached in epoch {met[0]}; the last epoch is below it: {epochs[-1].test}."
     else:
         yield f"The bar of {bar} % was first reached in epoch {met[0]} and held from epoch {below[-1] + 1} on."
 
@@ -56,8 +56,8 @@ def _steadiness(evidence: Evidence) -> Iterator[str]:
     share = counts[-1] / total
     noise = math.sqrt(total * share * (1 - share))
     yield (
-        f"Over the last {len(last)} epochs the count moved between {min(counts):,} and {max(counts):,} of {total:,}, by "
-        f"{max(counts) - min(counts)} images; the standard error of such a count is {noise:.1f} images."
+        f"Over the last {len(last)} epochs the count moved between {min(counts):,} and {max(counts):,} of {total:,}, "
+        f"by {max(counts) - min(counts)} images; the standard error of such a count is {noise:.1f} images."
     )
 
 

@@ -1,0 +1,233 @@
+"""The command line as a user meets it: what it prints where, and the exit codes of the contract."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from cli import drilldown, environment, world
+from drilldown import glyphs
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one finished run."""
+    folder = tmp_path_factory.mktemp("lab")
+    world(folder, epochs=3)
+    done = drilldown("run", "tiny.toml", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return folder
+
+
+def test_results_go_to_standard_output_and_progress_to_standard_error(lab: Path) -> None:
+    shown = drilldown("run", "tiny.toml", "--again", cwd=lab)
+    assert "Budget met" in shown.stdout
+    assert "report.md" in shown.stdout
+    assert "epoch" in shown.stderr
+    assert "Budget" not in shown.stderr
+
+
+def test_lines_are_plain_where_there_is_no_terminal(lab: Path) -> None:
+    shown = drilldown("run", "tiny.toml", "--again", cwd=lab)
+    assert "\x1b" not in shown.stdout + shown.stderr
+    assert "━" not in shown.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_terminals_of_any_encoding_are_written_to(encoding: str, lab: Path) -> None:
+    shown = drilldown("run", "tiny.toml", cwd=lab, PYTHONIOENCODING=encoding, PYTHONUTF8="0")
+    assert shown.returncode == 0, shown.stderr
+    assert ("✓" in shown.stdout) == (encoding == "utf-8")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_terminal_sees_a_bar_and_no_line_is_wider_than_it(lab: Path) -> None:
+    import pexpect
+
+    child = pexpect.spawn(
+        sys.executable, ["-m", "drilldown", "run", "tiny.toml", "--again"],
+        cwd=lab, env={**environment(), "TERM": "xterm"}, dimensions=(24, 80), encoding="utf-8", timeout=60,
+    )  # fmt: skip
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+    assert "img/s" in child.before
+    assert "left" in child.before
+
+
+def test_no_color_is_respected(lab: Path) -> None:
+    import pexpect
+
+    child = pexpect.spawn(
+        sys.executable, ["-m", "drilldown", "run", "tiny.toml"],
+        cwd=lab, env={**environment(), "TERM": "xterm", "NO_COLOR": "1"}, dimensions=(24, 80), encoding="utf-8",
+        timeout=60,
+    )  # fmt: skip
+    child.expect(pexpect.EOF)
+    assert "\x1b[3" not in child.before.replace("\x1b[3m", "")
+
+
+def test_verdict_exits_by_the_budget(lab: Path) -> None:
+    assert drilldown("verdict", "last", cwd=lab).returncode == 0
+    assert drilldown("verdict", "tiny.toml", cwd=lab).returncode == 0
+    drilldown("run", "tiny.toml", "--set", "budget.parameters=10", cwd=lab)
+    failed = drilldown("verdict", "tiny.toml", "--set", "budget.parameters=10", cwd=lab)
+    assert failed.returncode == 3
+    none = drilldown("verdict", "tiny.toml", "--set", "budget.parameters=11", cwd=lab)
+    assert none.returncode == 2
+    assert "no finished runs" in none.stderr
+
+
+def test_summary_agrees_with_itself_as_text_and_json(lab: Path) -> None:
+    document = json.loads(drilldown("summary", "under-8k", "--json", cwd=lab).stdout)
+    assert document["parameters"] == sum(layer["parameters"] for layer in document["layers"]) == 7662
+    assert {"name", "output", "parameters", "multiply_adds", "receptive_field"} <= document["layers"][0].keys()
+    text = drilldown("summary", "under-8k", cwd=lab)
+    assert "7,662" in text.stdout
+    assert text.stderr == ""
+
+
+def test_runs_are_listed_as_text_and_json(lab: Path) -> None:
+    (newest, *_) = json.loads(drilldown("runs", "--json", cwd=lab).stdout)
+    assert newest["status"] == "finished"
+    assert (lab / newest["path"] / "summary.json").is_file()
+    assert "finished" in drilldown("runs", cwd=lab).stdout
+
+
+def test_runs_of_an_empty_folder_are_an_empty_list(tmp_path: Path) -> None:
+    assert json.loads(drilldown("runs", "--json", cwd=tmp_path).stdout) == []
+    assert drilldown("runs", cwd=tmp_path).returncode == 0
+
+
+def test_seeds_are_trained_in_turn_and_summed_up(tmp_path: Path) -> None:
+    world(tmp_path, epochs=2)
+    shown = drilldown("run", "tiny.toml", "--seeds", "2", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "2 of 2 seeds" in shown.stdout
+    assert sorted(path.name for path in tmp_path.glob("runs/*/*/seed-*")) == ["seed-0", "seed-1"]
+
+
+def test_predict_reads_digits_on_light_and_dark_paper(lab: Path, tmp_path: Path) -> None:
+    template = Image.fromarray(glyphs._template(3, "DejaVuSans.ttf").numpy()).resize((280, 280))
+    template.save(tmp_path / "dark.png")
+    Image.eval(template, lambda value: 255 - value).save(tmp_path / "light.png")
+    shown = drilldown("predict", "last", str(tmp_path / "dark.png"), str(tmp_path / "light.png"), cwd=lab)
+    assert shown.returncode == 0, shown.stderr
+    dark, light = (line.split(": ")[1] for line in shown.stdout.splitlines())
+    assert dark == light
+
+
+def test_predict_refuses_what_is_no_picture(lab: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("not a picture")
+    refused = drilldown("predict", "last", str(tmp_path / "text.png"), cwd=lab)
+    assert refused.returncode == 2
+    assert "text.png" in refused.stderr
+    Image.new("L", (50, 50), 255).save(tmp_path / "empty.png")
+    assert "nothing stands out" in drilldown("predict", "last", str(tmp_path / "empty.png"), cwd=lab).stderr
+
+
+def test_new_writes_an_experiment_that_trains(tmp_path: Path) -> None:
+    made = drilldown("new", "mine/own.toml", "--from", "eva5-s5/03", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    summary = drilldown("summary", "mine/own.toml", "--json", cwd=tmp_path)
+    assert json.loads(summary.stdout)["parameters"] == 4894
+    again = drilldown("new", "mine/own.toml", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+
+
+def test_data_describes_and_draws_a_dataset(tmp_path: Path) -> None:
+    shown = drilldown("data", "glyphs", "--preview", "samples.png", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "6,000" in shown.stdout
+    with Image.open(tmp_path / "samples.png") as drawn:
+        assert drawn.format == "PNG"
+
+
+def test_a_report_is_written_on_demand(lab: Path) -> None:
+    shown = drilldown("report", "last", cwd=lab)
+    assert shown.returncode == 0, shown.stderr
+    assert (lab / shown.stdout.strip()).is_file()
+
+
+BAD = {
+    "unknown command": ["fly"],
+    "unknown option": ["run", "--fast"],
+    "unknown experiment": ["run", "evaa5-s5/06"],
+    "ambiguous experiment": ["summary", "eva"],
+    "missing file": ["run", "absent.toml"],
+    "both seeds": ["run", "--seed", "1", "--seeds", "2"],
+    "negative seed": ["run", "--seed", "-1"],
+    "unknown engine": ["run", "tiny.toml", "--engine", "steam"],
+    "unknown device": ["run", "tiny.toml", "--device", "abacus"],
+    "malformed set": ["run", "tiny.toml", "--set", "epochs"],
+    "missing data folder": ["run", "tiny.toml", "--data", "absent"],
+    "missing dataset": ["run", "tiny.toml", "--set", "recipe.dataset=./absent"],
+    "batch larger than the data": ["run", "tiny.toml", "--set", "recipe.batch_size=301"],
+    "everything held out": ["run", "tiny.toml", "--set", "recipe.holdout=300"],
+    "single image left over": ["run", "tiny.toml", "--set", "recipe.batch_size=299", "--set",
+                               'network.layers=["conv 28x28 4, bn", "linear 10"]'],
+    "missing run": ["report", "absent"],
+    "negative epochs": ["run", "tiny.toml", "--set", "recipe.epochs=-1"],
+    "lr nan": ["run", "tiny.toml", "--set", "recipe.optimizer.lr=nan"],
+    "lr infinite": ["run", "tiny.toml", "--set", "recipe.optimizer.lr=inf"],
+    "too few classes": ["run", "tiny.toml", "--set", 'network.layers=["conv 3x3 4", "gap", "linear 9"]'],
+    "no parameters": ["run", "tiny.toml", "--set", 'network.layers=["gap", "relu"]'],
+    "a thousand million parameters": ["run", "tiny.toml", "--set",
+                                      'network.layers=["conv 28x28 1000000", "linear 1000", "linear 10"]'],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_message_and_leaves_nothing(arguments: list[str], tmp_path: Path) -> None:
+    world(tmp_path)
+    refused = drilldown(*arguments, cwd=tmp_path)
+    assert refused.returncode == 2, refused.stderr
+    assert refused.stdout == ""
+    assert refused.stderr.strip()
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    refused = drilldown("run", "absent.toml", "--debug", cwd=tmp_path)
+    assert refused.returncode != 0
+    assert "Traceback" in refused.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_error(lab: Path) -> None:
+    import subprocess
+
+    command = f"{sys.executable} -m drilldown summary under-8k | head -n 1"
+    done = subprocess.run(command, shell=True, cwd=lab, env=environment(), capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert "Under 8,000" in done.stdout
+
+
+def test_help_answers_without_loading_pytorch(tmp_path: Path) -> None:
+    import subprocess
+
+    code = "import sys; sys.argv = ['drilldown', '--help']\nfrom drilldown.cli import main\n"
+    code += "try: main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "predict" in done.stdout
+
+
+def test_a_drawn_digit_is_prepared_as_mnist_was(tmp_path: Path) -> None:
+    from drilldown import prepare
+
+    page = Image.new("RGB", (300, 200), "white")
+    ImageDraw.Draw(page).line([(200, 40), (200, 160)], fill="black", width=12)
+    page.save(tmp_path / "one.png")
+    image = prepare.read(tmp_path / "one.png")
+    rows = (image > 25).any(1).nonzero().flatten()
+    assert int(rows[-1] - rows[0]) + 1 == 20
+    mass = image.double() / image.sum()
+    assert abs(float((mass.sum(0) * (mass.new_tensor(range(28)) - 13.5)).sum())) <= 0.5
+    assert abs(float((mass.sum(1) * (mass.new_tensor(range(28)) - 13.5)).sum())) <= 0.5
