@@ -87,13 +87,7 @@ def test_what_a_forward_pass_shows_is_what_the_notation_says(file: Path) -> None
 
 
 def test_what_a_forward_pass_shows_is_what_rarer_notation_says() -> None:
-    blocks = [
-        "conv 3x3 6 stride=2 pad=1 groups=3 bias, relu",
-        "avgpool 2",
-        "conv 1x1 8 groups=2",
-        "flatten",
-        "linear 4",
-    ]
+    blocks = ["conv 3x3 6 stride=2 pad=1 groups=3 bias, relu", "avgpool 2", "conv 1x1 8 groups=2", "flatten, linear 4"]
     placed = place(blocks, (3, 9, 9), 4)
     assert_alike(of_module(build(placed), (3, 9, 9)), of_layers(placed))
 

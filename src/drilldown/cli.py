@@ -63,7 +63,7 @@ def run(
 
     Without a name, the flagship under-8k. A run that was interrupted goes on; one that is finished is shown.
     """
-    from drilldown import display, lab, loading, report
+    from drilldown import display, lab, loading
     from drilldown.runs import Run
     from drilldown.verdict import PassRate
 
@@ -103,6 +103,8 @@ def run(
             live.stop()
         page = finished.path / "report.md"
         if again or not page.is_file():
+            from drilldown import report  # brings matplotlib with it: not before it is needed
+
             page = report.write(finished, data)
         done.append(finished)
         display.print_result(screen, finished, page)

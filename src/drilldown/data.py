@@ -11,7 +11,7 @@ from pathlib import Path
 import platformdirs
 import torch
 
-from drilldown import download, glyphs, idx
+from drilldown import download, idx
 from drilldown.download import CATALOGUE, STEMS, File
 from drilldown.errors import DrilldownError, Problem, did_you_mean, quoted
 from drilldown.randomness import stream
@@ -101,6 +101,8 @@ def load(name: str, folder: Path | None = None, *, progress: download.Progress |
     ((1, 28, 28), 10, 6000)
     """
     if name == GLYPHS:
+        from drilldown import glyphs  # brings matplotlib with it, for the fonts
+
         return _dataset(name, *(Split(*split) for split in glyphs.draw()), identity=GLYPHS)
     if is_folder(name):
         files = _files_in(Path(name))

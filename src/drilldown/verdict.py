@@ -9,8 +9,6 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from scipy import stats
-
 from drilldown.experiment import Budget
 from drilldown.records import Epoch
 
@@ -135,6 +133,8 @@ def spread(values: Sequence[float]) -> Spread:
     n = len(ordered)
     mean = math.fsum(ordered) / n
     deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in ordered) / (n - 1)) if n > 1 else math.nan
+    from scipy import stats  # takes a second to load, and a single run needs none of it
+
     half = float(stats.t.ppf(0.975, n - 1)) * deviation / math.sqrt(n) if n > 1 else math.nan
     return Spread(
         n=n,
@@ -168,6 +168,8 @@ class PassRate:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the rate (Wilson, 1927)."""
+        from scipy import stats
+
         found = stats.binomtest(self.passed, self.n).proportion_ci(method="wilson")
         return float(found.low), float(found.high)
 

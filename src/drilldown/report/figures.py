@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from drilldown import augment
@@ -63,43 +65,25 @@ def samples(dataset: Dataset, experiment: Experiment, rows: int = 4) -> Figure:
     repeated = images.repeat(rows, 1, 1)
     draws = augment.draw(recipe.augment, len(repeated), stream(0, "samples"), height, width)
     seen = augment.apply(repeated, draws, recipe.augment.interpolation)[:, 0]
-    grid = torch.cat([images.float(), seen]).view(rows + 1, len(chosen), height, width)
-    figure = Figure(figsize=(len(chosen) * 0.8, (rows + 1) * 0.8), layout="constrained")
-    for row, axes in enumerate(figure.subplots(rows + 1, len(chosen), squeeze=False)):
-        for column, cell in enumerate(axes):
-            _draw(cell, grid[row, column])
-        axes[0].set_ylabel("as it is" if row == 0 else "seen", fontsize=7)
-    return figure
+    return _mosaic(torch.cat([images.float(), seen]), columns=len(chosen), row_labels=["as it is", *["seen"] * rows])
 
 
 def classes(dataset: Dataset, columns: int = 10) -> Figure:
     """The first training images of each class, a class a row."""
-    rows = min(dataset.classes, 30)
-    figure = Figure(figsize=(columns * 0.8, rows * 0.8), layout="constrained")
-    for number, axes in enumerate(figure.subplots(rows, columns, squeeze=False)):
+    rows = []
+    for number in range(min(dataset.classes, 30)):
         chosen = (dataset.train.labels == number).nonzero().flatten()[:columns]
-        for cell in axes[len(chosen) :]:
-            cell.axis("off")
-        for cell, index in zip(axes, chosen, strict=False):
-            _draw(cell, dataset.train.images[index])
-        axes[0].set_ylabel(str(number), fontsize=8, rotation=0, labelpad=8, va="center")
-    return figure
+        blank = dataset.train.images.new_zeros(columns - len(chosen), *dataset.train.images.shape[1:])
+        rows.append(torch.cat([dataset.train.images[chosen], blank]))
+    return _mosaic(torch.cat(rows), columns, row_labels=[str(number) for number in range(len(rows))])
 
 
 def gallery(mistakes: tuple[Mistake, ...], dataset: Dataset) -> Figure:
     """The surest mistakes: truth → answer, its probability, and the image's index in the test set."""
     drawn = mistakes[:GALLERY]
-    columns = min(8, len(drawn))
-    rows = -(-len(drawn) // columns)
-    figure = Figure(figsize=(columns * 1.25, rows * 1.6), layout="constrained")
-    cells = figure.subplots(rows, columns, squeeze=False).flatten()
-    for cell in cells[len(drawn) :]:
-        cell.axis("off")
-    for cell, mistake in zip(cells, drawn, strict=False):
-        _draw(cell, dataset.test.images[mistake.index].float())
-        cell.set_title(f"{mistake.truth} → {mistake.predicted}  {mistake.confidence:.0%}", fontsize=8)
-        cell.set_xlabel(f"#{mistake.index}", fontsize=7)
-    return figure
+    images = dataset.test.images[torch.tensor([mistake.index for mistake in drawn])]
+    titles = [f"{m.truth} → {m.predicted}  {m.confidence:.0%}" for m in drawn]
+    return _mosaic(images, columns=8, titles=titles, captions=[f"#{mistake.index}" for mistake in drawn])
 
 
 def confusion(matrix: torch.Tensor) -> Figure:
@@ -108,16 +92,17 @@ def confusion(matrix: torch.Tensor) -> Figure:
     figure = Figure(figsize=(5.2, 4.6), layout="constrained")
     axes = figure.subplots()
     wrong = matrix.clone().fill_diagonal_(0)
-    axes.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(1, int(wrong.max())))
+    most = max(1, int(wrong.max()))
+    axes.imshow(wrong, cmap="Oranges", vmin=0, vmax=most)
     if classes <= 20:
         for truth in range(classes):
             for answer in range(classes):
                 count = int(matrix[truth, answer])
                 if count:
                     right = truth == answer
+                    colour = "#777777" if right else "white" if 2 * count > most else "black"
                     axes.text(
-                        answer, truth, str(count), ha="center", va="center",
-                        fontsize=6 if right else 8, color="#777777" if right else "black",
+                        answer, truth, str(count), ha="center", va="center", fontsize=6 if right else 8, color=colour
                     )  # fmt: skip
         axes.set(xticks=range(classes), yticks=range(classes))
     axes.set(xlabel="read as", ylabel="is")
@@ -139,12 +124,36 @@ def of_run(evidence: Evidence) -> dict[str, bytes]:
 def png(figure: Figure) -> bytes:
     """A figure as a PNG file."""
     sink = io.BytesIO()
-    figure.savefig(sink, format="png", dpi=110)
+    figure.savefig(sink, format="png", dpi=110, bbox_inches="tight")
     return sink.getvalue()
 
 
-def _draw(axes, image: torch.Tensor) -> None:  # type: ignore[no-untyped-def]
-    axes.imshow(image, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set(color="#cccccc", linewidth=0.5)
+def _mosaic(
+    images: torch.Tensor,
+    columns: int,
+    *,
+    titles: Sequence[str] = (),
+    captions: Sequence[str] = (),
+    row_labels: Sequence[str] = (),
+) -> Figure:
+    """Images (N, height, width), 0…255, in rows on one pair of axes: many times faster than axes for each."""
+    count, height, width = images.shape
+    rows = -(-count // columns)
+    above, below = (0.42 if titles else 0.06), (0.2 if captions else 0.06)  # margins of a cell, of an image's height
+    cell = 1 + above + below
+    inches = 1.1 if titles else 0.8
+    figure = Figure(figsize=(columns * inches, rows * inches * cell), layout="constrained")
+    axes = figure.subplots()
+    for number, image in enumerate(images):
+        left, top = (number % columns) * 1.08, (number // columns) * cell + above
+        box = (left, left + width / height, top + 1, top)
+        axes.imshow(image, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest", extent=box)
+        axes.add_patch(Rectangle((left, top), width / height, 1, fill=False, ec="#cccccc", lw=0.5))
+        for texts, y, size in ((titles, top - 0.12, 7.5), (captions, top + 1.16, 6.5)):
+            if texts:
+                axes.text(left + width / height / 2, y, texts[number], ha="center", va="center", fontsize=size)
+    for row, label in enumerate(row_labels):
+        axes.text(-0.12, row * cell + above + 0.5, label, ha="right", va="center", fontsize=7)
+    axes.set(xlim=(-0.9 if row_labels else -0.06, columns * 1.08 * width / height), ylim=(rows * cell, 0))
+    axes.axis("off")
+    return figure
