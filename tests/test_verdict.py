@@ -61,7 +61,9 @@ def test_a_bar_is_exact_whatever_the_total_and_so_are_the_images_to_spare(
     correct = data.draw(st.integers(max(0, exact - 2), min(total, exact + 2)))
     found = line("accuracy", judge(Budget(accuracy=float(bar), hold=1), 1, run([correct], total=total)))
     assert found.met is (100 * correct >= bar * total)
-    assert found.by.startswith(f"{correct - exact} images to spare" if found.met else f"{exact - correct} images short")
+    spare = abs(correct - exact)
+    side = "to spare" if found.met else "short"
+    assert found.by.startswith(f"{spare} image{'' if spare == 1 else 's'} {side}")
 
 
 def test_every_one_of_the_last_epochs_must_meet_the_bar_and_earlier_ones_need_not() -> None:

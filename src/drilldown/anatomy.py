@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from drilldown.network import BatchNorm, Dropout, GlobalAveragePool, Linear, Placed, ReLU, Shape
+from drilldown.network import BatchNorm, Dropout, GlobalAveragePool, Linear, Placed, ReLU, Shape, evaluating
 
 FLOAT_BYTES = 4
+ELEMENTWISE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.ReLU, nn.Dropout)
+"""Modules that can overwrite their input."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,10 +132,11 @@ def of_module(network: nn.Module, image: Shape) -> Anatomy:
         nonlocal peak
         if not isinstance(output, torch.Tensor):
             return
-        fresh = {id(p): p.numel() for p in module.parameters(recurse=False) if id(p) not in seen}
+        own = [p for p in module.parameters(recurse=False) if p.requires_grad]
+        fresh = {id(p): p.numel() for p in own if id(p) not in seen}
         seen.update(fresh)
         taken = sum(tensor.numel() for tensor in inputs if isinstance(tensor, torch.Tensor))
-        peak = max(peak, taken + output.numel())
+        peak = max(peak, taken + (0 if isinstance(module, ELEMENTWISE) else output.numel()))
         rows.append(
             Row(
                 name=name,
@@ -150,12 +153,10 @@ def of_module(network: nn.Module, image: Shape) -> Anatomy:
         for name, module in network.named_modules()
         if not list(module.children())
     ]
-    mode = network.training
     try:
-        with torch.no_grad():
-            network.eval()(torch.zeros(1, *image))
+        with torch.no_grad(), evaluating(network):
+            network(torch.zeros(1, *image))
     finally:
-        network.train(mode)
         for hook in hooks:
             hook.remove()
     return Anatomy(

@@ -122,6 +122,13 @@ class Recipe(Table):
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of the training's arithmetic; weights and evaluation stay in fp32."""
 
+    @model_validator(mode="after")
+    def _floor_below_peak(self) -> Self:
+        floor = getattr(self.schedule, "floor", 0.0)
+        if floor > self.optimizer.lr:
+            raise ValueError(f"schedule.floor = {floor} is above the peak, expected at most lr = {self.optimizer.lr}")
+        return self
+
     @field_validator("dataset")
     @classmethod
     def _known(cls, name: str) -> str:

@@ -9,10 +9,12 @@ Shapes are (channels, height, width) or, once flat, (features,); the batch dimen
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -117,6 +119,9 @@ class Conv(Layer):
                 given["bias"] = True
             elif key in ("stride", "pad", "groups") and equals:
                 given[key] = _whole(value, key, least=0 if key == "pad" else 1)
+            elif key in ("stride", "pad", "groups", "bias"):
+                right = "bias, without a value" if key == "bias" else f"{key}=N, with a number"
+                raise NotationError(Problem(found=f'found "{option}"', expected=right))
             else:
                 raise NotationError(_unexpected(cls, option, ["stride", "pad", "groups", "bias"]))
         return cls(_whole(sides[0], "kernel side"), _whole(out, "number of channels"), **given)  # type: ignore[arg-type]
@@ -242,10 +247,7 @@ class Dropout(Layer):
         if len(arguments) > 1:
             raise NotationError(_unexpected(cls, arguments[1]))
         text = arguments[0] if arguments else ""
-        try:
-            probability = float(text)
-        except ValueError:
-            probability = math.nan
+        probability = float(text) if re.fullmatch(r"[0-9]*\.?[0-9]+(e-?[0-9]+)?", text) else math.nan
         if not 0 <= probability < 1:
             raise NotationError(Problem(found=f'found the probability "{text}"', expected="a number from 0 to below 1"))
         return cls(probability)
@@ -365,7 +367,7 @@ def place(blocks: Sequence[str], image: Shape, classes: int) -> list[Placed]:
     A `flatten` that the notation leaves unsaid (1×1 images before `linear` and at the end) is put in.
 
     *Raises* DrilldownError, naming block and layer, where a shape does not fit, nothing can be trained, or the
-    last layer does not give a score per class.
+    last layer does not give a score per class; NotationError where a block does not read.
 
     >>> [placed.output for placed in place(["conv 3x3 8, relu", "gap", "linear 10"], (1, 28, 28), 10)]
     [(8, 26, 26), (8, 26, 26), (8, 1, 1), (8,), (10,)]
@@ -436,6 +438,18 @@ def build(placed: Sequence[Placed]) -> nn.Sequential:
         network.add_module(item.name, item.layer.module(item.input, inplace=inplace))
         previous = item.layer
     return network
+
+
+@contextlib.contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """A network in evaluation mode for the time of the block; afterwards each part is in the mode that it was in."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 def show(shape: Shape) -> str:

@@ -71,7 +71,8 @@ class Cosine(_Annealed):
 
     def rate(self, peak: float, step: int, steps_per_epoch: int, total_steps: int) -> float:  # noqa: ARG002
         """The learning rate of one step."""
-        top, bottom = round(self.warmup * total_steps), round(self.finish * total_steps)
+        top = round(self.warmup * total_steps)
+        bottom = max(top + 1, round(self.finish * total_steps))  # however short the training, one step at the peak
         if step < top:
             return peak * _rise(step, top)
         return _cosine(peak, self.floor, step - top, bottom - top)

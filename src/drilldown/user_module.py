@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from drilldown.errors import DrilldownError, Problem, did_you_mean
-from drilldown.network import Shape, check_size, show
+from drilldown.network import Shape, check_size, evaluating, show
 
 PLACE = "network.python"
 
@@ -51,13 +51,11 @@ def build(reference: str, folder: Path, image: Shape, classes: int) -> nn.Module
             )
         )
     check_size(sum(p.numel() for p in network.parameters() if p.requires_grad))
-    mode = network.training
     try:
-        with torch.no_grad():
-            scores = network.eval()(torch.zeros(2, *image))
+        with torch.no_grad(), evaluating(network):
+            scores = network(torch.zeros(2, *image))
     except Exception as error:
         raise DrilldownError(_in_user_code(file, f"fails on an image of {show(image)}", error)) from error
-    network.train(mode)
     shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else None
     if shape != (2, classes):
         found = f"an output of {show(shape)}" if shape else f"an output of type {type(scores).__name__}"

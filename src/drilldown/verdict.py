@@ -97,8 +97,10 @@ def _accuracy(bar: Decimal, hold: int, epochs: Sequence[Epoch]) -> Line:
     needed = math.ceil(Fraction(bar) * worst.total / 100)
     spare = worst.correct - needed
     below = sum(epoch.test.accuracy < Fraction(bar) for epoch in last)
-    by = f"{spare} images to spare" if spare >= 0 else f"{-spare} images short, {below} of {hold} epochs below"
-    found = f"at least {float(worst.accuracy):.2f} % ({worst.correct:,} of {worst.total:,})"
+    images = "image" if abs(spare) == 1 else "images"
+    by = f"{spare} {images} to spare" if spare >= 0 else f"{-spare} {images} short, {below} of {hold} epochs below"
+    rounded_down = math.floor(100 * worst.accuracy) / 100  # a count below the bar must not read as if it met it
+    found = f"at least {rounded_down:.2f} % ({worst.correct:,} of {worst.total:,})"
     return Line(name="accuracy", limit=limit, found=found, met=below == 0, by=by)
 
 

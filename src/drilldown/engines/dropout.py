@@ -24,15 +24,16 @@ class FastDropout(nn.Dropout):
     value is exact.
     """
 
-    bits: np.random.SFC64
+    bits: np.random.SFC64 | None = None
+    """Where the random bits come from; without one, PyTorch's own dropout does the work."""
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Drops while training; the identity in evaluation mode."""
         if not self.training or self.p == 0:
             return inputs
-        if inputs.device.type != "cpu":
+        if self.bits is None or inputs.device.type != "cpu":
             return F.dropout(inputs, self.p)
-        dropped = round(self.p * LEVELS)
+        dropped = min(round(self.p * LEVELS), LEVELS - 1)
         count = inputs.numel()
         bits = self.bits.random_raw((count + 3) // 4).view(np.int16)
         mask = torch.from_numpy(bits)[:count].view(inputs.shape) >= dropped - LEVELS // 2

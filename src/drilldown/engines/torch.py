@@ -7,6 +7,8 @@ for a number: loss and counts add up there and are read at progress ticks.
 from __future__ import annotations
 
 import copy
+import itertools
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -143,12 +145,17 @@ class WeightAverage:
     def update(self, network: nn.Module, step: int) -> None:
         """Takes in the weights after a step."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        averages, weights = self.network.state_dict().values(), network.state_dict().values()
-        floating = [(a, w) for a, w in zip(averages, weights, strict=True) if a.is_floating_point()]
+        pairs = list(zip(_tensors(self.network), _tensors(network), strict=True))
+        floating = [(a, w) for a, w in pairs if a.is_floating_point()]
         torch._foreach_lerp_([a for a, _ in floating], [w for _, w in floating], 1 - decay)
-        for a, w in zip(averages, weights, strict=True):
+        for a, w in pairs:
             if not a.is_floating_point():  # batch norm's count of batches
                 a.copy_(w)
+
+
+def _tensors(network: nn.Module) -> Iterator[torch.Tensor]:
+    """Weights and buffers, each once even where layers share it."""
+    return itertools.chain(network.parameters(), network.buffers())
 
 
 def _check_finite(loss_sums: torch.Tensor, plan: Plan) -> None:
