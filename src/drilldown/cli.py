@@ -352,7 +352,7 @@ def main() -> None:
         _say(f"drilldown: {error}")
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        code = 128 + (terminated[0] if terminated else signal.SIGINT)
+        code = 128 + signal.SIGINT
     except BrokenPipeError:  # the reader has gone, as in `drilldown runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
@@ -364,7 +364,7 @@ def main() -> None:
             raise
         _say(f"drilldown: a bug of ours: {type(error).__name__}: {error}\nrun it again with --debug for the traceback")
         code = 1
-    sys.exit(code or 0)
+    sys.exit(128 + terminated[0] if terminated else code or 0)
 
 
 def _passed(run: Run) -> bool:
