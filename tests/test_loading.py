@@ -560,6 +560,11 @@ def test_an_absurd_number_is_refused_with_key_and_line(write, line, place):
     assert said.startswith(f"a.toml:{6 + line.count(chr(10))}: {place}: ")
 
 
+def test_a_floor_above_the_peak_is_refused_at_the_table_that_holds_both(write):
+    said = mistake(write("a.toml", PLAIN + 'schedule = { name = "cosine", floor = 0.02 }\n'))
+    assert said == "a.toml:4: recipe: schedule.floor = 0.02 is above the peak; expected at most lr = 0.01"
+
+
 def test_a_dropout_that_drops_everything_is_refused(write):
     said = mistake(write("a.toml", PLAIN.replace("relu", "dropout 1.5")))
     assert said.startswith('a.toml:3: network.layers[0] "conv 3x3 4, bn, dropout 1.5": found the probability "1.5";')
@@ -853,7 +858,7 @@ def test_every_setting_changes_the_fingerprint(write):
                 f"'step', {rest}"
                 for rest in ("every = 1, gamma = 0.5", "every = 2, gamma = 0.5", "every = 1, gamma = 0.6")
             ),
-            *("'cosine'", "'cosine', warmup = 0.1", "'cosine', floor = 0.1", "'cosine', finish = 0.5"),
+            *("'cosine'", "'cosine', warmup = 0.1", "'cosine', floor = 0.001", "'cosine', finish = 0.5"),
             *("'onecycle'", "'onecycle', warmup = 0.2", "'onecycle', div = 2", "'onecycle', final_div = 2"),
         ]
     ]
@@ -915,6 +920,14 @@ def table(required: dict[str, st.SearchStrategy[Any]], **optional: st.SearchStra
     return st.fixed_dictionaries(required, optional=optional)
 
 
+def below_the_peak(recipe: dict[str, Any]) -> dict[str, Any]:
+    """With a floor that the learning rate can come down to."""
+    if "floor" not in recipe.get("schedule", {}):
+        return recipe
+    peak = recipe.get("optimizer", {"lr": 0.01})["lr"]
+    return recipe | {"schedule": recipe["schedule"] | {"floor": recipe["schedule"]["floor"] * peak}}
+
+
 ADAM = {"betas": st.lists(FRACTION, min_size=2, max_size=2), "eps": ABOVE_ZERO, "weight_decay": st.floats(0, 1)}
 VALID = table(
     {
@@ -959,7 +972,7 @@ VALID = table(
         ema=st.floats(0.01, 0.99),
         holdout=st.integers(1, 10**6),
         precision=st.sampled_from(["fp32", "bf16"]),
-    ),
+    ).map(below_the_peak),
 )
 
 

@@ -330,8 +330,6 @@ def bench(
 
 def main() -> None:
     """Runs the command line; every mistake is one message and an exit code of the contract."""
-    # Threads that wait by spinning make two runs at once twenty times slower than one; asleep, they cost nothing.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]  # wherever it stands
     terminated: list[int] = []
