@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before PyTorch is loaded, as the command line does
 
 import pytest
 import torch

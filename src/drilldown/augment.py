@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from drilldown.table import BelowOne, Table
 
@@ -33,6 +33,13 @@ class Affine(Table):
     """Smallest and largest factor, uniform between."""
     shear: Shear = 0.0
     """Degrees, uniform in ±."""
+
+    @field_validator("scale")
+    @classmethod
+    def _smallest_first(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if scale[0] > scale[1]:
+            raise ValueError(f"found {list(scale)}, expected the smallest factor first")
+        return scale
 
 
 class Jitter(Table):

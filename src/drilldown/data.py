@@ -185,11 +185,8 @@ def _places(name: str, folder: Path | None) -> list[Path]:
     roots.append(cache())
     published = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}[name]
     # A flat folder does not say which dataset it holds: the checksums do, so only MNIST may lie there unnamed.
-    flat = roots[: len(roots) - 1] if name == "mnist" else []
-    return [
-        *(root / inner for root in roots for inner in (name, f"{published}/raw")),
-        *flat,
-    ]
+    layouts = (name, f"{published}/raw", *(["."] if name == "mnist" else []))
+    return [root / layout for root in roots for layout in layouts]
 
 
 def _files_in(folder: Path) -> dict[str, Path] | None:
@@ -198,7 +195,7 @@ def _files_in(folder: Path) -> dict[str, Path] | None:
     for stem in STEMS:
         # Some mirrors unpack with a dot in place of the dash before idx.
         names = (stem, stem.replace("-idx", ".idx"), f"{stem}.gz")
-        file = next((folder / name for name in names if (folder / name).is_file()), None)
+        file = next((folder / name for name in names if os.path.isfile(folder / name)), None)
         if file is None:
             return None
         found[stem] = file
@@ -206,7 +203,7 @@ def _files_in(folder: Path) -> dict[str, Path] | None:
 
 
 def _nothing_in(folder: Path) -> Problem:
-    present = sorted(path.name for path in folder.iterdir())[:5] if folder.is_dir() else None
+    present = sorted(path.name for path in folder.iterdir())[:5] if os.path.isdir(folder) else None
     found = "no such folder" if present is None else f"holds {', '.join(present) or 'nothing'}"
     return Problem(file=folder, found=found, expected=f"IDX files {', '.join(STEMS)}, plain or .gz")
 

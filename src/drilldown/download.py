@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
+import urllib3
 
 from drilldown import idx
 from drilldown.errors import DrilldownError, Problem
@@ -79,7 +80,7 @@ def fetch(file: File, folder: Path, *, progress: Progress | None = None, patienc
         url = f"{mirror}{file.stem}.gz"
         try:
             return _fetch_from(url, file, folder, progress, patience)
-        except (requests.RequestException, _Refused) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, _Refused) as error:
             attempts.append(f"{url}: {_reason(error)}")
     raise Unreachable(attempts)
 
@@ -90,12 +91,13 @@ class _Refused(Exception):  # noqa: N818
 
 def _fetch_from(url: str, file: File, folder: Path, progress: Progress | None, patience: float) -> Path:
     with _temporary(folder, file.stem) as temporary:
-        with temporary.open("wb") as sink:
-            for chunk in _chunks(url, file.stem, progress, patience):
-                try:
-                    sink.write(chunk)
-                except OSError as error:
-                    raise _unwritable(folder, error) from None
+        try:
+            with temporary.open("wb") as sink:
+                sink.writelines(_chunks(url, file.stem, progress, patience))
+        except requests.RequestException:  # an OSError as well, but the network's
+            raise
+        except OSError as error:  # also of the last bytes, written on closing
+            raise _unwritable(folder, error) from None
         try:
             found = file.mismatch(temporary, idx.read_bytes(temporary))
         except DrilldownError as error:
@@ -103,7 +105,11 @@ def _fetch_from(url: str, file: File, folder: Path, progress: Progress | None, p
         if found:
             raise _Refused(found)
         target = folder / f"{file.stem}.gz"
-        os.replace(temporary, target)
+        temporary.chmod(0o644)  # temporary files are private; a dataset need not be
+        try:
+            os.replace(temporary, target)
+        except OSError as error:
+            raise _unwritable(folder, error) from None
         return target
 
 
@@ -113,9 +119,11 @@ def _chunks(url: str, name: str, progress: Progress | None, patience: float) -> 
     begun = time.monotonic()
     with requests.get(url, stream=True, timeout=patience, headers=headers) as answer:
         answer.raise_for_status()
-        total = int(answer.headers.get("Content-Length", 0)) or None
+        length = answer.headers.get("Content-Length", "")
+        total = int(length) if length.isascii() and length.isdigit() else None
         received = 0
-        for chunk in answer.iter_content(64 * 1024):
+        # read1: what has come, as it came; iter_content would wait until a chunk is full, and unpack it.
+        while chunk := answer.raw.read1(64 * 1024, decode_content=False):
             received += len(chunk)
             if received > LARGEST_ARCHIVE:
                 raise _Refused(f"sends more than {LARGEST_ARCHIVE:,} bytes")
@@ -157,9 +165,9 @@ def _unwritable(folder: Path, error: OSError) -> DrilldownError:
 def _reason(error: Exception) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"status {error.response.status_code}"
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout | urllib3.exceptions.ReadTimeoutError):
         return "no answer in time"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, urllib3.exceptions.ProtocolError):
         return "the connection broke off"
     if isinstance(error, requests.ConnectionError):
         return "no connection"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -237,7 +238,7 @@ class Experiment(Table):
             said["network"] = ", ".join(self.network.layers)  # how layers are grouped into blocks is style
         elif self.network.python is not None:
             file = self.folder / self.network.python.partition(":")[0]
-            if not file.is_file():
+            if not os.path.isfile(file):  # Path's own raises where a name is too long
                 raise DrilldownError(Problem(file=file, place=user_module.PLACE, found="no such file"))
             said["network"]["content"] = hashlib.sha256(file.read_bytes()).hexdigest()
         if data.is_folder(self.recipe.dataset):

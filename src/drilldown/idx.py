@@ -79,7 +79,10 @@ def parse(content: bytes, dimensions: int, file: Path | str) -> npt.NDArray[np.u
                 suggestion="is the file cut off?" if len(content) - header < math.prod(sizes) else None,
             )
         )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(sizes)
+    try:
+        return np.frombuffer(content, np.uint8, offset=header).reshape(sizes)
+    except ValueError:  # no data, and beside the zero sizes that are beyond numpy
+        raise DrilldownError(Problem(file=file, found=f"an array of {sizes}", expected="some data")) from None
 
 
 def read_bytes(file: Path) -> bytes:
@@ -89,12 +92,13 @@ def read_bytes(file: Path) -> bytes:
     """
     try:
         with file.open("rb") as raw:
-            if raw.read(2) != b"\x1f\x8b":
-                raw.seek(0)
-                return raw.read(LARGEST_FILE)
+            packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
-            with gzip.GzipFile(fileobj=raw) as unpacked:
-                content = unpacked.read(LARGEST_FILE + 1)
+            if packed:
+                with gzip.GzipFile(fileobj=raw) as unpacked:
+                    content = unpacked.read(LARGEST_FILE + 1)
+            else:
+                content = raw.read(LARGEST_FILE + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DrilldownError(
             Problem(file=file, found=f"damaged gzip data ({error})", suggestion="fetch or copy the file anew")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
+import os
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +26,24 @@ INHERITED = ("network", "recipe", "budget")
 LARGEST_FILE = 1_000_000
 """Bytes beyond which a file is no experiment."""
 
+LONGEST_PART = 300
+"""Characters of each part of a message."""
+
 Place = tuple[str | int, ...]
+
+_KINDS = {
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "tuple_type": "an array",
+    "too_long": "an array of fewer items",
+    "string_type": "a string",
+    "string_too_short": "some text",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+}
+"""Pydantic's kinds of mistake whose own words are about Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +56,16 @@ class _Origin:
     def problem(self, place: Place, problem: Problem) -> Problem:
         """The problem with file and line filled in."""
         line = line_of(self.text, place) if self.text else None
-        return dataclasses.replace(problem, file=self.label, line=line)
+        # What a message quotes may hold anything; it stays one line all the same.
+        return dataclasses.replace(
+            problem,
+            file=self.label,
+            line=line,
+            place=problem.place and _one_line(problem.place),
+            found=_one_line(problem.found),
+            expected=problem.expected and _one_line(problem.expected),
+            suggestion=problem.suggestion and _one_line(problem.suggestion),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +82,17 @@ class _Source:
             if place[:length] in self.origins:
                 return self.origins[place[:length]]
         return self.own
+
+
+def _one_line(text: str) -> str:
+    """Without line breaks and other control characters, and without the middle of what is long.
+
+    >>> _one_line("two" + chr(10) + "lines")
+    'two\\\\nlines'
+    """
+    if len(text) > LONGEST_PART:
+        text = f"{text[: LONGEST_PART // 2]} … {text[-LONGEST_PART // 2 :]}"
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def load(reference: str | Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -82,7 +121,7 @@ def _read(path: Path, overrides: Sequence[str], children: tuple[Path, ...]) -> t
     own = _Origin(path, text)
     try:
         values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
         raise DrilldownError(_syntax(path, error)) from None
     parent: Experiment | None = None
     source = _Source(values, {}, own)
@@ -109,7 +148,8 @@ def _read(path: Path, overrides: Sequence[str], children: tuple[Path, ...]) -> t
 
 def _text(path: Path) -> str:
     try:
-        content = path.read_bytes()[: LARGEST_FILE + 1]
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
     except OSError as error:
         raise DrilldownError(Problem(file=path, found=f"cannot be read ({error.strerror})")) from None
     if len(content) > LARGEST_FILE:
@@ -130,7 +170,7 @@ def _text(path: Path) -> str:
 
 
 def _syntax(path: Path, error: Exception) -> Problem:
-    message = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "nested too deeply"
+    message = "nested too deeply" if isinstance(error, RecursionError) else str(error)
     what, _, where = message.partition(" (at ")
     line = where.removeprefix("line ").partition(",")[0]
     return Problem(
@@ -149,7 +189,7 @@ def _parent_path(own: _Origin, extends: object, family: tuple[Path, ...]) -> Pat
             )
         )
     path = family[-1].parent / extends
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path's own raises where a name is too long
         near = [file.name for file in path.parent.glob("*.toml")] if path.parent.is_dir() else []
         raise DrilldownError(
             own.problem(
@@ -189,43 +229,57 @@ def _inherit(source: _Source, inherited: _Source) -> None:
 
 def _override(source: _Source, override: str) -> None:
     """Applies one `--set TABLE.KEY=VALUE`."""
-    label = f"--set {override}"
+    label = f"--set {_one_line(override)}"
     dotted, equals, text = override.partition("=")
     keys = tuple(key.strip() for key in dotted.split("."))
     if not equals or len(keys) < 2 or not all(keys):
         raise DrilldownError(
-            Problem(file=label, found=f'found "{override}"', expected="TABLE.KEY=VALUE, such as recipe.epochs=5")
+            Problem(
+                file=label, found=f'found "{_one_line(override)}"', expected="TABLE.KEY=VALUE, such as recipe.epochs=5"
+            )
         )
     if keys[0] not in INHERITED:
         raise DrilldownError(
             Problem(
                 file=label,
-                found=f'unknown table "{keys[0]}"',
+                found=f'unknown table "{_one_line(keys[0])}"',
                 expected=f"one of {quoted(INHERITED)}",
                 suggestion=did_you_mean(keys[0], INHERITED),
             )
         )
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        read = tomllib.loads(f"value = {text}")
+        value = read["value"] if len(read) == 1 else text.strip()
+    except (ValueError, RecursionError):
         value = text.strip()  # a bare word
     if keys[0] == "network" and len(keys) == 2:
         source.values["network"] = {}
     # A copy: the parent, and an experiment loaded before, may hold the same value.
     table = source.values[keys[0]] = copy.deepcopy(source.values.get(keys[0], {}))
-    defaults = Recipe().model_dump(mode="json", exclude_none=True) if keys[0] == "recipe" else {}
-    for depth, key in enumerate(keys[1:-1], start=2):
-        table = table.setdefault(key, defaults.get(key, {}) if depth == 2 else {})
+    for depth, key in enumerate(keys[:-1], start=1):
+        if depth > 1:
+            if key not in table:
+                table[key] = _default(key) if keys[0] == "recipe" and depth == 2 else {}
+                source.origins[keys[:depth]] = _Origin(label)
+            table = table[key]
         if not isinstance(table, dict):
             raise DrilldownError(
                 Problem(
                     file=label,
-                    found=f"{'.'.join(keys[:depth])} is {table!r}",
+                    found=_one_line(f"{'.'.join(keys[:depth])} is {_literal(table)}"),
                     expected="a table to set a key of",
                 )
             )
     table[keys[-1]] = value
     source.origins[keys] = _Origin(label)
+
+
+def _default(key: str) -> Any:
+    """What a recipe has where a file says nothing; of a table, the keys that make it what it is."""
+    value = getattr(Recipe(), key, None)
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_unset=True)
+    return {} if value is None else value
 
 
 def _anchor_dataset(source: _Source) -> None:
@@ -237,16 +291,19 @@ def _anchor_dataset(source: _Source) -> None:
     if isinstance(dataset, str) and data.is_folder(dataset):
         label = source.origin(("recipe", "dataset")).label
         base = label.parent if isinstance(label, Path) else Path()
-        recipe["dataset"] = str((base / Path(dataset).expanduser()).resolve())
+        with contextlib.suppress(ValueError, RuntimeError):  # a NUL byte, or a home that there is not
+            recipe["dataset"] = str((base / Path(dataset).expanduser()).resolve())
 
 
 def _located(problem: Problem, source: _Source) -> Problem:
-    """A problem of a network's shapes, with file and line."""
+    """A problem of a network's shapes or of the dataset that they come from, with file and line."""
+    if problem.file is not None:  # what is wrong is the dataset
+        found = str(dataclasses.replace(problem, expected=None, suggestion=None))
+        said = dataclasses.replace(problem, place="recipe.dataset", found=found)
+        return source.origin(("recipe", "dataset")).problem(("recipe", "dataset"), said)
     place = problem.place or ""
     index = place.partition("[")[2].partition("]")[0]
     where: Place = ("network", "layers", int(index)) if index.isdigit() else ("network", "layers")
-    if problem.file is not None:
-        return problem
     return source.origin(where).problem(where, problem)
 
 
@@ -285,6 +342,8 @@ def _problem(detail: ErrorDetails, place: Place, model: type[BaseModel]) -> Prob
             expected=f"one of {choices}" if choices else f'a "name", as in {said} = {{ name = "…", … }}',
             suggestion=did_you_mean(str(name), choices.replace('"', "").split(", ")) if choices else None,
         )
+    if kind in _KINDS:
+        return Problem(place=said, found=f"found {_literal(value)}", expected=_KINDS[kind])
     message = detail["msg"].removeprefix("Value error, ")
     if message.startswith("Input should be "):
         expected = message.removeprefix("Input should be ")
@@ -309,7 +368,13 @@ def _literal(value: object) -> str:
     """A value as TOML would have it."""
     if isinstance(value, bool):
         return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else repr(value)
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_literal(item)}' for key, item in value.items())} }}" if value else "{}"
+    return str(value)
 
 
 def _walk(loc: tuple[int | str, ...]) -> tuple[Place, type[BaseModel]]:

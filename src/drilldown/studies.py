@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class Study:
     @property
     def steps(self) -> tuple[Path, ...]:
         """The experiment files, in order."""
-        return tuple(sorted(self.path.glob("*.toml")))
+        return tuple(sorted(self.path.glob("*.toml"), key=lambda file: file.stem))
 
 
 def available() -> list[Study]:
@@ -49,10 +50,11 @@ def find(reference: str) -> Path:
     '06-dropout.toml'
     """
     path = Path(reference)
-    if path.is_dir():
+    # os.path: Path's own methods raise where a name is too long.
+    if reference and os.path.isdir(path):
         return _last(Study(path))
-    if path.suffix == ".toml" or path.is_file():
-        if not path.is_file():
+    if path.suffix == ".toml" or os.path.isfile(path):
+        if not os.path.isfile(path):
             near = [file.name for file in path.parent.glob("*.toml")] if path.parent.is_dir() else []
             raise DrilldownError(Problem(file=path, found="no such file", suggestion=did_you_mean(path.name, near)))
         return path

@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
 
 # Strings and comments first, so that what looks like a header or key inside of them is passed over.
 _TOKEN = re.compile(
-    r'"""(?:[^\\]|\\.)*?"""|' + r"'''.*?'''" + r'|"(?:[^"\\\n]|\\.)*"|' + r"'[^'\n]*'" + r"|#[^\n]*"
-    r"|(?P<open>[\[{])|(?P<close>[\]}])|(?P<newline>\n)|(?P<equals>=)",
+    r'"""(?:[^\\]|\\.)*?"""(?!")|' + r"'''.*?'''(?!')" + r'|"(?:[^"\\\n]|\\.)*"|' + r"'[^'\n]*'" + r"|#[^\n]*"
+    r"|(?P<open>[\[{])|(?P<close>[\]}])|(?P<newline>\n)|(?P<equals>=)|(?P<comma>,)|[^\s\[\]{}=,#\"']+",
     re.DOTALL,
 )
+_HEADER = re.compile(r"\[*((?:\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|[^\]\"'\n])*)")
 
 
 def line_of(text: str, place: tuple[str | int, ...]) -> int | None:
-    """The line (from 1) of a key, or of an item of an array of strings; of the nearest table above it otherwise.
+    """The line (from 1) of a key, or of an item of an array; of the nearest table above it otherwise.
 
     >>> text = 'title = "a"' + chr(10) + '[recipe]' + chr(10) + 'epochs = 3'
     >>> line_of(text, ("recipe", "epochs"))
     3
     """
-    positions = dict(_positions(text))
+    lines = _lines(text)
     for length in range(len(place), 0, -1):
-        offset = positions.get(place[:length])
-        if offset is not None:
-            return text.count("\n", 0, offset) + 1
+        if place[:length] in lines:
+            return lines[place[:length]]
     return None
+
+
+@lru_cache(maxsize=8)
+def _lines(text: str) -> dict[tuple[str | int, ...], int]:
+    """Kept, since a file with many mistakes is asked about many times."""
+    lines: dict[tuple[str | int, ...], int] = {}
+    line, counted = 1, 0
+    for place, offset in _positions(text):
+        line, counted = line + text.count("\n", counted, offset), offset
+        lines[place] = line
+    return lines
 
 
 def _positions(text: str) -> Iterator[tuple[tuple[str | int, ...], int]]:
@@ -39,25 +53,36 @@ def _positions(text: str) -> Iterator[tuple[tuple[str | int, ...], int]]:
                 line_start, key = match.end(), ()
         elif match["open"]:
             if depth == 0 and not key and not text[line_start : match.start()].strip():
-                header = text[match.end() :].split("]", 1)[0].strip(" []\t")
-                table = _split(header)
+                header = _HEADER.match(text, match.end())
+                table = _split(header[1] if header else "")
                 yield table, match.start()
                 depth -= 1  # a header's bracket is closed below without having opened a value
+            elif depth == 1 and key:
+                yield (*table, *key, item), match.start()
             depth, item = depth + 1, 0 if depth == 0 else item
         elif match["close"]:
             depth = max(0, depth - 1)
         elif match["equals"]:
             if depth == 0 and not key:
-                start = (
-                    line_start + len(text[line_start : match.start()]) - len(text[line_start : match.start()].lstrip())
-                )
-                key = _split(text[line_start : match.start()])
+                written = text[line_start : match.start()]
+                start = line_start + len(written) - len(written.lstrip())
+                key = _split(written)
                 for length in range(1, len(key) + 1):
                     yield (*table, *key[:length]), start
+        elif match["comma"]:
+            item += depth == 1
         elif depth == 1 and key and not match.group().startswith("#"):
             yield (*table, *key, item), match.start()
-            item += 1
 
 
 def _split(dotted: str) -> tuple[str, ...]:
-    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+    """The parts of a dotted key, as the parser sees them; none where it does not."""
+    parts: list[str] = []
+    try:
+        value: Any = tomllib.loads(f"{dotted} = 0")
+        while isinstance(value, dict):
+            ((part, value),) = value.items()
+            parts.append(part)
+    except ValueError:
+        return ()
+    return tuple(parts)

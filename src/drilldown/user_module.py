@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -50,7 +52,10 @@ def build(reference: str, folder: Path, image: Shape, classes: int) -> nn.Module
                 expected="a torch.nn.Module",
             )
         )
-    check_size(sum(p.numel() for p in network.parameters() if p.requires_grad))
+    try:
+        check_size(sum(p.numel() for p in network.parameters() if p.requires_grad))
+    except DrilldownError as error:
+        raise DrilldownError(*(replace(problem, file=file, place=PLACE) for problem in error.problems)) from None
     try:
         with torch.no_grad(), evaluating(network):
             scores = network(torch.zeros(2, *image))
@@ -72,26 +77,28 @@ def build(reference: str, folder: Path, image: Shape, classes: int) -> nn.Module
 
 def load_file(file: Path) -> ModuleType:
     """Runs a Python file as a module of its own name; raises DrilldownError where that fails."""
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise DrilldownError(Problem(file=file, place=PLACE, found="no such file"))
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+    # A name of its own, so that `random.py` does not stand in for Python's.
+    spec = importlib.util.spec_from_file_location(f"drilldown user module {file.stem}", file)
     if spec is None or spec.loader is None:
         raise DrilldownError(Problem(file=file, place=PLACE, found="not a Python file", expected="a name in .py"))
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
     keep, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # as above
         raise DrilldownError(_in_user_code(file, "cannot be loaded", error)) from error
     finally:
         sys.dont_write_bytecode = keep
     return module
 
 
-def _in_user_code(file: Path, what: str, error: Exception) -> Problem:
+def _in_user_code(file: Path, what: str, error: BaseException) -> Problem:
     if isinstance(error, SyntaxError):
         line = error.lineno
     else:
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == file.absolute()]
         line = frames[-1].lineno if frames else None
     return Problem(file=file, line=line, place=PLACE, found=f"{what}: {type(error).__name__}: {error}")
