@@ -93,7 +93,7 @@ def confusion(matrix: torch.Tensor) -> Figure:
     axes = figure.subplots()
     wrong = matrix.clone().fill_diagonal_(0)
     most = max(1, int(wrong.max()))
-    axes.imshow(wrong, cmap="Oranges", vmin=0, vmax=most)
+    axes.imshow(wrong.numpy(), cmap="Oranges", vmin=0, vmax=most)
     if classes <= 20:
         for truth in range(classes):
             for answer in range(classes):
@@ -147,7 +147,7 @@ def _mosaic(
     for number, image in enumerate(images):
         left, top = (number % columns) * 1.08, (number // columns) * cell + above
         box = (left, left + width / height, top + 1, top)
-        axes.imshow(image, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest", extent=box)
+        axes.imshow(image.numpy(), cmap="gray_r", vmin=0, vmax=255, interpolation="nearest", extent=box)
         axes.add_patch(Rectangle((left, top), width / height, 1, fill=False, ec="#cccccc", lw=0.5))
         for texts, y, size in ((titles, top - 0.12, 7.5), (captions, top + 1.16, 6.5)):
             if texts:
