@@ -62,7 +62,8 @@ def drilldown(*arguments: str, cwd: Path, timeout: float = 120, **env: str) -> s
     """Runs the command; its output is captured."""
     return subprocess.run(
         [sys.executable, "-m", "drilldown", *arguments],
-        cwd=cwd, env=environment(**env), capture_output=True, text=True, timeout=timeout, check=False,
+        cwd=cwd, env=environment(**env), capture_output=True, timeout=timeout, check=False,
+        encoding="utf-8", errors="replace",
     )  # fmt: skip
 
 

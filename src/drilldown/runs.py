@@ -137,6 +137,7 @@ class Run:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Makes the folder and keeps other processes out of it; raises DrilldownError where one is in it."""
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(self.path / ".lock", timeout=LOCK_PATIENCE_SECONDS)
@@ -158,7 +159,7 @@ class Run:
             with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
                 if {entry.name for entry in self.path.iterdir()} <= {".lock"}:
                     (self.path / ".lock").unlink(missing_ok=True)
-                    for folder in (self.path, self.path.parent, self.path.parent.parent):
+                    for folder in made:
                         folder.rmdir()
 
     def clear(self) -> None:
