@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from drilldown.engines import dropout
 from drilldown.errors import DrilldownError
-from drilldown.network import (
+from drilldown.layers import (
     LAYERS,
     AvgPool,
     BatchNorm,
@@ -27,10 +27,9 @@ from drilldown.network import (
     MaxPool,
     NotationError,
     ReLU,
-    build,
     parse_block,
-    place,
 )
+from drilldown.network import build, place
 
 PROBABILITY = st.floats(0, 1, exclude_max=True)
 COUNT = st.integers(1, 1_000_000)

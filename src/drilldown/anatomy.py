@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from drilldown.network import BatchNorm, Dropout, GlobalAveragePool, Linear, Placed, ReLU, Shape, evaluating
+from drilldown.layers import BatchNorm, Dropout, GlobalAveragePool, Linear, ReLU, Shape
+from drilldown.network import Placed, evaluating
 
 FLOAT_BYTES = 4
 ELEMENTWISE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.ReLU, nn.Dropout)

@@ -13,10 +13,10 @@ import torch
 from pydantic import AfterValidator, Field, PrivateAttr, StringConstraints, field_validator, model_validator
 from torch import nn
 
-from drilldown import anatomy, data, network, toml_text, user_module
+from drilldown import anatomy, data, layers, network, toml_text, user_module
 from drilldown.augment import Augment
 from drilldown.errors import DrilldownError, InvalidValue, Problem
-from drilldown.network import Shape
+from drilldown.layers import Shape
 from drilldown.randomness import global_stream
 from drilldown.schedule import Constant, Schedule
 from drilldown.table import BelowOne, NonNegative, Positive, Table
@@ -25,7 +25,7 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 def _canonical(block: str) -> str:
-    return ", ".join(map(str, network.parse_block(block)))
+    return ", ".join(map(str, layers.parse_block(block)))
 
 
 class Network(Table):

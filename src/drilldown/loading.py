@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from drilldown import data, studies
 from drilldown.errors import DrilldownError, InvalidValue, Problem, did_you_mean, quoted
 from drilldown.experiment import Experiment, Recipe
-from drilldown.network import NotationError
+from drilldown.layers import NotationError
 from drilldown.toml_lines import line_of
 
 INHERITED = ("network", "recipe", "budget")

@@ -16,7 +16,8 @@ from drilldown.engines import Engine, Plan, Progress
 from drilldown.engines.torch import TorchEngine
 from drilldown.errors import DrilldownError, Problem, TrainingDiverged
 from drilldown.experiment import Experiment
-from drilldown.network import BatchNorm, place
+from drilldown.layers import BatchNorm
+from drilldown.network import place
 from drilldown.randomness import stream
 from drilldown.records import Epoch, Evaluation
 

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from drilldown.errors import DrilldownError, Problem, did_you_mean
-from drilldown.network import Shape, check_size, evaluating, show
+from drilldown.layers import Shape
+from drilldown.network import check_size, evaluating, show
 
 PLACE = "network.python"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from drilldown.network import Dropout, parse_block
+from drilldown.layers import Dropout, parse_block
 from drilldown.report.evidence import Evidence
 from drilldown.verdict import meets
 
