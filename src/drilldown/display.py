@@ -158,8 +158,10 @@ def print_verdict(target: Console, verdict: Verdict) -> None:
         return
     word, style = ("met", "bold green") if verdict.passed else ("not met", "bold red")
     target.print(Text.assemble(("Budget ", "bold"), (word, style), f", on the {verdict.split} images"))
+    table = Table.grid(padding=(0, 1))  # long lines wrap under themselves
     for line in verdict.lines:
-        target.print(f"  {mark(target, line.met)} {line.name}: {line.found} ({line.by}); {line.limit}")
+        table.add_row(f" {mark(target, line.met)}", line.name, f"{line.found}, {line.by}; asked: {line.limit}")
+    target.print(table)
 
 
 def print_result(target: Console, run: Run, report: Path) -> None:
@@ -173,8 +175,8 @@ def print_result(target: Console, run: Run, report: Path) -> None:
     assert verdict is not None
     print_verdict(target, verdict)
     target.print(
-        f"\nlast {len(accuracy['last'])} epochs {last} % (best {accuracy['best']:.2f}) · clean train {clean:.2f} % · "
-        f"{summary['seconds']:.0f} s"
+        f"\nlast {len(accuracy['last'])} epochs {last} % · best {accuracy['best']:.2f} %\n"
+        f"clean train {clean:.2f} % · {summary['seconds']:.0f} s"
     )
     if verdict.split == "validation":
         test = summary["test"]
