@@ -169,13 +169,14 @@ def print_result(target: Console, run: Run, report: Path) -> None:
     summary = run.summary
     accuracy = summary["accuracy"]
     last = " ".join(f"{value:.2f}" for value in accuracy["last"])
+    held = f"last {len(accuracy['last'])} epochs" if len(accuracy["last"]) > 1 else "last epoch"
     clean = 100 * summary["clean_train_correct"] / summary["clean_train_total"]
     target.print()
     verdict = run.verdict
     assert verdict is not None
     print_verdict(target, verdict)
     target.print(
-        f"\nlast {len(accuracy['last'])} epochs {last} % · best {accuracy['best']:.2f} %\n"
+        f"\n{held} {last} % · best {accuracy['best']:.2f} %\n"
         f"clean train {clean:.2f} % · {summary['seconds']:.0f} s"
     )
     if verdict.split == "validation":
