@@ -176,8 +176,7 @@ def print_result(target: Console, run: Run, report: Path) -> None:
     assert verdict is not None
     print_verdict(target, verdict)
     target.print(
-        f"\n{held} {last} % · best {accuracy['best']:.2f} %\n"
-        f"clean train {clean:.2f} % · {summary['seconds']:.0f} s"
+        f"\n{held} {last} % · best {accuracy['best']:.2f} %\nclean train {clean:.2f} % · {summary['seconds']:.0f} s"
     )
     if verdict.split == "validation":
         test = summary["test"]
