@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -48,46 +48,79 @@ class Timing:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """What was measured, and on what."""
+
+    engine: str
+    """The engine that `drilldown` is in these timings: the one that a run would take."""
+    threads: int
+    timings: tuple[Timing, ...]
+    """drilldown first."""
+
+    def __getitem__(self, name: str) -> Timing:
+        """The timing of a pipeline."""
+        return next(timing for timing in self.timings if timing.name == name)
+
+
+class Pipeline(Protocol):
+    """Something that trains a network of its own."""
+
+    def train_epoch(self) -> object:
+        """One pass over the training images."""
+        ...
+
+    def accuracy(self, dataset: Dataset) -> float:
+        """Percent of all test images."""
+        ...
+
+
+class _Drilldown:
+    """One of drilldown's own engines as a pipeline."""
+
+    def __init__(self, experiment: Experiment, dataset: Dataset, engine: str) -> None:
+        self.training = Training(experiment, dataset, engine=engine)
+        self.epochs = itertools.cycle(range(1, experiment.recipe.epochs + 1))
+
+    def train_epoch(self) -> object:
+        return self.training.engine.train_epoch(self.training.plan(next(self.epochs)))
+
+    def accuracy(self, dataset: Dataset) -> float:
+        return float(self.training.engine.evaluate(dataset.test).tally.accuracy)
+
+
 def measure(
     experiment: Experiment, dataset: Dataset, *, rounds: int = ROUNDS, report: Report | None = None
-) -> list[Timing]:
+) -> Benchmark:
     """Trains drilldown and the plain pipelines in turn, an epoch each, and compares round by round.
 
     The clock covers a whole training epoch, its augmentation included, and no evaluation. Alternating makes the
-    ratios hold where the machine's speed drifts.
-
-    *Returns* drilldown's own timing first.
+    ratios hold where the machine's speed drifts. Where the engine is the native one, that of PyTorch runs along.
 
     *Raises* DrilldownError where a pipeline has not learnt: its speed would mean nothing.
     """
     plain = user_module.load_file(resources.folder("benchmarks") / "plain.py")
-    training = Training(experiment, dataset)
-    epochs = itertools.cycle(range(1, experiment.recipe.epochs + 1))
-    loader, memory = plain.loader(experiment, dataset), plain.memory(experiment, dataset)
-    pipelines: dict[str, Callable[[], object]] = {
-        "drilldown": lambda: training.engine.train_epoch(training.plan(next(epochs))),
-        "loader": loader.train_epoch,
-        "memory": memory.train_epoch,
-    }
+    own = _Drilldown(experiment, dataset, "auto")
+    engine, threads = own.training.engine.name, own.training.threads
+    pipelines: dict[str, Pipeline] = {"drilldown": own}
+    if engine != "torch":
+        pipelines["torch"] = _Drilldown(experiment, dataset, "torch")
+    pipelines |= {"loader": plain.loader(experiment, dataset), "memory": plain.memory(experiment, dataset)}
     seconds: dict[str, list[float]] = {name: [] for name in pipelines}
     for number in range(rounds + 1):
-        for name, epoch in pipelines.items():
+        for name, pipeline in pipelines.items():
             begun = time.perf_counter()
-            epoch()
+            pipeline.train_epoch()
             elapsed = time.perf_counter() - begun
             if number:
                 seconds[name].append(elapsed)
             if report:
                 report(number, name, elapsed)
-    accuracies = {
-        "drilldown": float(training.engine.evaluate(dataset.test).tally.accuracy) / 100,
-        "loader": loader.accuracy(dataset) / 100,
-        "memory": memory.accuracy(dataset) / 100,
-    }
+    accuracies = {name: pipeline.accuracy(dataset) / 100 for name, pipeline in pipelines.items()}
     for name, accuracy in accuracies.items():
         if accuracy < FLOOR:
             raise DrilldownError(f"{name} reached only {accuracy:.1%} of the test images: its speed would mean nothing")
-    return [
+    timings = [
         Timing(
             name=name,
             seconds=tuple(taken),
@@ -96,19 +129,20 @@ def measure(
         )
         for name, taken in seconds.items()
     ]
+    return Benchmark(engine=engine, threads=threads, timings=tuple(timings))
 
 
-def document(experiment: Experiment, timings: list[Timing]) -> dict[str, Any]:
+def document(experiment: Experiment, benchmark: Benchmark) -> dict[str, Any]:
     """What `drilldown bench --json` prints; `ratio` is that to the pipeline with a loader."""
-    own, loader, _ = timings
+    own, loader = benchmark["drilldown"], benchmark["loader"]
     return {
         "experiment": experiment.name,
-        "engine": "torch",
-        "threads": torch.get_num_threads(),
+        "engine": benchmark.engine,
+        "threads": benchmark.threads,
         "torch": torch.__version__,
         "rounds": len(own.seconds),
         "seconds": statistics.median(own.seconds),
         "plain_seconds": statistics.median(loader.seconds),
         "ratio": statistics.median(loader.ratios),
-        "pipelines": {timing.name: timing.to_json() for timing in timings},
+        "pipelines": {timing.name: timing.to_json() for timing in benchmark.timings},
     }

@@ -36,6 +36,7 @@ DataOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="
 RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs are kept.")]
 EngineOption = Annotated[str, typer.Option("--engine", help="auto, native or torch.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", metavar="N", help="Of the CPU; all unless said.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 RUNS = Path("runs")
 
@@ -55,6 +56,7 @@ def run(
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     engine: EngineOption = "auto",
     device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     data: DataOption = None,
     runs: RunsOption = RUNS,
     again: Annotated[bool, typer.Option("--again", help="Repeat runs that are finished or diverged.")] = False,
@@ -85,6 +87,7 @@ def run(
                 data_folder=data,
                 engine=engine,
                 device=device,
+                threads=threads,
                 again=again,
                 observer=live,
             )
@@ -116,9 +119,13 @@ def run(
 
 @app.command()
 def resume(
-    run: RunArgument, engine: EngineOption = "auto", device: DeviceOption = "auto", data: DataOption = None,
+    run: RunArgument,
+    engine: EngineOption = "auto",
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    data: DataOption = None,
     runs: RunsOption = RUNS,
-) -> None:  # fmt: skip
+) -> None:
     """Go on with an interrupted run.
 
     It ends with the result it would have had.
@@ -130,7 +137,9 @@ def resume(
     interrupted = find(run, runs)
     live = display.LiveDisplay()
     try:
-        finished = lab.resume(interrupted, data_folder=data, engine=engine, device=device, observer=live)
+        finished = lab.resume(
+            interrupted, data_folder=data, engine=engine, device=device, threads=threads, observer=live
+        )
     except KeyboardInterrupt:
         live.stop()
         _say(_how_to_go_on(interrupted))

@@ -6,13 +6,12 @@ import statistics
 import time
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from drilldown.bench import Timing
+from drilldown.bench import Benchmark
 from drilldown.data import Dataset
 from drilldown.engines import Tick
 from drilldown.experiment import Experiment
@@ -61,13 +60,17 @@ class LiveDisplay(Observer):
                 self.stop()
         self.fetched = file
 
+    def notice(self, text: str) -> None:
+        """A line."""
+        self.console.print(text)
+
     def started(self, run: Run, training: Training) -> None:  # noqa: ARG002
         """The head of the table."""
         self.stop()
         self.training = training
         experiment, recipe = training.experiment, training.experiment.recipe
         device = training.engine.device.type
-        where = f"{device}, {torch.get_num_threads()} threads" if device == "cpu" else device
+        where = f"{device}, {training.threads} threads" if device == "cpu" else device
         self.console.print(Text(f"{experiment.title} · {experiment.name} · seed {training.seed}", style="bold"))
         self.console.print(
             f"{experiment.anatomy.parameters:,} parameters · {len(training.dataset.train):,} images of "
@@ -284,23 +287,24 @@ def print_dataset(target: Console, dataset: Dataset) -> None:
     target.print(table)
 
 
-def print_timings(target: Console, experiment: Experiment, timings: list[Timing]) -> None:
+def print_timings(target: Console, experiment: Experiment, benchmark: Benchmark) -> None:
     """A benchmark's medians and ratios."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("pipeline")
-    for name in ("seconds an epoch", "times drilldown's", "range", "test %"):
+    for name in ("seconds", "ratio", "range", "test %"):
         table.add_column(name, justify="right")
     names = {
-        "drilldown": "drilldown",
+        "drilldown": f"drilldown, engine {benchmark.engine}",
+        "torch": "drilldown, engine torch",
         "loader": "DataLoader, PIL transforms",
-        "memory": "eager, in memory, no augmentation",
+        "memory": "eager, in memory, plain images",
     }
-    for timing in timings:
+    for timing in benchmark.timings:
         table.add_row(
             names[timing.name], f"{statistics.median(timing.seconds):.2f}", f"{statistics.median(timing.ratios):.2f}",
             f"{min(timing.ratios):.2f}–{max(timing.ratios):.2f}", f"{100 * timing.accuracy:.2f}",
         )  # fmt: skip
-    rounds = len(timings[0].seconds)
-    target.print(Text(f"{experiment.title} · {experiment.name}", style="bold"))
+    rounds = len(benchmark["drilldown"].seconds)
+    target.print(Text(f"{experiment.title} · {experiment.name} · {benchmark.threads} threads", style="bold"))
     target.print(table)
-    target.print(f"medians of {rounds} rounds in turn, each a whole training epoch with its augmentation")
+    target.print(f"medians of {rounds} epochs each, in turn, augmentation included; ratios to drilldown's")

@@ -21,6 +21,9 @@ class Observer:
     def fetching(self, file: str, received: int, total: int | None) -> None:
         """So many bytes of a dataset's file have come."""
 
+    def notice(self, text: str) -> None:
+        """Something takes its time, or was decided, before training begins."""
+
     def started(self, run: Run, training: Training) -> None:
         """Training begins, or goes on after `training.epochs`."""
 
@@ -43,6 +46,7 @@ def perform(
     data_folder: Path | None = None,
     engine: str = "auto",
     device: str = "auto",
+    threads: int | None = None,
     again: bool = False,
     observer: Observer | None = None,
 ) -> Run:
@@ -75,8 +79,10 @@ def perform(
             seed=seed,
             engine=engine,
             device=device,
+            threads=threads,
             checkpoint=run.checkpoint(),
             progress=observer.tick,
+            notice=observer.notice,
         )
         run.begin(experiment)
         observer.started(run, training)

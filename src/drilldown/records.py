@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,13 @@ class Evaluation:
     tally: Tally
     scores: torch.Tensor
     """(N, classes), float32, on the CPU: the class scores before softmax."""
+
+    @classmethod
+    def of(cls, scores: torch.Tensor, labels: torch.Tensor) -> Self:
+        """Class scores (N, classes) against labels (N); the loss in double precision."""
+        scores, labels = scores.cpu(), labels.cpu()
+        loss = float(F.cross_entropy(scores.double(), labels))
+        return cls(Tally(loss, int((scores.argmax(1) == labels).sum()), len(labels)), scores)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,7 +130,8 @@ class Run:
         """Where to go on from; None where nothing was saved yet."""
         if not (self.path / "state.safetensors").is_file():
             return None
-        return Checkpoint(self._tensors(self.path / "state.safetensors"), self.epochs)
+        tensors, said = self._tensors(self.path / "state.safetensors"), self._metadata()
+        return Checkpoint(tensors, self.epochs, said["engine"], int(said["threads"]))
 
     # What is written.
 
@@ -179,7 +180,12 @@ class Run:
 
     def commit(self, checkpoint: Checkpoint, seed: int) -> None:
         """Saves an epoch: the state first, then what is derived from it."""
-        said = {"seed": str(seed), "epochs": json.dumps([epoch.to_json() for epoch in checkpoint.epochs])}
+        said = {
+            "seed": str(seed),
+            "engine": checkpoint.engine,
+            "threads": str(checkpoint.threads),
+            "epochs": json.dumps([epoch.to_json() for epoch in checkpoint.epochs]),
+        }
         self._write("state.safetensors", safetensors.torch.save(checkpoint.tensors, said))
         self._write_records(checkpoint.epochs)
 
@@ -312,7 +318,7 @@ def _summary(training: Training, test: Tally, clean_train: Tally) -> dict[str, A
         "epochs": len(epochs),
         "engine": training.engine.name,
         "device": _device_name(training.engine.device),
-        "threads": torch.get_num_threads(),
+        "threads": training.threads,
         "versions": {
             "drilldown": metadata.version("drilldown"),
             "torch": torch.__version__,

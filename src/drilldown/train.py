@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ import torch
 from drilldown import augment, data, schedule
 from drilldown.data import Dataset
 from drilldown.engines import Engine, Plan, Progress
+from drilldown.engines.native import NativeEngine, Unavailable, why_not
 from drilldown.engines.torch import TorchEngine
 from drilldown.errors import DrilldownError, Problem, TrainingDiverged
 from drilldown.experiment import Experiment
@@ -23,6 +24,10 @@ from drilldown.records import Epoch, Evaluation
 
 ENGINES = ("auto", "native", "torch")
 DEVICES = ("auto", "cpu", "cuda")
+MOST_THREADS = 64
+
+Notice = Callable[[str], None]
+"""Told, in a sentence, what takes its time or was decided before training begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +36,16 @@ class Checkpoint:
 
     tensors: dict[str, torch.Tensor]
     epochs: tuple[Epoch, ...]
+    engine: str
+    threads: int
+    """The engine's result depends on it, unless it is the native one."""
 
 
 class Training:
     """One training of one experiment with one seed; iterating over it yields each epoch's record.
 
-    *Arguments*: `checkpoint`: where to go on from. `progress`: called some fifty times an epoch.
+    *Arguments*: `threads`: on the CPU; all its cores where not said. `checkpoint`: where to go on from. `progress`:
+    called some fifty times an epoch. `notice`: told what takes its time, or which engine it is and why.
 
     *Raises* DrilldownError where experiment and data do not fit each other; TrainingDiverged, while iterating, where
     the loss stops being a finite number.
@@ -54,8 +63,10 @@ class Training:
         seed: int = 0,
         engine: str = "auto",
         device: str = "auto",
+        threads: int | None = None,
         checkpoint: Checkpoint | None = None,
         progress: Progress | None = None,
+        notice: Notice = lambda _: None,
     ) -> None:
         recipe = experiment.recipe
         dataset = data.load(recipe.dataset) if dataset is None else dataset
@@ -67,7 +78,11 @@ class Training:
             self.judged = dataset.test
         _check_fit(experiment, dataset)
         self.experiment, self.dataset, self.seed, self.progress = experiment, dataset, seed, progress
-        self.engine = _engine(experiment, dataset, seed, engine, _device(device))
+        if checkpoint:  # another engine, or PyTorch with other threads, would go on with other last bits
+            engine = checkpoint.engine if engine == "auto" else engine
+            threads = threads or checkpoint.threads
+        self.threads = _threads(threads)
+        self.engine = _engine(experiment, dataset, seed, engine, _device(device), self.threads, notice)
         self.epochs: tuple[Epoch, ...] = ()
         if checkpoint:
             self.engine.restore(checkpoint.tensors)
@@ -105,7 +120,7 @@ class Training:
 
     def checkpoint(self) -> Checkpoint:
         """What is needed to go on from here."""
-        return Checkpoint(self.engine.state(), self.epochs)
+        return Checkpoint(self.engine.state(), self.epochs, self.engine.name, self.threads)
 
     def final(self) -> tuple[Evaluation, Evaluation]:
         """The model's answers to the test images, and to the training images seen plainly."""
@@ -130,12 +145,38 @@ class Training:
         return self.rates[(number - 1) * steps : number * steps]
 
 
-def _engine(experiment: Experiment, dataset: Dataset, seed: int, name: str, device: torch.device) -> Engine:
+def _engine(
+    experiment: Experiment, dataset: Dataset, seed: int, name: str, device: torch.device, threads: int, notice: Notice
+) -> Engine:
+    """The engine asked for; `auto` takes the native one wherever it can, and says why where it cannot."""
     if name not in ENGINES:
         raise DrilldownError(Problem(found=f'unknown engine "{name}"', expected=f"one of {', '.join(ENGINES)}"))
-    if name == "native":
-        raise DrilldownError("the native engine is not part of this version; use --engine torch")
+    if name == "native" or (name == "auto" and device.type == "cpu"):
+        reason = why_not(experiment, device)
+        if reason is None:
+            try:
+                return NativeEngine(experiment, dataset, seed=seed, threads=threads, notice=notice)
+            except Unavailable as unavailable:
+                reason = str(unavailable)
+        if name == "native":
+            raise DrilldownError(
+                Problem(
+                    found=f"the native engine cannot train this: {reason}",
+                    suggestion="use --engine torch, or auto, which takes it where native cannot",
+                )
+            )
+        notice(f"training with PyTorch; the native engine, several times as fast, cannot: {reason}")
+    if device.type == "cpu":
+        torch.set_num_threads(threads)
     return TorchEngine(experiment.build(seed), experiment.recipe, dataset, seed=seed, device=device)
+
+
+def _threads(asked: int | None) -> int:
+    if asked is not None and not 1 <= asked <= MOST_THREADS:
+        raise DrilldownError(
+            Problem(place="--threads", found=f"{asked} threads", expected=f"a number from 1 to {MOST_THREADS}")
+        )
+    return asked or min(torch.get_num_threads(), MOST_THREADS)
 
 
 def _device(name: str) -> torch.device:

@@ -11,6 +11,7 @@ from torch import nn
 
 from drilldown.augment import Draws
 from drilldown.data import Split
+from drilldown.errors import TrainingDiverged
 from drilldown.records import Evaluation, Tally
 
 TICKS_PER_EPOCH = 50
@@ -72,3 +73,14 @@ class Engine(Protocol):
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """Goes on from what `state` gave."""
         ...
+
+
+def check_finite(loss_sums: torch.Tensor, plan: Plan) -> None:
+    """Raises TrainingDiverged at the first step (of those done) whose loss is not a finite number."""
+    finite = loss_sums.isfinite()
+    if not finite.all():
+        step = int((~finite).nonzero()[0])
+        raise TrainingDiverged(
+            f"the loss is {float(loss_sums[step])} in epoch {plan.epoch}, step {step + 1} of {len(plan.rates)}, "
+            f"at learning rate {plan.rates[step]:.4g}; a smaller recipe.optimizer.lr or a warm-up may help"
+        )

@@ -16,8 +16,7 @@ from torch import nn
 
 from drilldown import augment
 from drilldown.data import Dataset, Split
-from drilldown.engines import TICKS_PER_EPOCH, Plan, Progress, Tick, dropout
-from drilldown.errors import TrainingDiverged
+from drilldown.engines import TICKS_PER_EPOCH, Plan, Progress, Tick, check_finite, dropout
 from drilldown.experiment import Recipe
 from drilldown.randomness import global_stream, stream
 from drilldown.records import Evaluation, Tally
@@ -71,7 +70,7 @@ class TorchEngine:
                 loss_sums[step] = loss.detach() * len(rows)
                 correct += (scores.detach().argmax(1) == labels).sum()
                 if (step + 1) % every == 0 or step + 1 == steps:
-                    _check_finite(loss_sums[: step + 1], plan)
+                    check_finite(loss_sums[: step + 1], plan)
                     seen = min((step + 1) * size, len(order))
                     so_far = Tally(float(loss_sums.sum(dtype=torch.float64)) / seen, int(correct), seen)
                     if progress:
@@ -87,10 +86,8 @@ class TorchEngine:
                 network(self._normalise(images.to(self.device)[:, None].float())).float()
                 for images in torch.split(split.images, EVALUATION_BATCH)
             ]
-        ).cpu()
-        labels = split.labels.cpu()
-        loss = float(F.cross_entropy(scores.double(), labels))
-        return Evaluation(Tally(loss, int((scores.argmax(1) == labels).sum()), len(labels)), scores)
+        )
+        return Evaluation.of(scores, split.labels)
 
     def model(self) -> nn.Module:
         """The model that is judged: the averaged weights where there are some."""
@@ -156,14 +153,3 @@ class WeightAverage:
 def _tensors(network: nn.Module) -> Iterator[torch.Tensor]:
     """Weights and buffers, each once even where layers share it."""
     return itertools.chain(network.parameters(), network.buffers())
-
-
-def _check_finite(loss_sums: torch.Tensor, plan: Plan) -> None:
-    """Stops at the first step whose loss is not a finite number."""
-    finite = torch.isfinite(loss_sums)
-    if not finite.all():
-        step = int((~finite).nonzero()[0])
-        raise TrainingDiverged(
-            f"the loss is {float(loss_sums[step])} in epoch {plan.epoch}, step {step + 1} of {len(plan.rates)}, "
-            f"at learning rate {plan.rates[step]:.4g}; a smaller recipe.optimizer.lr or a warm-up may help"
-        )

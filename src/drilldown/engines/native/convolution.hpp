@@ -1,0 +1,242 @@
+// Convolutions and linear layers: the lists that the two kernels run through.
+#pragma once
+
+#include "kernels.hpp"
+#include "layer.hpp"
+
+// Cuts n into parts of nearly the same size, none above `most`: 14 by 5 gives 5, 5, 4.
+inline std::vector<int> cut(int n, int most) {
+  const int parts = (n + most - 1) / most;
+  std::vector<int> sizes;
+  for (int i = 0; i < parts; ++i) sizes.push_back(n / parts + (i < n % parts));
+  return sizes;
+}
+
+// Output channels that are computed together, from the same taps.
+struct Block {
+  int first, count;            // channels of the output
+  std::vector<int> taps;       // offsets from an output pixel's place in the input
+  std::vector<int> channels;   // offsets of the channels in the output, from that of pixel (0, 0)
+  std::vector<float> weights;  // [tap][channel], as `convolve` reads them
+  std::vector<float> bias;     // [channel]; empty where there is none
+
+  Block(int first, int count, std::vector<int> taps, std::vector<int> channels)
+      : first(first), count(count), taps(std::move(taps)), channels(std::move(channels)),
+        weights(this->taps.size() * count) {}
+};
+
+// One whole image through `convolve`.
+struct Sweep {
+  std::vector<Block> blocks;
+  int height = 0, width = 0;                                    // of the output
+  long in_row = 0, in_step = 0, out_row = 0, out_step = 0;      // from pixel to pixel of the output
+  std::vector<int> columns;                                     // widths of the blocks along a row
+
+  void cut_columns() {
+    int channels = 1;
+    for (const Block& block : blocks) channels = std::max(channels, block.count);
+    columns = cut(width, width_beside(channels));
+  }
+
+  // `in`: where the taps of pixel (0, 0) count from. `out`: pixel (0, 0).
+  void run(const float* in, float* out) const {
+    for (int y = 0; y < height; ++y) {
+      long x = 0;
+      for (const int pixels : columns) {
+        for (const Block& block : blocks)
+          convolve_for(block.count, pixels)(in + y * in_row + x * in_step, in_step, block.taps.data(),
+                                            int(block.taps.size()), block.weights.data(),
+                                            block.bias.empty() ? nullptr : block.bias.data(),
+                                            out + y * out_row + x * out_step, out_step, block.channels.data());
+        x += pixels;
+      }
+    }
+  }
+};
+
+// A convolution over the input's images, or (`Linear`) one that sees each whole.
+//
+// Weights [out][in / groups][kernel][kernel], then bias [out] if there is one, as PyTorch has them.
+class Convolution : public Layer {
+ public:
+  Convolution(Layout shape, int channels, int kernel, int stride, int pad, int groups, bool bias)
+      : kernel(kernel), stride(stride), pad(pad), groups(groups), has_bias(bias) {
+    in = shape;
+    out = Layout::plain(channels, (shape.height + 2 * pad - kernel) / stride + 1,
+                        (shape.width + 2 * pad - kernel) / stride + 1);
+    taps_each = shape.channels / groups * kernel * kernel;
+    parameters = channels * (taps_each + bias);
+  }
+
+  Layout wanted_input() const override { return Layout::bordered(in.channels, in.height, in.width, pad); }
+
+  // Full of zeros around and, with a stride, in between, the gradient to the input is a convolution as well.
+  Layout wanted_gradient() const override {
+    return {out.channels, out.height, out.width, kernel - 1 - pad, stride, in.height + kernel - 1,
+            in.width + kernel - 1};
+  }
+
+  size_t bytes(int tiles, int threads) const override {
+    return sizeof(float) * parameters * (size_t(tiles) + 3 + size_t(threads) * LANES);
+  }
+
+  void allocate(int tiles, int threads) override {
+    describe();
+    forward_sweep.cut_columns();
+    backward_sweep.cut_columns();
+    partial = Buffer(size_t(tiles) * parameters);
+    for (int i = 0; i < threads; ++i) sums.emplace_back(size_t(parameters) * LANES);
+  }
+
+  void prepare(const float* weights, const float*) override {
+    const int per_group = out.channels / groups;
+    for (Block& block : forward_sweep.blocks)
+      for (int c = 0; c < block.count; ++c) {
+        const float* from = weights + (block.first + c) * taps_each;
+        for (int t = 0; t < taps_each; ++t) block.weights[t * block.count + c] = from[t];
+        if (has_bias) block.bias[c] = weights[out.channels * taps_each + block.first + c];
+      }
+    // Backward, input and output change places: taps (output channel, row, column) of each input channel.
+    const int area = taps_each / in_per_group();
+    for (Block& block : backward_sweep.blocks)
+      for (int c = 0; c < block.count; ++c) {
+        const int channel = block.first + c, group = channel / in_per_group();
+        for (int o = 0; o < per_group; ++o)
+          for (int k = 0; k < area; ++k)
+            block.weights[(o * area + k) * block.count + c] =
+                weights[(group * per_group + o) * taps_each + channel % in_per_group() * area + k];
+      }
+  }
+
+  void forward(const Pass&, const Tile&, const float* from, float* to) override {
+    forward_sweep.run(from, to + out.at(0, 0, 0));
+  }
+
+  void backward(const Pass& pass, const Tile& tile, const float* from, const float*, float* errors,
+                float* to) override {
+    correlate_weights(pass, tile, from, errors);
+    if (to) backward_sweep.run(errors, to + in_gradient.at(0, 0, 0));
+  }
+
+  void collect(int tiles, float* gradients) override {
+    for (int i = 0; i < parameters; ++i) {
+      float sum = 0;
+      for (int t = 0; t < tiles; ++t) sum += partial[size_t(t) * parameters + i];
+      gradients[i] = sum;
+    }
+  }
+
+ protected:
+  virtual int in_per_group() const { return in.channels / groups; }
+
+  // The taps of both sweeps, in the order of the weights.
+  virtual void describe() {
+    const int per_group = out.channels / groups;
+    forward_sweep.height = out.height, forward_sweep.width = out.width;
+    forward_sweep.in_row = stride * in.row(), forward_sweep.in_step = stride * in.step();
+    forward_sweep.out_row = out.row(), forward_sweep.out_step = out.step();
+    backward_sweep.height = in.height, backward_sweep.width = in.width;
+    backward_sweep.in_row = long(out_gradient.columns) * LANES, backward_sweep.in_step = LANES;
+    backward_sweep.out_row = in_gradient.row(), backward_sweep.out_step = in_gradient.step();
+    for (int group = 0; group < groups; ++group) {
+      std::vector<int> taps, back_taps;
+      for (int c = 0; c < in_per_group(); ++c)
+        for (int y = 0; y < kernel; ++y)
+          for (int x = 0; x < kernel; ++x)
+            taps.push_back(int((group * in_per_group() + c) * in.plane() + (y * in.columns + x) * LANES));
+      for (int c = 0; c < per_group; ++c)
+        for (int y = kernel; y--;)  // an input pixel met the kernel's last row in the first output row that saw it
+          for (int x = kernel; x--;)
+            back_taps.push_back(int((group * per_group + c) * out_gradient.plane() +
+                                    (y * out_gradient.columns + x) * LANES));
+      add_blocks(forward_sweep, group * per_group, per_group, taps, [&](int c) { return int(c * out.plane()); });
+      add_blocks(backward_sweep, group * in_per_group(), in_per_group(), back_taps,
+                 [&](int c) { return int(c * in_gradient.plane()); });
+    }
+    if (has_bias)
+      for (Block& block : forward_sweep.blocks) block.bias.resize(block.count);
+  }
+
+  template <class Offset>
+  static void add_blocks(Sweep& sweep, int first, int count, const std::vector<int>& taps, Offset offset) {
+    for (const int size : cut(count, MAX_CHANNELS)) {
+      std::vector<int> channels;
+      for (int c = 0; c < size; ++c) channels.push_back(offset(first + c));
+      sweep.blocks.emplace_back(first, size, taps, std::move(channels));
+      first += size;
+    }
+  }
+
+  int kernel, stride, pad, groups, taps_each;
+  bool has_bias;
+  Sweep forward_sweep, backward_sweep;
+
+ private:
+  // Each weight's gradient: lane by lane over the tile's pixels, then over the lanes.
+  void correlate_weights(const Pass& pass, const Tile& tile, const float* from, const float* errors) {
+    float* mine = partial + size_t(tile.index) * parameters;
+    float* sum = sums[pass.thread];
+    const Sweep& sweep = forward_sweep;
+    for (const Block& block : sweep.blocks) {
+      const int taps = int(block.taps.size());
+      int channels[MAX_CHANNELS];
+      for (int c = 0; c < block.count; ++c) channels[c] = int((block.first + c) * out_gradient.plane());
+      std::memset(sum, 0, sizeof(float) * LANES * taps * block.count);
+      const std::vector<int> widths = cut(taps, width_beside(block.count));
+      // As many rows at a time as leave the block's gradients in the first-level cache, to be read again for all taps.
+      const int band = std::max(1, 4096 / (block.count * out.width * LANES));
+      for (int y = 0; y < out.height; y += band) {
+        int t = 0;
+        for (const int width : widths) {
+          correlate_for(block.count, width)(from + y * sweep.in_row, sweep.in_step, sweep.in_row, &block.taps[t],
+                                            errors + out_gradient.at(0, y, 0), out_gradient.step(), out_gradient.row(),
+                                            channels, std::min(band, out.height - y), out.width,
+                                            sum + long(t) * block.count * LANES, block.count);
+          t += width;
+        }
+      }
+      for (int c = 0; c < block.count; ++c)
+        for (int t = 0; t < taps; ++t)
+          mine[(block.first + c) * taps_each + t] = add_lanes(load(sum + (t * block.count + c) * LANES));
+    }
+    if (has_bias)
+      for (int c = 0; c < out.channels; ++c) {
+        V total{};
+        for (int y = 0; y < out.height; ++y)
+          for (int x = 0; x < out.width; ++x) total += load(errors + out_gradient.at(c, y, x));
+        mine[out.channels * taps_each + c] = add_lanes(total);
+      }
+  }
+
+  Buffer partial;            // [tile][parameter]
+  std::vector<Buffer> sums;  // one a thread: [tap][channel of a block][LANES]
+};
+
+// Sees the whole input at once: features are its pixels, channel by channel and row by row, as PyTorch flattens them.
+class Linear : public Convolution {
+ public:
+  Linear(Layout shape, int channels) : Convolution(Layout::plain(features_of(shape), 1, 1), channels, 1, 1, 0, 1, true) {
+    in = Layout::plain(shape.channels, shape.height, shape.width);
+  }
+
+  Layout wanted_input() const override { return Layout::plain(in.channels, in.height, in.width); }
+  Layout wanted_gradient() const override { return Layout::plain(out.channels, 1, 1); }
+
+ protected:
+  static int features_of(const Layout& shape) { return shape.channels * shape.height * shape.width; }
+  int in_per_group() const override { return features_of(in); }
+
+  void describe() override {
+    const auto place = [](const Layout& layout, int feature) {
+      const int area = layout.height * layout.width;
+      return int(layout.at(feature / area, feature % area / layout.width, feature % layout.width) - layout.at(0, 0, 0));
+    };
+    std::vector<int> taps, back_taps;
+    for (int i = 0; i < features_of(in); ++i) taps.push_back(place(in, i));
+    for (int c = 0; c < out.channels; ++c) back_taps.push_back(int(c * out_gradient.plane()));
+    forward_sweep.height = forward_sweep.width = backward_sweep.height = backward_sweep.width = 1;
+    add_blocks(forward_sweep, 0, out.channels, taps, [&](int c) { return int(c * out.plane()); });
+    add_blocks(backward_sweep, 0, features_of(in), back_taps, [&](int i) { return place(in_gradient, i); });
+    for (Block& block : forward_sweep.blocks) block.bias.resize(block.count);
+  }
+};

@@ -1,0 +1,125 @@
+// From the training set's bytes to a tile: gathered, warped, lit and normalised.
+#pragma once
+
+#include <algorithm>
+
+#include "layer.hpp"
+
+// Of every image, and what is done to its values (0…255) before the network: value · scale + shift.
+struct Images {
+  int32_t height, width;
+  float scale, shift;
+};
+
+// The draws of an epoch's images, in the order in which they are seen; null where there are none.
+struct Augmentation {
+  const float* inverse = nullptr;  // [count][2][3]: output pixel → input pixel, in pixels from the centre
+  const float* light = nullptr;    // [count][2]: factors of brightness and contrast
+  int32_t nearest = 0;
+};
+
+// One thread's: it keeps the images that it is reading.
+class Reader {
+ public:
+  explicit Reader(const Images& images)
+      : images(images), columns(images.width + 3), area((images.height + 3) * columns), sources(size_t(area) * LANES) {
+    for (int lane = 0; lane < LANES; ++lane) starts[lane] = lane * area;
+  }
+
+  static size_t bytes(const Images& images) {
+    return sizeof(float) * LANES * size_t(images.height + 3) * size_t(images.width + 3);
+  }
+
+  // `rows`: which image is seen at each position of the epoch; null for all images in their own order.
+  void read(const uint8_t* pixels, const Tile& tile, const int64_t* rows, const Augmentation& augmentation,
+            const Layout& layout, float* to) {
+    for (int lane = 0; lane < LANES; ++lane) {
+      const int64_t position = tile.position + std::min(lane, tile.samples - 1);
+      const uint8_t* from = pixels + (rows ? rows[position] : position) * images.height * images.width;
+      float* source = sources + size_t(lane) * area;
+      for (int y = 0; y < images.height; ++y)
+        for (int x = 0; x < images.width; ++x) source[(y + 1) * columns + x + 1] = from[y * images.width + x];
+    }
+    if (!augmentation.inverse)
+      fill(layout, to, [&](int y, int x) { return gather(starts + ((y + 1) * columns + x + 1)); });
+    else if (augmentation.nearest)
+      warp<true>(tile, augmentation, layout, to);
+    else
+      warp<false>(tile, augmentation, layout, to);
+    if (augmentation.light) relight(tile, augmentation, layout, to);
+    fill(layout, to, [&](int y, int x) { return load(to + layout.at(0, y, x)) * images.scale + images.shift; });
+  }
+
+ private:
+  template <bool NEAREST>
+  void warp(const Tile& tile, const Augmentation& augmentation, const Layout& layout, float* to) {
+    V map[6];
+    for (int i = 0; i < 6; ++i) map[i] = draws(tile, augmentation.inverse + i, 6);
+    const V middle_x = splat((images.width - 1) / 2.0f), middle_y = splat((images.height - 1) / 2.0f);
+    fill(layout, to, [&](int row, int column) {
+      const V x = float(column) - middle_x, y = float(row) - middle_y;
+      // In the source's stored rows and columns: one more, for the zeros in front.
+      const V u = clamp(map[0] * x + map[1] * y + map[2] + middle_x + 1.0f, images.width + 1);
+      const V v = clamp(map[3] * x + map[4] * y + map[5] + middle_y + 1.0f, images.height + 1);
+      const float half = NEAREST ? 0.5f : 0.0f;
+      const Integers left = __builtin_convertvector(u + half, Integers);  // towards zero: none is negative
+      const Integers top = __builtin_convertvector(v + half, Integers);
+      const Integers corner = starts + top * columns + left;
+      if (NEAREST) return gather(corner);
+      const V right_share = u - __builtin_convertvector(left, V), bottom_share = v - __builtin_convertvector(top, V);
+      const V upper_left = gather(corner), upper_right = gather(corner + 1);
+      const V lower_left = gather(corner + columns), lower_right = gather(corner + columns + 1);
+      const V upper = upper_left + (upper_right - upper_left) * right_share;
+      const V lower = lower_left + (lower_right - lower_left) * right_share;
+      return upper + (lower - upper) * bottom_share;
+    });
+  }
+
+  void relight(const Tile& tile, const Augmentation& augmentation, const Layout& layout, float* to) {
+    const V brightness = draws(tile, augmentation.light, 2), contrast = draws(tile, augmentation.light + 1, 2);
+    V mean{};
+    fill(layout, to, [&](int y, int x) {
+      const V value = load(to + layout.at(0, y, x));
+      mean += value;
+      return value;
+    });
+    mean /= float(images.height * images.width);
+    fill(layout, to, [&](int y, int x) {
+      return clamp(brightness * (mean + contrast * (load(to + layout.at(0, y, x)) - mean)), 255);
+    });
+  }
+
+  // One number for each lane's sample.
+  static V draws(const Tile& tile, const float* from, int stride) {
+    V values{};
+    for (int lane = 0; lane < LANES; ++lane)
+      values[lane] = from[(tile.position + std::min(lane, tile.samples - 1)) * stride];
+    return values;
+  }
+
+  static V clamp(V value, int most) {
+    value = value > 0.0f ? value : V{};
+    const V limit = splat(float(most));
+    return value < limit ? value : limit;
+  }
+
+  V gather(Integers places) const {
+    const float* from = sources;
+    V values{};
+    for (int lane = 0; lane < LANES; ++lane) values[lane] = from[places[lane]];
+    return values;
+  }
+
+  template <class Pixel>
+  void fill(const Layout& layout, float* to, Pixel pixel) const {
+    for (int y = 0; y < images.height; ++y)
+      for (int x = 0; x < images.width; ++x) store(to + layout.at(0, y, x), pixel(y, x));
+  }
+
+  // The lanes' images one after the other, each with a row and a column of zeros before it and two behind: outside the
+  // image is background, and a coordinate clamped to the border reads zeros.
+  Images images;
+  int columns, area;
+  Buffer sources;
+  Integers starts;
+};

@@ -1,0 +1,96 @@
+// The two inner loops in which nearly all time is spent. Both keep a block of sums in registers while they run through
+// `taps`: the (channel, row, column) offsets of a kernel's weights, as a plain list. Kernel size, padding, stride and
+// groups are all in the lists, so there is one kernel for every convolution, forward and backward, and for linear layers.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "lanes.hpp"
+
+// CHANNELS × WIDTH sums, their operands and a spare have to fit into the registers.
+constexpr int SUMS = REGISTERS >= 32 ? 25 : 12;
+constexpr int MAX_CHANNELS = REGISTERS >= 32 ? 5 : 3;
+constexpr int MAX_WIDTH = REGISTERS >= 32 ? 6 : 4;
+
+// out[channel][pixel] = bias[channel] + Σ over taps of weights[tap][channel] · in[tap + pixel]
+//
+//   in       first pixel; pixel p lies `in_step`·p floats on
+//   taps     count offsets, in floats
+//   weights  [count][CHANNELS]
+//   bias     [CHANNELS], or null
+//   out      first pixel; pixel p lies `out_step`·p floats on, channel c `channels[c]` floats on
+template <int CHANNELS, int PIXELS>
+void convolve(const float* in, long in_step, const int* taps, int count, const float* weights, const float* bias,
+              float* out, long out_step, const int* channels) {
+  V sums[CHANNELS][PIXELS];
+  for (int c = 0; c < CHANNELS; ++c)
+    for (int p = 0; p < PIXELS; ++p) sums[c][p] = splat(bias ? bias[c] : 0.0f);
+  for (int t = 0; t < count; ++t, weights += CHANNELS) {
+    const float* from = in + taps[t];
+    V pixels[PIXELS];
+    for (int p = 0; p < PIXELS; ++p) pixels[p] = load(from + p * in_step);
+    for (int c = 0; c < CHANNELS; ++c) {
+      const V weight = splat(weights[c]);
+      for (int p = 0; p < PIXELS; ++p) sums[c][p] += weight * pixels[p];
+    }
+  }
+  for (int c = 0; c < CHANNELS; ++c)
+    for (int p = 0; p < PIXELS; ++p) store(out + channels[c] + p * out_step, sums[c][p]);
+}
+
+// sums[tap][channel] += Σ over a rectangle of pixels of in[tap + pixel] · gradient[channel + pixel], lane by lane
+//
+//   in, gradient  first pixel of each; pixels lie `_step` floats apart, rows `_row`
+//   sums          vectors [TAPS][`stride` of which the first CHANNELS are this block's]
+template <int CHANNELS, int TAPS>
+void correlate(const float* in, long in_step, long in_row, const int* taps, const float* gradient, long step, long row,
+               const int* channels, int height, int width, float* sums, long stride) {
+  V block[TAPS][CHANNELS];
+  for (int t = 0; t < TAPS; ++t)
+    for (int c = 0; c < CHANNELS; ++c) block[t][c] = load(sums + (t * stride + c) * LANES);
+  for (int y = 0; y < height; ++y) {
+    const float *a[TAPS], *g[CHANNELS];
+    for (int t = 0; t < TAPS; ++t) a[t] = in + y * in_row + taps[t];
+    for (int c = 0; c < CHANNELS; ++c) g[c] = gradient + y * row + channels[c];
+    for (long x = 0, i = 0, j = 0; x < width; ++x, i += in_step, j += step) {
+      V errors[CHANNELS];
+      for (int c = 0; c < CHANNELS; ++c) errors[c] = load(g[c] + j);
+      for (int t = 0; t < TAPS; ++t) {
+        const V pixel = load(a[t] + i);
+        for (int c = 0; c < CHANNELS; ++c) block[t][c] += pixel * errors[c];
+      }
+    }
+  }
+  for (int t = 0; t < TAPS; ++t)
+    for (int c = 0; c < CHANNELS; ++c) store(sums + (t * stride + c) * LANES, block[t][c]);
+}
+
+using Convolve = decltype(&convolve<1, 1>);
+using Correlate = decltype(&correlate<1, 1>);
+
+// The instances for a block of so many channels and pixels or taps (from 1); blocks are cut once, with the network.
+namespace instances {
+template <int... I>
+constexpr std::array<Convolve, sizeof...(I)> convolve_table(std::integer_sequence<int, I...>) {
+  return {{convolve<I / MAX_WIDTH + 1, I % MAX_WIDTH + 1>...}};
+}
+template <int... I>
+constexpr std::array<Correlate, sizeof...(I)> correlate_table(std::integer_sequence<int, I...>) {
+  return {{correlate<I / MAX_WIDTH + 1, I % MAX_WIDTH + 1>...}};
+}
+using All = std::make_integer_sequence<int, MAX_CHANNELS * MAX_WIDTH>;
+constexpr auto convolutions = convolve_table(All{});
+constexpr auto correlations = correlate_table(All{});
+}  // namespace instances
+
+inline Convolve convolve_for(int channels, int pixels) {
+  return instances::convolutions[(channels - 1) * MAX_WIDTH + pixels - 1];
+}
+inline Correlate correlate_for(int channels, int taps) {
+  return instances::correlations[(channels - 1) * MAX_WIDTH + taps - 1];
+}
+
+// Pixels or taps that go into a block beside so many channels.
+inline int width_beside(int channels) { return std::min(MAX_WIDTH, SUMS / channels); }

@@ -1,0 +1,177 @@
+"""The C++ part: compiled on first use by the system's own compiler, loaded through ctypes.
+
+Compiled where it runs, it uses all that the processor has (AVX-512, AVX2, NEON), and the package itself stays pure
+Python: where there is no compiler, it installs and trains all the same, with PyTorch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import filelock
+import platformdirs
+
+SOURCES = Path(__file__).parent
+FLAGS = (
+    "-std=c++20", "-O3", "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native",
+    # Multiply and add in one instruction; no error numbers, no traps. Nothing that would touch NaN or denormals.
+    "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math",
+    "-fvisibility=hidden", "-fPIC", "-shared", "-pthread",
+)  # fmt: skip
+COMPILERS = ("c++", "g++", "clang++")
+PATIENCE_SECONDS = 600
+
+
+class Unavailable(Exception):  # noqa: N818
+    """Why the native engine cannot be had here, in a phrase."""
+
+
+class Images(ctypes.Structure):
+    """See images.hpp."""
+
+    _fields_ = (
+        ("height", ctypes.c_int32),
+        ("width", ctypes.c_int32),
+        ("scale", ctypes.c_float),
+        ("shift", ctypes.c_float),
+    )
+
+
+class Spec(ctypes.Structure):
+    """A layer; see network.hpp."""
+
+    _fields_ = (
+        *((name, ctypes.c_int32) for name in ("kind", "out", "kernel", "stride", "pad", "groups", "bias", "size")),
+        ("probability", ctypes.c_double),
+    )
+
+
+class Recipe(ctypes.Structure):
+    """See trainer.hpp."""
+
+    _fields_ = (
+        ("batch", ctypes.c_int32),
+        ("nesterov", ctypes.c_int32),
+        *((name, ctypes.c_double) for name in ("momentum", "weight_decay", "smoothing", "average")),
+    )
+
+
+class State(ctypes.Structure):
+    """See trainer.hpp."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_void_p)
+        for name in ("weights", "gradients", "momentum", "average", "running", "average_running")
+    )
+
+
+class Epoch(ctypes.Structure):
+    """See trainer.hpp."""
+
+    _fields_ = (
+        ("count", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("pixels", "rows", "labels", "inverse", "light")),
+        ("nearest", ctypes.c_int32),
+        ("rates", ctypes.c_void_p),
+        ("noise", ctypes.c_uint64),
+        ("steps_before", ctypes.c_int64),
+    )
+
+
+@functools.cache
+def load(notice: Callable[[str], None] | None = None) -> ctypes.CDLL:
+    """The compiled library; `notice` is told where that takes a while.
+
+    *Raises* Unavailable where there is no compiler, or it fails.
+    """
+    compiler = _compiler()
+    name = f"{_key(compiler)}.so"
+    try:
+        folder = platformdirs.user_cache_path("drilldown") / "native"
+        if not (folder / name).is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(folder / f"{name}.lock", timeout=PATIENCE_SECONDS):
+                if not (folder / name).is_file():  # another process may just have done it
+                    _compile(compiler, folder / name, notice)
+        return _declared(ctypes.CDLL(str(folder / name)))
+    except OSError:  # a cache that cannot be written to, or holds something else
+        with tempfile.TemporaryDirectory(prefix="drilldown-", ignore_cleanup_errors=True) as folder_name:
+            _compile(compiler, Path(folder_name) / name, notice)
+            return _declared(ctypes.CDLL(str(Path(folder_name) / name)))
+
+
+def _compiler() -> str:
+    asked = os.environ.get("CXX")
+    for name in (asked,) if asked else COMPILERS:
+        found = shutil.which(name)
+        if found:
+            return found
+    raise Unavailable(f"no C++ compiler was found ({asked or ', '.join(COMPILERS)})")
+
+
+def _key(compiler: str) -> str:
+    """Sixteen hex digits over all that the compiled library depends on."""
+    digest = hashlib.sha256()
+    for source in sorted(SOURCES.glob("*.[ch]pp")):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    version = _run([compiler, "--version"]).stdout
+    digest.update("\0".join([*FLAGS, compiler, version, _processor()]).encode())
+    return digest.hexdigest()[:16]
+
+
+def _processor() -> str:
+    """What `native` means here: a home folder may be shared between machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        return next(line for line in lines if line.lower().startswith(("flags", "features")))
+    except (OSError, StopIteration):
+        return f"{platform.machine()} {platform.processor()}"
+
+
+def _compile(compiler: str, target: Path, notice: Callable[[str], None] | None) -> None:
+    """Compiles under another name and renames: the library is there whole or not at all."""
+    if notice:
+        notice("compiling the native engine (once, some 15 seconds)")
+    partial = target.with_suffix(f".{os.getpid()}.partial")
+    try:
+        done = _run([compiler, *FLAGS, str(SOURCES / "native.cpp"), "-o", str(partial)])
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if "error" in line] or ["no reason given"]
+            raise Unavailable(f"{compiler} does not compile it ({lines[0]})")
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=PATIENCE_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"{command[0]} does not run ({error})") from None
+
+
+def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
+    pointer, integer, size = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
+    structures = [ctypes.POINTER(kind) for kind in (Images, Recipe, State)]
+    signatures: dict[str, tuple[object, list[object]]] = {
+        "new": (pointer, [ctypes.POINTER(Spec), integer, *structures, integer, ctypes.c_char_p, integer]),
+        "bytes": (size, [pointer]),
+        "allocate": (integer, [pointer]),
+        "train": (integer, [pointer, ctypes.POINTER(Epoch), integer, ctypes.c_double, pointer, pointer]),
+        "evaluate": (None, [pointer, pointer, size, pointer, pointer, pointer]),
+        "delete": (None, [pointer]),
+        "lanes": (integer, []),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, f"drilldown_{name}")
+        function.restype, function.argtypes = result, arguments
+    return library

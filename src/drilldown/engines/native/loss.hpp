@@ -1,0 +1,46 @@
+// Cross-entropy of the scores of a tile, and its gradient.
+#pragma once
+
+#include <cmath>
+
+#include "layer.hpp"
+
+struct Result {
+  double loss = 0;  // summed over samples
+  int64_t correct = 0;
+};
+
+// The first of the largest scores.
+inline int answer(const Layout& layout, const float* scores, int lane) {
+  int best = 0;
+  for (int c = 1; c < layout.channels; ++c)
+    if (scores[layout.at(c, 0, 0) + lane] > scores[layout.at(best, 0, 0) + lane]) best = c;
+  return best;
+}
+
+// scores       [classes][1][1][LANES]
+// labels       of the tile's samples
+// smoothing ε  the target is (1 − ε)·onehot + ε/classes
+// batch        number of samples that the loss is the mean of
+// errors       the gradient of that mean; zero in lanes without a sample
+inline Result cross_entropy(const Tile& tile, const Layout& layout, const float* scores, const int64_t* labels,
+                            double smoothing, int batch, const Layout& errors_layout, float* errors) {
+  Result result;
+  const int classes = layout.channels;
+  for (int c = 0; c < classes; ++c) store(errors + errors_layout.at(c, 0, 0), V{});
+  for (int lane = 0; lane < tile.samples; ++lane) {
+    const auto score = [&](int c) { return double(scores[layout.at(c, 0, 0) + lane]); };
+    const int best = answer(layout, scores, lane);
+    double total = 0, sum = 0;
+    for (int c = 0; c < classes; ++c) total += std::exp(score(c) - score(best)), sum += score(c);
+    const double log_total = std::log(total) + score(best);
+    const int64_t label = labels[lane];
+    result.loss += log_total - (1 - smoothing) * score(int(label)) - smoothing / classes * sum;
+    result.correct += best == label;
+    for (int c = 0; c < classes; ++c) {
+      const double target = (1 - smoothing) * (c == label) + smoothing / classes;
+      errors[errors_layout.at(c, 0, 0) + lane] = float((std::exp(score(c) - log_total) - target) / batch);
+    }
+  }
+  return result;
+}

@@ -1,0 +1,39 @@
+// What Python sees: plain functions over plain memory, called through ctypes, which lets go of the interpreter's lock.
+#include <exception>
+
+#include "trainer.hpp"
+
+#define PUBLIC extern "C" __attribute__((visibility("default")))
+
+PUBLIC int drilldown_lanes() { return LANES; }
+
+// Null where the network cannot be built; `error` then says why.
+PUBLIC Trainer* drilldown_new(const Spec* specs, int count, const Images* images, const Recipe* recipe,
+                              const State* state, int threads, char* error, int error_size) try {
+  return new Trainer(Network(specs, count, images->height, images->width), *images, *recipe, *state, threads);
+} catch (const std::exception& exception) {
+  std::strncpy(error, exception.what(), error_size - 1);
+  return nullptr;
+}
+
+PUBLIC int64_t drilldown_bytes(const Trainer* trainer) { return int64_t(trainer->bytes()); }
+
+// 0 where the memory does not suffice.
+PUBLIC int drilldown_allocate(Trainer* trainer) try {
+  trainer->allocate();
+  return 1;
+} catch (const std::bad_alloc&) {
+  return 0;
+}
+
+PUBLIC int drilldown_train(Trainer* trainer, const Epoch* epoch, int first, double seconds, double* losses,
+                           int64_t* correct) {
+  return trainer->train(*epoch, first, seconds, losses, correct);
+}
+
+PUBLIC void drilldown_evaluate(Trainer* trainer, const uint8_t* pixels, int64_t count, const float* weights,
+                               const float* running, float* scores) {
+  trainer->evaluate(pixels, count, weights, running, scores);
+}
+
+PUBLIC void drilldown_delete(Trainer* trainer) { delete trainer; }

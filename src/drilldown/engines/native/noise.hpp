@@ -1,0 +1,34 @@
+// Random bits that depend on nothing but which sample, which layer and which epoch they are for.
+#pragma once
+
+#include <cstdint>
+
+#include "lanes.hpp"
+
+// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): spreads a counter's bits.
+inline uint64_t spread(uint64_t value) {
+  value += 0x9e3779b97f4a7c15;
+  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
+  value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
+  return value ^ (value >> 31);
+}
+
+// A xorshift generator (Marsaglia, 2003: 13, 17, 5) a lane, each begun by its sample's place in the epoch.
+class Noise {
+ public:
+  Noise(uint64_t epoch, int layer, int64_t position) {
+    for (int lane = 0; lane < LANES; ++lane) {
+      const uint32_t seed = uint32_t(spread(spread(epoch + uint64_t(layer)) + uint64_t(position + lane)) >> 32);
+      state[lane] = seed ? seed : 1;
+    }
+  }
+
+  Bits next() {
+    state ^= state << 13;
+    state ^= state >> 17;
+    return state ^= state << 5;
+  }
+
+ private:
+  Bits state{};
+};

@@ -1,0 +1,204 @@
+// What happens to numbers one by one: batch norm, relu and dropout, as many as follow each other in one pass.
+//
+// Memory, not arithmetic, is what these cost, so a run of them is one layer: relu before the norm, the norm, relu after
+// it, dropout; each may be missing. The choice is a template's, so that nothing is asked within the loops.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "layer.hpp"
+#include "noise.hpp"
+
+constexpr float EPSILON = 1e-5f;   // PyTorch's default, added to the variance
+constexpr float MOMENTUM = 0.1f;   // PyTorch's default, of the running statistics
+
+template <bool RELU_BEFORE, bool NORM, bool RELU_AFTER, bool DROPOUT>
+class Pointwise : public Layer {
+ public:
+  // `number`: dropout's place in the list of layers, for its random numbers.
+  Pointwise(Layout shape, double probability, int number) : number(number) {
+    in = out = Layout::plain(shape.channels, shape.height, shape.width);
+    parameters = buffers = NORM ? 2 * shape.channels : 0;  // scale, shift; mean, variance
+    scale_up = float(1 / (1 - probability));
+    threshold = uint32_t(std::min(std::round(probability * 0x1p32), 0x1p32 - 1));
+  }
+
+  void allocate(int tiles, int threads) override {
+    moments.resize(size_t(tiles) * in.channels);
+    sums.resize(size_t(tiles) * in.channels);
+    coefficients.assign(threads, std::vector<Coefficients>(in.channels));
+  }
+
+  // For evaluation: the running statistics. While training, `combine` follows with the batch's.
+  void prepare(const float* weights, const float* running) override {
+    if (!NORM) return;
+    for (auto& thread : coefficients)
+      for (int c = 0; c < in.channels; ++c) {
+        thread[c].weight = weights[c], thread[c].shift = weights[in.channels + c];
+        thread[c].normalise(running[c], running[in.channels + c]);
+      }
+  }
+
+  bool spans_batch() const override { return NORM; }
+
+  // Each channel's mean, and the sum of squared distances from it, in two passes: no digits cancel.
+  void measure(const Tile& tile, const float* from) override {
+    const double count = double(tile.samples) * in.height * in.width;
+    for (int c = 0; c < in.channels; ++c) {
+      V sum{}, squares{};
+      walk(c, in, in, [&](long i, long) { sum += before(load(from + i)); });
+      const double mean = add_lanes(sum * tile.valid) / count;
+      const V middle = splat(float(mean));
+      walk(c, in, in, [&](long i, long) {
+        const V distance = before(load(from + i)) - middle;
+        squares += distance * distance;
+      });
+      moments[size_t(tile.index) * in.channels + c] = {count, mean, add_lanes(squares * tile.valid)};
+    }
+  }
+
+  // The tiles' moments into the batch's (Chan, Golub and LeVeque, "Updating formulae…", 1979, equation 2.1).
+  void combine(const Pass& pass, int tiles, float* running) override {
+    for (int c = 0; c < in.channels; ++c) {
+      Moments all = moments[c];
+      for (int t = 1; t < tiles; ++t) {
+        const Moments& tile = moments[size_t(t) * in.channels + c];
+        const double count = all.count + tile.count, distance = tile.mean - all.mean;
+        all.squares += tile.squares + distance * distance * all.count * tile.count / count;
+        all.mean += distance * tile.count / count;
+        all.count = count;
+      }
+      coefficients[pass.thread][c].normalise(float(all.mean), float(all.squares / all.count));
+      if (pass.thread == 0) {  // normalised by the biased variance, remembered as the unbiased
+        remember(running[c], float(all.mean));
+        remember(running[in.channels + c], float(all.squares / (all.count - 1)));
+      }
+    }
+  }
+
+  void forward(const Pass& pass, const Tile& tile, const float* from, float* to) override {
+    Noise noise(pass.noise, number, tile.position);
+    const bool drops = DROPOUT && pass.training;
+    for (int c = 0; c < in.channels; ++c) {
+      const Coefficients own = NORM ? coefficients[pass.thread][c] : Coefficients{};
+      if (drops)
+        walk(c, in, out, [&](long i, long o) { store(to + o, drop(after(norm(own, before(load(from + i)))), noise)); });
+      else
+        walk(c, in, out, [&](long i, long o) { store(to + o, after(norm(own, before(load(from + i))))); });
+    }
+  }
+
+  // Leaves in `errors` the gradient to what the norm gave, and adds it up.
+  void measure_gradient(const Pass& pass, const Tile& tile, const float* from, float* errors) override {
+    Noise noise(pass.noise, number, tile.position);
+    for (int c = 0; c < in.channels; ++c) {
+      const Coefficients own = coefficients[pass.thread][c];
+      V sum{}, product{};
+      walk(c, in, in, [&](long i, long) {
+        const V value = before(load(from + i));
+        const V error = undo_after(load(errors + i), norm(own, value), noise);
+        store(errors + i, error);
+        sum += error;
+        product += error * (value - own.mean);
+      });
+      sums[size_t(tile.index) * in.channels + c] = {add_lanes(sum), add_lanes(product)};
+    }
+  }
+
+  void combine_gradient(const Pass& pass, int tiles, int samples) override {
+    const double count = double(samples) * in.height * in.width;
+    for (int c = 0; c < in.channels; ++c) {
+      Sums all;
+      for (int t = 0; t < tiles; ++t) {
+        all.gradient += sums[size_t(t) * in.channels + c].gradient;
+        all.product += sums[size_t(t) * in.channels + c].product;
+      }
+      coefficients[pass.thread][c].take_gradient(all, count);
+    }
+  }
+
+  void backward(const Pass& pass, const Tile& tile, const float* from, const float*, float* errors,
+                float* to) override {
+    if (!to) return;
+    Noise noise(pass.noise, number, tile.position);
+    for (int c = 0; c < in.channels; ++c) {
+      const Coefficients own = NORM ? coefficients[pass.thread][c] : Coefficients{};
+      walk(c, in, in_gradient, [&](long i, long o) {
+        const V raw = load(from + i), value = before(raw);
+        V error = load(errors + i);
+        if (NORM)
+          error = own.scale * (error - own.mean_gradient - (value - own.mean) * own.slope) * tile.valid;
+        else
+          error = undo_after(error, value, noise);
+        store(to + o, RELU_BEFORE ? (raw > 0.0f ? error : V{}) : error);
+      });
+    }
+  }
+
+  void collect(int, float* gradients) override {
+    for (int c = 0; c < (NORM ? in.channels : 0); ++c) {
+      gradients[c] = coefficients[0][c].weight_gradient;
+      gradients[in.channels + c] = coefficients[0][c].shift_gradient;
+    }
+  }
+
+ private:
+  // Of a tile's channel: the number of values, their mean, and the sum of squared distances from it.
+  struct Moments {
+    double count = 0, mean = 0, squares = 0;
+  };
+
+  // The same on the way back: sums of the gradient, and of the gradient times the value's distance from the mean.
+  struct Sums {
+    double gradient = 0, product = 0;
+  };
+
+  // What a channel is normalised by, and afterwards what its gradient needs; every thread has its own.
+  struct Coefficients {
+    float weight = 1, shift = 0, mean = 0, inverse = 1, scale = 1;  // inverse: 1 / standard deviation
+    float mean_gradient = 0, slope = 0, weight_gradient = 0, shift_gradient = 0;
+
+    void normalise(float new_mean, float variance) {
+      mean = new_mean;
+      inverse = 1 / std::sqrt(variance + EPSILON);
+      scale = weight * inverse;
+    }
+    void take_gradient(const Sums& sums, double count) {
+      shift_gradient = float(sums.gradient);
+      weight_gradient = float(sums.product * inverse);
+      mean_gradient = float(sums.gradient / count);
+      slope = float(sums.product * inverse * inverse / count);
+    }
+  };
+
+  static void remember(float& running, float now) { running += MOMENTUM * (now - running); }
+
+  static V before(V value) { return RELU_BEFORE ? relu(value) : value; }
+  static V norm(const Coefficients& own, V value) { return NORM ? (value - own.mean) * own.scale + own.shift : value; }
+  static V after(V value) { return RELU_AFTER ? relu(value) : value; }
+  V drop(V value, Noise& noise) const { return noise.next() >= threshold ? value * scale_up : V{}; }
+
+  // The gradient to what the norm gave, `normed`, from the gradient to what dropout gave.
+  V undo_after(V error, V normed, Noise& noise) const {
+    if (DROPOUT) error = drop(error, noise);
+    return RELU_AFTER ? (normed > 0.0f ? error : V{}) : error;
+  }
+
+  // A channel's pixels, row by row, by their places in two layouts.
+  template <class Visit>
+  static void walk(int channel, const Layout& a, const Layout& b, Visit visit) {
+    const long a_step = a.step(), b_step = b.step();
+    for (int y = 0; y < a.height; ++y) {
+      long i = a.at(channel, y, 0), j = b.at(channel, y, 0);
+      for (int x = 0; x < a.width; ++x, i += a_step, j += b_step) visit(i, j);
+    }
+  }
+
+  int number;
+  float scale_up;
+  uint32_t threshold;
+  std::vector<Moments> moments;                         // [tile][channel]
+  std::vector<Sums> sums;                               // [tile][channel]
+  std::vector<std::vector<Coefficients>> coefficients;  // [thread][channel]
+};

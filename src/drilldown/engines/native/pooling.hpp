@@ -1,0 +1,116 @@
+// Layers that change an image's shape without weights.
+#pragma once
+
+#include "layer.hpp"
+
+// The maximum of each size × size window; a remainder at the edge is left out. The first maximum gets the gradient.
+class MaxPool : public Layer {
+ public:
+  MaxPool(Layout shape, int size) : size(size) {
+    in = Layout::plain(shape.channels, shape.height, shape.width);
+    out = Layout::plain(shape.channels, shape.height / size, shape.width / size);
+  }
+
+  void forward(const Pass&, const Tile&, const float* from, float* to) override {
+    for (int c = 0; c < out.channels; ++c)
+      for (int y = 0; y < out.height; ++y)
+        for (int x = 0; x < out.width; ++x) {
+          V best = load(from + in.at(c, y * size, x * size));
+          for (int i = 1; i < size * size; ++i) {
+            const V value = load(from + in.at(c, y * size + i / size, x * size + i % size));
+            best = (value > best) | (value != value) ? value : best;  // NaN is passed on, as in PyTorch
+          }
+          store(to + out.at(c, y, x), best);
+        }
+  }
+
+  void backward(const Pass&, const Tile&, const float* from, const float* to, float* errors,
+                float* in_errors) override {
+    if (!in_errors) return;
+    const bool remainder = in.height % size || in.width % size;
+    for (int c = 0; c < in.channels; ++c) {
+      if (remainder)
+        for (int y = 0; y < in.height; ++y)
+          for (int x = 0; x < in.width; ++x) store(in_errors + in_gradient.at(c, y, x), V{});
+      for (int y = 0; y < out.height; ++y)
+        for (int x = 0; x < out.width; ++x) {
+          const V best = load(to + out.at(c, y, x));
+          V left = load(errors + out_gradient.at(c, y, x));  // until it has been given away
+          for (int i = 0; i < size * size; ++i) {
+            const int row = y * size + i / size, column = x * size + i % size;
+            const auto hit = load(from + in.at(c, row, column)) == best;
+            store(in_errors + in_gradient.at(c, row, column), hit ? left : V{});
+            left = hit ? V{} : left;
+          }
+        }
+    }
+  }
+
+ private:
+  int size;
+};
+
+// The mean of each height × width window: of size × size, or of the whole image (global average pooling).
+class AveragePool : public Layer {
+ public:
+  AveragePool(Layout shape, int height, int width) : height(height), width(width) {
+    in = Layout::plain(shape.channels, shape.height, shape.width);
+    out = Layout::plain(shape.channels, shape.height / height, shape.width / width);
+  }
+
+  void forward(const Pass&, const Tile&, const float* from, float* to) override {
+    const float share = 1.0f / float(height * width);
+    for (int c = 0; c < out.channels; ++c)
+      for (int y = 0; y < out.height; ++y)
+        for (int x = 0; x < out.width; ++x) {
+          V sum{};
+          for (int i = 0; i < height; ++i)
+            for (int j = 0; j < width; ++j) sum += load(from + in.at(c, y * height + i, x * width + j));
+          store(to + out.at(c, y, x), sum * share);
+        }
+  }
+
+  void backward(const Pass&, const Tile&, const float*, const float*, float* errors, float* in_errors) override {
+    if (!in_errors) return;
+    const float share = 1.0f / float(height * width);
+    for (int c = 0; c < in.channels; ++c)
+      for (int y = 0; y < in.height; ++y)
+        for (int x = 0; x < in.width; ++x) {
+          const bool inside = y / height < out.height && x / width < out.width;
+          const V error = inside ? load(errors + out_gradient.at(c, y / height, x / width)) * share : V{};
+          store(in_errors + in_gradient.at(c, y, x), error);
+        }
+  }
+
+ private:
+  int height, width;
+};
+
+// Pixels become channels, channel by channel and row by row.
+class Flatten : public Layer {
+ public:
+  explicit Flatten(Layout shape) {
+    in = Layout::plain(shape.channels, shape.height, shape.width);
+    out = Layout::plain(shape.channels * shape.height * shape.width, 1, 1);
+  }
+
+  void forward(const Pass&, const Tile&, const float* from, float* to) override {
+    pair([&](int feature, int c, int y, int x) { store(to + out.at(feature, 0, 0), load(from + in.at(c, y, x))); });
+  }
+
+  void backward(const Pass&, const Tile&, const float*, const float*, float* errors, float* in_errors) override {
+    if (!in_errors) return;
+    pair([&](int feature, int c, int y, int x) {
+      store(in_errors + in_gradient.at(c, y, x), load(errors + out_gradient.at(feature, 0, 0)));
+    });
+  }
+
+ private:
+  template <class Visit>
+  void pair(Visit visit) const {
+    int feature = 0;
+    for (int c = 0; c < in.channels; ++c)
+      for (int y = 0; y < in.height; ++y)
+        for (int x = 0; x < in.width; ++x) visit(feature++, c, y, x);
+  }
+};

@@ -1,0 +1,196 @@
+// The training step, and evaluation: what every thread does, and where all threads meet.
+#pragma once
+
+#include <chrono>
+#include <utility>
+
+#include "images.hpp"
+#include "loss.hpp"
+#include "network.hpp"
+#include "team.hpp"
+
+// Everything that training changes; the caller's memory. `average` and `average_running` are null without averaging.
+struct State {
+  float *weights, *gradients, *momentum, *average;  // [parameters]
+  float *running, *average_running;                 // [buffers]
+};
+
+struct Recipe {
+  int32_t batch, nesterov;
+  double momentum, weight_decay, smoothing;
+  double average;  // decay of the weights' average
+};
+
+// An epoch with all its random draws made.
+struct Epoch {
+  int64_t count;                 // images
+  const uint8_t* pixels;         // [images][height][width]
+  const int64_t *rows, *labels;  // [count], in the order in which they are seen
+  Augmentation augmentation;
+  const double* rates;  // [steps]
+  uint64_t noise;       // names the epoch's random numbers
+  int64_t steps_before;  // in earlier epochs
+};
+
+class Trainer {
+ public:
+  Trainer(Network&& from, Images images, Recipe recipe, State state, int threads)
+      : layers(std::move(from.layers)), images(images), recipe(recipe), state(state), threads(threads),
+        tiles((recipe.batch + LANES - 1) / LANES), barrier(threads), results(tiles) {
+    starts.push_back(0);
+    for (size_t i = 0; i < layers.size(); ++i)
+      if (layers[i]->spans_batch()) starts.push_back(int(i));
+    starts.push_back(int(layers.size()));
+  }
+
+  // What `allocate` will take.
+  size_t bytes() const {
+    size_t sum = threads * Reader::bytes(images);
+    for (const auto& layer : layers) {
+      sum += layer->bytes(tiles, threads);
+      sum += sizeof(float) * arenas() * size_t(layer->in.size() + layer->out_gradient.size());
+    }
+    return sum;
+  }
+
+  void allocate() {
+    for (const auto& layer : layers) layer->allocate(tiles, threads);
+    for (int i = 0; i < threads; ++i) readers.emplace_back(images);
+    memory = Buffer(bytes() / sizeof(float));
+    float* next = memory;
+    const auto take = [&](const Layout& layout) { return std::exchange(next, next + layout.size()); };
+    for (int i = 0; i < arenas(); ++i) {
+      std::vector<float*>& values = activations.emplace_back();
+      for (const auto& layer : layers) values.push_back(take(layer->in));
+      values.push_back(take(layers.back()->out));
+      std::vector<float*>& errors = gradients.emplace_back(1, nullptr);  // nobody wants the images' gradient
+      for (const auto& layer : layers) errors.push_back(take(layer->out_gradient));
+    }
+  }
+
+  // Trains from step `first` (from 0) until the epoch is over or so many seconds have gone by. Writes each step's
+  // loss and right answers, summed over its images; returns the step to go on with.
+  int train(const Epoch& epoch, int first, double seconds, double* losses, int64_t* correct) {
+    const auto begun = std::chrono::steady_clock::now();
+    const int steps = int((epoch.count + recipe.batch - 1) / recipe.batch);
+    for (const auto& layer : layers) prepare(*layer, state.weights, state.running);
+    int next = first;
+    bool over = first >= steps;
+    side_by_side(threads, [&](int thread) {
+      while (!over) {
+        const int step = next;
+        train_step(epoch, step, {thread, true, epoch.noise});
+        if (thread == 0) {
+          Result sum;
+          for (int t = 0; t < tiles_of(epoch, step); ++t)
+            sum.loss += results[t].loss, sum.correct += results[t].correct;
+          losses[step] = sum.loss, correct[step] = sum.correct;
+          const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begun;
+          next = step + 1;
+          over = next == steps || elapsed.count() > seconds;
+        }
+        barrier.wait();
+      }
+    });
+    return next;
+  }
+
+  // The scores [count][classes] of `count` images, in evaluation mode.
+  void evaluate(const uint8_t* pixels, int64_t count, const float* weights, const float* running, float* scores) {
+    for (const auto& layer : layers) prepare(*layer, weights, running);
+    side_by_side(threads, [&](int thread) {
+      const std::vector<float*>& values = activations[thread];
+      const Layout& out = layers.back()->out;
+      for (int64_t first = int64_t(thread) * LANES; first < count; first += int64_t(threads) * LANES) {
+        const Tile tile(thread, int(std::min<int64_t>(LANES, count - first)), first);
+        readers[thread].read(pixels, tile, nullptr, {}, layers[0]->in, values[0]);
+        for (size_t l = 0; l < layers.size(); ++l) layers[l]->forward({thread, false}, tile, values[l], values[l + 1]);
+        for (int lane = 0; lane < tile.samples; ++lane)
+          for (int c = 0; c < out.channels; ++c)
+            scores[(first + lane) * out.channels + c] = values.back()[out.at(c, 0, 0) + lane];
+      }
+    });
+  }
+
+ private:
+  // Every thread takes its tiles from one batch norm to the next, where all threads meet; and back in the same way.
+  void train_step(const Epoch& epoch, int step, const Pass& pass) {
+    const int samples = int(std::min<int64_t>(recipe.batch, epoch.count - int64_t(step) * recipe.batch));
+    const int count = tiles_of(epoch, step), depth = int(layers.size()), last = int(starts.size()) - 2;
+    const auto each_tile = [&](auto work) {
+      for (int t = count * pass.thread / threads; t < count * (pass.thread + 1) / threads; ++t)
+        work(Tile(t, std::min(LANES, samples - t * LANES), int64_t(step) * recipe.batch + t * LANES),
+             activations[t].data(), gradients[t].data());
+    };
+    for (int stretch = 0; stretch <= last; ++stretch) {
+      const int begin = starts[stretch], end = starts[stretch + 1];
+      if (stretch) layers[begin]->combine(pass, count, state.running + layers[begin]->first_buffer);
+      each_tile([&](const Tile& tile, float** values, float**) {
+        if (!stretch)
+          readers[pass.thread].read(epoch.pixels, tile, epoch.rows, epoch.augmentation, layers[0]->in, values[0]);
+        for (int l = begin; l < end; ++l) layers[l]->forward(pass, tile, values[l], values[l + 1]);
+        if (stretch < last) layers[end]->measure(tile, values[end]);
+      });
+      if (stretch < last) barrier.wait();
+    }
+    for (int stretch = last; stretch >= 0; --stretch) {
+      const int begin = starts[stretch], end = starts[stretch + 1];
+      each_tile([&](const Tile& tile, float** values, float** errors) {
+        const auto backward = [&](int l) {
+          layers[l]->backward(pass, tile, values[l], values[l + 1], errors[l + 1], errors[l]);
+        };
+        if (stretch == last)
+          results[tile.index] = cross_entropy(tile, layers.back()->out, values[depth], epoch.labels + tile.position,
+                                              recipe.smoothing, samples, layers.back()->out_gradient, errors[depth]);
+        else
+          backward(end);
+        for (int l = end - 1; l >= begin + (stretch > 0); --l) backward(l);
+        if (stretch) layers[begin]->measure_gradient(pass, tile, values[begin], errors[begin + 1]);
+      });
+      barrier.wait();
+      if (stretch) layers[begin]->combine_gradient(pass, count, samples);
+    }
+    for (int l = pass.thread; l < depth; l += threads) update(*layers[l], count, epoch.rates[step], epoch.steps_before + step + 1);
+  }
+
+  // Stochastic gradient descent, as PyTorch defines it: decay in the gradient, the first buffer the first gradient.
+  void update(Layer& layer, int count, double rate, int64_t step) {
+    layer.collect(count, state.gradients + layer.first_parameter);
+    const float lr = float(rate), momentum = float(recipe.momentum), decay = float(recipe.weight_decay);
+    for (int i = layer.first_parameter; i < layer.first_parameter + layer.parameters; ++i) {
+      const float gradient = state.gradients[i] + decay * state.weights[i];
+      const float velocity = state.momentum[i] = momentum * state.momentum[i] + gradient;
+      state.weights[i] -= lr * (recipe.nesterov ? gradient + momentum * velocity : velocity);
+    }
+    if (state.average) {
+      const double kept = std::min(recipe.average, double(1 + step) / double(10 + step));
+      const auto approach = [&](float* average, const float* value, int first, int many) {
+        for (int i = first; i < first + many; ++i) average[i] += float(1 - kept) * (value[i] - average[i]);
+      };
+      approach(state.average, state.weights, layer.first_parameter, layer.parameters);
+      approach(state.average_running, state.running, layer.first_buffer, layer.buffers);
+    }
+    prepare(layer, state.weights, state.running);
+  }
+
+  static void prepare(Layer& layer, const float* weights, const float* running) {
+    layer.prepare(weights + layer.first_parameter, running + layer.first_buffer);
+  }
+
+  int tiles_of(const Epoch& epoch, int step) const {
+    return int((std::min<int64_t>(recipe.batch, epoch.count - int64_t(step) * recipe.batch) + LANES - 1) / LANES);
+  }
+  int arenas() const { return std::max(tiles, threads); }  // one a tile while training, one a thread otherwise
+
+  std::vector<std::unique_ptr<Layer>> layers;
+  Images images;
+  Recipe recipe;
+  State state;
+  int threads, tiles;
+  std::vector<int> starts;  // of the stretches between two batch norms, each but the first beginning with one; the end
+  Barrier barrier;
+  std::vector<Result> results;  // [tile]
+  std::vector<Reader> readers;  // [thread]
+  Buffer memory;
+  std::vector<std::vector<float*>> activations, gradients;  // [tile][layer]: what goes into it, and its gradient
+};
