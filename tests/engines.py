@@ -17,9 +17,8 @@ from drilldown.data import Dataset, Split
 from drilldown.engines import Engine, Plan
 from drilldown.engines.native import NativeEngine
 from drilldown.engines.torch import TorchEngine
-from drilldown.experiment import SGD, Experiment
+from drilldown.experiment import SGD, Experiment, Recipe
 from drilldown.experiment import Network as NetworkTable
-from drilldown.experiment import Recipe
 from drilldown.randomness import stream
 
 CLASSES = 4

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from engines import CLASSES, Reference, assert_close, check, gradients, make_dataset, make_engine, make_plan
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from drilldown.errors import DrilldownError, TrainingDiverged
 from drilldown.experiment import SGD, Recipe
 from drilldown.network import place
 from drilldown.randomness import stream
+from engines import CLASSES, Reference, assert_close, check, gradients, make_dataset, make_engine, make_plan
 
 ENGINES = ("torch", "native")
 BATCHES = (1, 15, 16, 17, 64, 96)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
@@ -34,6 +34,8 @@ from drilldown.layers import (
 from drilldown.network import place
 from drilldown.randomness import stream
 from drilldown.records import Evaluation, Tally
+
+__all__ = ["NativeEngine", "Unavailable", "why_not"]
 
 MEMORY_LIMIT = 600_000_000
 """Bytes beyond which the engine declines: networks and batches of that size are what PyTorch is made for."""
@@ -258,6 +260,6 @@ def _statistics(module: nn.Module) -> list[torch.Tensor]:
     return [buffer for name, buffer in module.named_buffers() if not name.endswith("num_batches_tracked")]
 
 
-def _parts(flat: torch.Tensor, shapes: object) -> list[torch.Tensor]:
+def _parts(flat: torch.Tensor, tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
     """Views on a flat tensor, one for each of the tensors that it was put together from."""
-    return list(flat.split([tensor.numel() for tensor in shapes]))  # type: ignore[attr-defined]
+    return list(torch.split(flat, [tensor.numel() for tensor in tensors]))
