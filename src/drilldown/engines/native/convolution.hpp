@@ -89,7 +89,6 @@ class Convolution : public Layer {
   }
 
   void prepare(const float* weights, const float*) override {
-    const int per_group = out.channels / groups;
     for (Block& block : forward_sweep.blocks)
       for (int c = 0; c < block.count; ++c) {
         const float* from = weights + (block.first + c) * taps_each;
@@ -97,14 +96,14 @@ class Convolution : public Layer {
         if (has_bias) block.bias[c] = weights[out.channels * taps_each + block.first + c];
       }
     // Backward, input and output change places: taps (output channel, row, column) of each input channel.
-    const int area = taps_each / in_per_group();
+    const int ins = in_per_group(), outs = out.channels / groups, area = taps_each / ins;
     for (Block& block : backward_sweep.blocks)
       for (int c = 0; c < block.count; ++c) {
-        const int channel = block.first + c, group = channel / in_per_group();
-        for (int o = 0; o < per_group; ++o)
-          for (int k = 0; k < area; ++k)
-            block.weights[(o * area + k) * block.count + c] =
-                weights[(group * per_group + o) * taps_each + channel % in_per_group() * area + k];
+        const int channel = block.first + c;
+        const float* from = weights + channel / ins * outs * taps_each + channel % ins * area;
+        float* to = block.weights.data() + c;
+        for (int o = 0; o < outs; ++o, from += taps_each)
+          for (int k = 0; k < area; ++k, to += block.count) *to = from[k];
       }
   }
 
@@ -112,17 +111,17 @@ class Convolution : public Layer {
     forward_sweep.run(from, to + out.at(0, 0, 0));
   }
 
-  void backward(const Pass& pass, const Tile& tile, const float* from, const float*, float* errors,
+  void backward(const Pass& pass, const Tile& tile, const float* from, const float*, const float* errors,
                 float* to) override {
     correlate_weights(pass, tile, from, errors);
     if (to) backward_sweep.run(errors, to + in_gradient.at(0, 0, 0));
   }
 
   void collect(int tiles, float* gradients) override {
-    for (int i = 0; i < parameters; ++i) {
-      float sum = 0;
-      for (int t = 0; t < tiles; ++t) sum += partial[size_t(t) * parameters + i];
-      gradients[i] = sum;
+    std::memcpy(gradients, partial, sizeof(float) * parameters);
+    for (int t = 1; t < tiles; ++t) {
+      const float* tile = partial + size_t(t) * parameters;
+      for (int i = 0; i < parameters; ++i) gradients[i] += tile[i];
     }
   }
 
@@ -196,8 +195,13 @@ class Convolution : public Layer {
         }
       }
       for (int c = 0; c < block.count; ++c)
-        for (int t = 0; t < taps; ++t)
-          mine[(block.first + c) * taps_each + t] = add_lanes(load(sum + (t * block.count + c) * LANES));
+        for (int t = 0; t < taps; t += LANES) {
+          V some[LANES] = {};
+          const int many = std::min(LANES, taps - t);
+          for (int i = 0; i < many; ++i) some[i] = load(sum + ((t + i) * block.count + c) * LANES);
+          add_lanes_of(some);
+          std::memcpy(mine + (block.first + c) * taps_each + t, some, many * sizeof(float));
+        }
     }
     if (has_bias)
       for (int c = 0; c < out.channels; ++c) {

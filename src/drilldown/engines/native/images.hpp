@@ -105,9 +105,13 @@ class Reader {
 
   V gather(Integers places) const {
     const float* from = sources;
-    V values{};
-    for (int lane = 0; lane < LANES; ++lane) values[lane] = from[places[lane]];
-    return values;
+    int32_t from_where[LANES];  // plain arrays: of them, compilers make the processor's own gather
+    float values[LANES];
+    std::memcpy(from_where, &places, sizeof places);
+    for (int lane = 0; lane < LANES; ++lane) values[lane] = from[from_where[lane]];
+    V gathered;
+    std::memcpy(&gathered, values, sizeof values);
+    return gathered;
   }
 
   template <class Pixel>

@@ -9,6 +9,13 @@
 
 #include "lanes.hpp"
 
+// A block's sums stay in registers only if its loops are unrolled before anything else is decided.
+#if defined(__clang__)
+#define UNROLLED _Pragma("unroll")
+#else
+#define UNROLLED _Pragma("GCC unroll 8")
+#endif
+
 // CHANNELS × WIDTH sums, their operands and a spare have to fit into the registers.
 constexpr int SUMS = REGISTERS >= 32 ? 25 : 12;
 constexpr int MAX_CHANNELS = REGISTERS >= 32 ? 5 : 3;
@@ -25,19 +32,21 @@ template <int CHANNELS, int PIXELS>
 void convolve(const float* in, long in_step, const int* taps, int count, const float* weights, const float* bias,
               float* out, long out_step, const int* channels) {
   V sums[CHANNELS][PIXELS];
-  for (int c = 0; c < CHANNELS; ++c)
-    for (int p = 0; p < PIXELS; ++p) sums[c][p] = splat(bias ? bias[c] : 0.0f);
+  UNROLLED for (int c = 0; c < CHANNELS; ++c) {
+    const V start = bias ? splat(bias[c]) : V{};
+    UNROLLED for (int p = 0; p < PIXELS; ++p) sums[c][p] = start;
+  }
   for (int t = 0; t < count; ++t, weights += CHANNELS) {
     const float* from = in + taps[t];
     V pixels[PIXELS];
-    for (int p = 0; p < PIXELS; ++p) pixels[p] = load(from + p * in_step);
-    for (int c = 0; c < CHANNELS; ++c) {
+    UNROLLED for (int p = 0; p < PIXELS; ++p) pixels[p] = load(from + p * in_step);
+    UNROLLED for (int c = 0; c < CHANNELS; ++c) {
       const V weight = splat(weights[c]);
-      for (int p = 0; p < PIXELS; ++p) sums[c][p] += weight * pixels[p];
+      UNROLLED for (int p = 0; p < PIXELS; ++p) sums[c][p] += weight * pixels[p];
     }
   }
-  for (int c = 0; c < CHANNELS; ++c)
-    for (int p = 0; p < PIXELS; ++p) store(out + channels[c] + p * out_step, sums[c][p]);
+  UNROLLED for (int c = 0; c < CHANNELS; ++c)
+    UNROLLED for (int p = 0; p < PIXELS; ++p) store(out + channels[c] + p * out_step, sums[c][p]);
 }
 
 // sums[tap][channel] += Σ over a rectangle of pixels of in[tap + pixel] · gradient[channel + pixel], lane by lane
@@ -48,23 +57,23 @@ template <int CHANNELS, int TAPS>
 void correlate(const float* in, long in_step, long in_row, const int* taps, const float* gradient, long step, long row,
                const int* channels, int height, int width, float* sums, long stride) {
   V block[TAPS][CHANNELS];
-  for (int t = 0; t < TAPS; ++t)
-    for (int c = 0; c < CHANNELS; ++c) block[t][c] = load(sums + (t * stride + c) * LANES);
+  UNROLLED for (int t = 0; t < TAPS; ++t)
+    UNROLLED for (int c = 0; c < CHANNELS; ++c) block[t][c] = load(sums + (t * stride + c) * LANES);
   for (int y = 0; y < height; ++y) {
     const float *a[TAPS], *g[CHANNELS];
-    for (int t = 0; t < TAPS; ++t) a[t] = in + y * in_row + taps[t];
-    for (int c = 0; c < CHANNELS; ++c) g[c] = gradient + y * row + channels[c];
+    UNROLLED for (int t = 0; t < TAPS; ++t) a[t] = in + y * in_row + taps[t];
+    UNROLLED for (int c = 0; c < CHANNELS; ++c) g[c] = gradient + y * row + channels[c];
     for (long x = 0, i = 0, j = 0; x < width; ++x, i += in_step, j += step) {
       V errors[CHANNELS];
-      for (int c = 0; c < CHANNELS; ++c) errors[c] = load(g[c] + j);
-      for (int t = 0; t < TAPS; ++t) {
+      UNROLLED for (int c = 0; c < CHANNELS; ++c) errors[c] = load(g[c] + j);
+      UNROLLED for (int t = 0; t < TAPS; ++t) {
         const V pixel = load(a[t] + i);
-        for (int c = 0; c < CHANNELS; ++c) block[t][c] += pixel * errors[c];
+        UNROLLED for (int c = 0; c < CHANNELS; ++c) block[t][c] += pixel * errors[c];
       }
     }
   }
-  for (int t = 0; t < TAPS; ++t)
-    for (int c = 0; c < CHANNELS; ++c) store(sums + (t * stride + c) * LANES, block[t][c]);
+  UNROLLED for (int t = 0; t < TAPS; ++t)
+    UNROLLED for (int c = 0; c < CHANNELS; ++c) store(sums + (t * stride + c) * LANES, block[t][c]);
 }
 
 using Convolve = decltype(&convolve<1, 1>);

@@ -49,7 +49,7 @@ class Layer {
 
   virtual void forward(const Pass&, const Tile&, const float* in, float* out) = 0;
   // `in_gradient` is null where nobody wants it. `in` and `out` are those of the forward pass.
-  virtual void backward(const Pass&, const Tile&, const float* in, const float* out, float* out_gradient,
+  virtual void backward(const Pass&, const Tile&, const float* in, const float* out, const float* out_gradient,
                         float* in_gradient) = 0;
   // The gradients of the weights, all tiles of a batch together, in the order of the tiles.
   virtual void collect(int tiles, float* gradients) { (void)tiles, (void)gradients; }
@@ -59,7 +59,7 @@ class Layer {
   virtual bool spans_batch() const { return false; }
   virtual void measure(const Tile&, const float* in) { (void)in; }
   virtual void combine(const Pass&, int tiles, float* running) { (void)tiles, (void)running; }
-  virtual void measure_gradient(const Pass&, const Tile&, const float* in, float* out_gradient) {
+  virtual void measure_gradient(const Pass&, const Tile&, const float* in, const float* out_gradient) {
     (void)in, (void)out_gradient;
   }
   virtual void combine_gradient(const Pass&, int tiles, int samples) { (void)tiles, (void)samples; }

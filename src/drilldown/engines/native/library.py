@@ -168,6 +168,8 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
         "allocate": (integer, [pointer]),
         "train": (integer, [pointer, ctypes.POINTER(Epoch), integer, ctypes.c_double, pointer, pointer]),
         "evaluate": (None, [pointer, pointer, size, pointer, pointer, pointer]),
+        "pieces": (integer, [pointer]),
+        "time": (None, [pointer, pointer]),
         "delete": (None, [pointer]),
         "lanes": (integer, []),
     }

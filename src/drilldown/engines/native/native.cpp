@@ -36,4 +36,8 @@ PUBLIC void drilldown_evaluate(Trainer* trainer, const uint8_t* pixels, int64_t 
   trainer->evaluate(pixels, count, weights, running, scores);
 }
 
+// Seconds of all threads while training, [pieces]: of each layer forward and backward, of reading, loss, update, waiting.
+PUBLIC int drilldown_pieces(const Trainer* trainer) { return trainer->pieces(); }
+PUBLIC void drilldown_time(const Trainer* trainer, double* seconds) { trainer->time(seconds); }
+
 PUBLIC void drilldown_delete(Trainer* trainer) { delete trainer; }

@@ -42,19 +42,23 @@ class Pointwise : public Layer {
 
   bool spans_batch() const override { return NORM; }
 
-  // Each channel's mean, and the sum of squared distances from it, in two passes: no digits cancel.
+  // Each channel's mean, and the sum of squared distances from it, in one pass: as distances from the mean of the first
+  // row, which lies near enough for no digits to cancel.
   void measure(const Tile& tile, const float* from) override {
     const double count = double(tile.samples) * in.height * in.width;
     for (int c = 0; c < in.channels; ++c) {
-      V sum{}, squares{};
-      walk(c, in, in, [&](long i, long) { sum += before(load(from + i)); });
-      const double mean = add_lanes(sum * tile.valid) / count;
-      const V middle = splat(float(mean));
+      V row{}, sum{}, squares{};
+      for (int x = 0; x < in.width; ++x) row += before(load(from + in.at(c, 0, x)));
+      const double pivot = add_lanes(row * tile.valid) / (double(tile.samples) * in.width);
+      const V middle = splat(float(pivot));
       walk(c, in, in, [&](long i, long) {
         const V distance = before(load(from + i)) - middle;
+        sum += distance;
         squares += distance * distance;
       });
-      moments[size_t(tile.index) * in.channels + c] = {count, mean, add_lanes(squares * tile.valid)};
+      const double shift = add_lanes(sum * tile.valid) / count;
+      moments[size_t(tile.index) * in.channels + c] = {
+          count, float(pivot) + shift, add_lanes(squares * tile.valid) - shift * shift * count};
     }
   }
 
@@ -89,8 +93,9 @@ class Pointwise : public Layer {
     }
   }
 
-  // Leaves in `errors` the gradient to what the norm gave, and adds it up.
-  void measure_gradient(const Pass& pass, const Tile& tile, const float* from, float* errors) override {
+  // The sums over a tile that its gradient needs. What dropout and relu let through is worked out here and once more in
+  // `backward`: that is cheaper than writing it down.
+  void measure_gradient(const Pass& pass, const Tile& tile, const float* from, const float* errors) override {
     Noise noise(pass.noise, number, tile.position);
     for (int c = 0; c < in.channels; ++c) {
       const Coefficients own = coefficients[pass.thread][c];
@@ -98,7 +103,6 @@ class Pointwise : public Layer {
       walk(c, in, in, [&](long i, long) {
         const V value = before(load(from + i));
         const V error = undo_after(load(errors + i), norm(own, value), noise);
-        store(errors + i, error);
         sum += error;
         product += error * (value - own.mean);
       });
@@ -118,7 +122,7 @@ class Pointwise : public Layer {
     }
   }
 
-  void backward(const Pass& pass, const Tile& tile, const float* from, const float*, float* errors,
+  void backward(const Pass& pass, const Tile& tile, const float* from, const float*, const float* errors,
                 float* to) override {
     if (!to) return;
     Noise noise(pass.noise, number, tile.position);
@@ -126,11 +130,8 @@ class Pointwise : public Layer {
       const Coefficients own = NORM ? coefficients[pass.thread][c] : Coefficients{};
       walk(c, in, in_gradient, [&](long i, long o) {
         const V raw = load(from + i), value = before(raw);
-        V error = load(errors + i);
-        if (NORM)
-          error = own.scale * (error - own.mean_gradient - (value - own.mean) * own.slope) * tile.valid;
-        else
-          error = undo_after(error, value, noise);
+        V error = undo_after(load(errors + i), norm(own, value), noise);
+        if (NORM) error = own.scale * (error - own.mean_gradient - (value - own.mean) * own.slope) * tile.valid;
         store(to + o, RELU_BEFORE ? (raw > 0.0f ? error : V{}) : error);
       });
     }

@@ -13,37 +13,45 @@ class MaxPool : public Layer {
 
   void forward(const Pass&, const Tile&, const float* from, float* to) override {
     for (int c = 0; c < out.channels; ++c)
-      for (int y = 0; y < out.height; ++y)
-        for (int x = 0; x < out.width; ++x) {
-          V best = load(from + in.at(c, y * size, x * size));
-          for (int i = 1; i < size * size; ++i) {
-            const V value = load(from + in.at(c, y * size + i / size, x * size + i % size));
-            best = (value > best) | (value != value) ? value : best;  // NaN is passed on, as in PyTorch
-          }
-          store(to + out.at(c, y, x), best);
+      for (int y = 0; y < out.height; ++y) {
+        const float* window = from + in.at(c, y * size, 0);
+        float* pixel = to + out.at(c, y, 0);
+        for (int x = 0; x < out.width; ++x, window += size * in.step(), pixel += out.step()) {
+          V best = load(window);
+          for (int i = 0; i < size; ++i)
+            for (int j = 0; j < size; ++j) {
+              const V value = load(window + i * in.row() + j * in.step());
+              best = (value > best) | (value != value) ? value : best;  // NaN is passed on, as in PyTorch
+            }
+          store(pixel, best);
         }
+      }
   }
 
-  void backward(const Pass&, const Tile&, const float* from, const float* to, float* errors,
+  void backward(const Pass&, const Tile&, const float* from, const float* to, const float* errors,
                 float* in_errors) override {
     if (!in_errors) return;
-    const bool remainder = in.height % size || in.width % size;
-    for (int c = 0; c < in.channels; ++c) {
-      if (remainder)
+    if (in.height % size || in.width % size)  // no window sees the remainder
+      for (int c = 0; c < in.channels; ++c)
         for (int y = 0; y < in.height; ++y)
           for (int x = 0; x < in.width; ++x) store(in_errors + in_gradient.at(c, y, x), V{});
-      for (int y = 0; y < out.height; ++y)
+    for (int c = 0; c < out.channels; ++c)
+      for (int y = 0; y < out.height; ++y) {
+        const float *window = from + in.at(c, y * size, 0), *best = to + out.at(c, y, 0);
+        const float* error = errors + out_gradient.at(c, y, 0);
+        float* target = in_errors + in_gradient.at(c, y * size, 0);
         for (int x = 0; x < out.width; ++x) {
-          const V best = load(to + out.at(c, y, x));
-          V left = load(errors + out_gradient.at(c, y, x));  // until it has been given away
-          for (int i = 0; i < size * size; ++i) {
-            const int row = y * size + i / size, column = x * size + i % size;
-            const auto hit = load(from + in.at(c, row, column)) == best;
-            store(in_errors + in_gradient.at(c, row, column), hit ? left : V{});
-            left = hit ? V{} : left;
-          }
+          V left = load(error);  // until it has been given away
+          for (int i = 0; i < size; ++i)
+            for (int j = 0; j < size; ++j) {
+              const auto hit = load(window + i * in.row() + j * in.step()) == load(best);
+              store(target + i * in_gradient.row() + j * in_gradient.step(), hit ? left : V{});
+              left = hit ? V{} : left;
+            }
+          window += size * in.step(), target += size * in_gradient.step();
+          best += out.step(), error += out_gradient.step();
         }
-    }
+      }
   }
 
  private:
@@ -70,7 +78,7 @@ class AveragePool : public Layer {
         }
   }
 
-  void backward(const Pass&, const Tile&, const float*, const float*, float* errors, float* in_errors) override {
+  void backward(const Pass&, const Tile&, const float*, const float*, const float* errors, float* in_errors) override {
     if (!in_errors) return;
     const float share = 1.0f / float(height * width);
     for (int c = 0; c < in.channels; ++c)
@@ -98,7 +106,7 @@ class Flatten : public Layer {
     pair([&](int feature, int c, int y, int x) { store(to + out.at(feature, 0, 0), load(from + in.at(c, y, x))); });
   }
 
-  void backward(const Pass&, const Tile&, const float*, const float*, float* errors, float* in_errors) override {
+  void backward(const Pass&, const Tile&, const float*, const float*, const float* errors, float* in_errors) override {
     if (!in_errors) return;
     pair([&](int feature, int c, int y, int x) {
       store(in_errors + in_gradient.at(c, y, x), load(errors + out_gradient.at(feature, 0, 0)));

@@ -32,15 +32,46 @@ struct Epoch {
   int64_t steps_before;  // in earlier epochs
 };
 
+// Where a thread's time goes: each lap ends a piece of work and begins the next. A lap costs some 30 ns, a piece takes
+// tens of thousands; so it is always on.
+class Laps {
+ public:
+  explicit Laps(size_t pieces) : seconds(pieces) {}
+  void begin() { last = std::chrono::steady_clock::now(); }
+  void lap(size_t piece) {
+    const auto now = std::chrono::steady_clock::now();
+    seconds[piece] += std::chrono::duration<double>(now - last).count();
+    last = now;
+  }
+  std::vector<double> seconds;
+
+ private:
+  std::chrono::steady_clock::time_point last;
+};
+
 class Trainer {
  public:
+  // Pieces of work: forward and backward of each layer, and these behind them.
+  enum Piece { READ, LOSS, UPDATE, WAIT, PIECES };
+
   Trainer(Network&& from, Images images, Recipe recipe, State state, int threads)
       : layers(std::move(from.layers)), images(images), recipe(recipe), state(state), threads(threads),
-        tiles((recipe.batch + LANES - 1) / LANES), barrier(threads), results(tiles) {
+        tiles((recipe.batch + LANES - 1) / LANES), barrier(threads), results(tiles),
+        laps(threads, Laps(pieces())) {
     starts.push_back(0);
     for (size_t i = 0; i < layers.size(); ++i)
       if (layers[i]->spans_batch()) starts.push_back(int(i));
     starts.push_back(int(layers.size()));
+  }
+
+  // How many pieces of work there are; layer l's are 2·l (forward) and 2·l + 1 (backward).
+  int pieces() const { return 2 * int(layers.size()) + PIECES; }
+
+  // Seconds spent training on each piece so far, all threads together.
+  void time(double* seconds) const {
+    std::fill(seconds, seconds + pieces(), 0.0);
+    for (const Laps& thread : laps)
+      for (int i = 0; i < pieces(); ++i) seconds[i] += thread.seconds[i];
   }
 
   // What `allocate` will take.
@@ -77,6 +108,7 @@ class Trainer {
     int next = first;
     bool over = first >= steps;
     side_by_side(threads, [&](int thread) {
+      laps[thread].begin();
       while (!over) {
         const int step = next;
         train_step(epoch, step, {thread, true, epoch.noise});
@@ -89,7 +121,7 @@ class Trainer {
           next = step + 1;
           over = next == steps || elapsed.count() > seconds;
         }
-        barrier.wait();
+        meet(thread);
       }
     });
     return next;
@@ -117,6 +149,7 @@ class Trainer {
   void train_step(const Epoch& epoch, int step, const Pass& pass) {
     const int samples = int(std::min<int64_t>(recipe.batch, epoch.count - int64_t(step) * recipe.batch));
     const int count = tiles_of(epoch, step), depth = int(layers.size()), last = int(starts.size()) - 2;
+    Laps& clock = laps[pass.thread];
     const auto each_tile = [&](auto work) {
       for (int t = count * pass.thread / threads; t < count * (pass.thread + 1) / threads; ++t)
         work(Tile(t, std::min(LANES, samples - t * LANES), int64_t(step) * recipe.batch + t * LANES),
@@ -126,31 +159,52 @@ class Trainer {
       const int begin = starts[stretch], end = starts[stretch + 1];
       if (stretch) layers[begin]->combine(pass, count, state.running + layers[begin]->first_buffer);
       each_tile([&](const Tile& tile, float** values, float**) {
-        if (!stretch)
+        if (!stretch) {
           readers[pass.thread].read(epoch.pixels, tile, epoch.rows, epoch.augmentation, layers[0]->in, values[0]);
-        for (int l = begin; l < end; ++l) layers[l]->forward(pass, tile, values[l], values[l + 1]);
-        if (stretch < last) layers[end]->measure(tile, values[end]);
+          clock.lap(2 * depth + READ);
+        }
+        for (int l = begin; l < end; ++l) {
+          layers[l]->forward(pass, tile, values[l], values[l + 1]);
+          clock.lap(2 * l);
+        }
+        if (stretch < last) {
+          layers[end]->measure(tile, values[end]);
+          clock.lap(2 * end);
+        }
       });
-      if (stretch < last) barrier.wait();
+      if (stretch < last) meet(pass.thread);
     }
     for (int stretch = last; stretch >= 0; --stretch) {
       const int begin = starts[stretch], end = starts[stretch + 1];
       each_tile([&](const Tile& tile, float** values, float** errors) {
         const auto backward = [&](int l) {
           layers[l]->backward(pass, tile, values[l], values[l + 1], errors[l + 1], errors[l]);
+          clock.lap(2 * l + 1);
         };
-        if (stretch == last)
+        if (stretch == last) {
           results[tile.index] = cross_entropy(tile, layers.back()->out, values[depth], epoch.labels + tile.position,
                                               recipe.smoothing, samples, layers.back()->out_gradient, errors[depth]);
-        else
+          clock.lap(2 * depth + LOSS);
+        } else {
           backward(end);
+        }
         for (int l = end - 1; l >= begin + (stretch > 0); --l) backward(l);
-        if (stretch) layers[begin]->measure_gradient(pass, tile, values[begin], errors[begin + 1]);
+        if (stretch) {
+          layers[begin]->measure_gradient(pass, tile, values[begin], errors[begin + 1]);
+          clock.lap(2 * begin + 1);
+        }
       });
-      barrier.wait();
+      meet(pass.thread);
       if (stretch) layers[begin]->combine_gradient(pass, count, samples);
     }
-    for (int l = pass.thread; l < depth; l += threads) update(*layers[l], count, epoch.rates[step], epoch.steps_before + step + 1);
+    for (int l = pass.thread; l < depth; l += threads)
+      update(*layers[l], count, epoch.rates[step], epoch.steps_before + step + 1);
+    clock.lap(2 * depth + UPDATE);
+  }
+
+  void meet(int thread) {
+    barrier.wait();
+    laps[thread].lap(2 * layers.size() + WAIT);
   }
 
   // Stochastic gradient descent, as PyTorch defines it: decay in the gradient, the first buffer the first gradient.
@@ -190,6 +244,7 @@ class Trainer {
   std::vector<int> starts;  // of the stretches between two batch norms, each but the first beginning with one; the end
   Barrier barrier;
   std::vector<Result> results;  // [tile]
+  std::vector<Laps> laps;       // [thread]
   std::vector<Reader> readers;  // [thread]
   Buffer memory;
   std::vector<std::vector<float*>> activations, gradients;  // [tile][layer]: what goes into it, and its gradient
