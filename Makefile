@@ -11,7 +11,7 @@ DRILLDOWN_DATA := $(firstword $(wildcard $(CURDIR)/data $(CURDIR)/../data $(CURD
 endif
 export DRILLDOWN_DATA
 
-.PHONY: run test setup clean
+.PHONY: run test sanitize setup clean
 
 run: setup
 	$(BIN)/drilldown run
@@ -22,6 +22,10 @@ test: setup
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not slow" -n 2
 	$(BIN)/pytest -m slow tests
+
+# The native engine under the address, undefined-behaviour and thread sanitizers; `make test` does so as well.
+sanitize: setup
+	$(BIN)/pytest -m slow tests/test_native.py -k sanitizer
 
 setup: $(READY)
 

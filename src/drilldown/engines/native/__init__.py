@@ -42,6 +42,8 @@ MEMORY_LIMIT = 600_000_000
 SLICE_SECONDS = 0.1
 """How long C++ keeps the word before Python can tick, or notice a Ctrl-C; never less than one step."""
 EVALUATED_AT_ONCE = 10_000
+REST = ("images", "loss", "update", "waiting")
+"""What is timed beside the layers, in the order of Trainer::Piece in trainer.hpp."""
 
 # In the order of Spec::Kind in network.hpp.
 KINDS: tuple[type[Layer], ...] = (
@@ -193,6 +195,22 @@ class NativeEngine:
             if saved is not None:
                 self.steps_done = max(self.steps_done, 1)
                 buffer.copy_(saved.flatten())
+
+    def timings(self) -> tuple[list[tuple[slice, float, float]], dict[str, float]]:
+        """Seconds of all threads, while training, so far.
+
+        *Returns* for each layer of the engine's which of the notation's it stands for, forward and backward; and the
+        rest: reading images, loss, update, waiting for other threads.
+        """
+        pieces = self.library.drilldown_pieces(self.handle)
+        layers = (pieces - len(REST)) // 2
+        pairs, seconds = torch.zeros(layers, 2, dtype=torch.int32), torch.zeros(pieces, dtype=torch.float64)
+        self.library.drilldown_specs(self.handle, pairs.data_ptr())
+        self.library.drilldown_time(self.handle, seconds.data_ptr())
+        forward, backward = seconds[: 2 * layers].view(layers, 2).T.tolist()
+        places = [slice(first, first + count) for first, count in pairs.tolist()]
+        rest = dict(zip(REST, seconds[2 * layers :].tolist(), strict=True))
+        return list(zip(places, forward, backward, strict=True)), rest
 
     @property
     def _has_momentum(self) -> bool:

@@ -31,6 +31,7 @@ class Layer {
  public:
   Layout in, out;                    // activations
   Layout in_gradient, out_gradient;  // the loss's gradients to them
+  int first_spec = 0, specs = 0;  // of the caller's list: one, or as many as `Pointwise` does at once
   int first_parameter = 0, parameters = 0;
   int first_buffer = 0, buffers = 0;
 

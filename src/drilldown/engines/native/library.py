@@ -169,7 +169,9 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
         "train": (integer, [pointer, ctypes.POINTER(Epoch), integer, ctypes.c_double, pointer, pointer]),
         "evaluate": (None, [pointer, pointer, size, pointer, pointer, pointer]),
         "pieces": (integer, [pointer]),
+        "specs": (None, [pointer, pointer]),
         "time": (None, [pointer, pointer]),
+        "peak": (ctypes.c_double, [integer]),
         "delete": (None, [pointer]),
         "lanes": (integer, []),
     }

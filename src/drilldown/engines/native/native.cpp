@@ -38,6 +38,27 @@ PUBLIC void drilldown_evaluate(Trainer* trainer, const uint8_t* pixels, int64_t 
 
 // Seconds of all threads while training, [pieces]: of each layer forward and backward, of reading, loss, update, waiting.
 PUBLIC int drilldown_pieces(const Trainer* trainer) { return trainer->pieces(); }
+PUBLIC void drilldown_specs(const Trainer* trainer, int* pairs) { trainer->specs(pairs); }
 PUBLIC void drilldown_time(const Trainer* trainer, double* seconds) { trainer->time(seconds); }
+
+// What so many threads can do at most, in floating-point operations a second: multiply-adds on registers alone.
+PUBLIC double drilldown_peak(int threads) {
+  constexpr int SUMS_AT_ONCE = 8;  // two units, four cycles each
+  constexpr int64_t ROUNDS = 20'000'000;
+  std::atomic<float> kept{0};  // what nobody reads, a compiler would not calculate
+  const auto begun = std::chrono::steady_clock::now();
+  side_by_side(threads, [&](int) {
+    V sums[SUMS_AT_ONCE];
+    UNROLLED for (int i = 0; i < SUMS_AT_ONCE; ++i) sums[i] = splat(float(i));
+    const V factor = splat(0.999f), term = splat(1e-6f);
+    for (int64_t round = 0; round < ROUNDS; ++round)
+      UNROLLED for (int i = 0; i < SUMS_AT_ONCE; ++i) sums[i] = sums[i] * factor + term;
+    V total{};
+    UNROLLED for (int i = 0; i < SUMS_AT_ONCE; ++i) total += sums[i];
+    kept = add_lanes(total);
+  });
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begun;
+  return 2.0 * LANES * SUMS_AT_ONCE * ROUNDS * threads / elapsed.count();
+}
 
 PUBLIC void drilldown_delete(Trainer* trainer) { delete trainer; }

@@ -26,6 +26,7 @@ class Network {
     for (int i = 0; i < count;) {
       std::unique_ptr<Layer> layer;
       const Spec& spec = specs[i];
+      const int first = i;
       switch (spec.kind) {
         case Spec::FLATTEN:
           if ((i + 1 < count && specs[i + 1].kind == Spec::LINEAR) || i + 1 == count) {
@@ -45,6 +46,7 @@ class Network {
         default: layer = pointwise(shape, specs, count, i);
       }
       if (spec.kind != Spec::NORM && spec.kind != Spec::RELU && spec.kind != Spec::DROPOUT) ++i;
+      layer->first_spec = first, layer->specs = i - first;
       layer->first_parameter = parameters, parameters += layer->parameters;
       layer->first_buffer = buffers, buffers += layer->buffers;
       shape = layer->out;

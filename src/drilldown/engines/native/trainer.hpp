@@ -67,6 +67,11 @@ class Trainer {
   // How many pieces of work there are; layer l's are 2·l (forward) and 2·l + 1 (backward).
   int pieces() const { return 2 * int(layers.size()) + PIECES; }
 
+  // Which of the caller's layers layer l stands for: the first and how many, one pair a layer.
+  void specs(int* pairs) const {
+    for (const auto& layer : layers) *pairs++ = layer->first_spec, *pairs++ = layer->specs;
+  }
+
   // Seconds spent training on each piece so far, all threads together.
   void time(double* seconds) const {
     std::fill(seconds, seconds + pieces(), 0.0);
