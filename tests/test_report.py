@@ -33,7 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def page(run: Run) -> str:
-    return report.write(run).read_text("utf-8")
+    return report.write(run).markdown.read_text("utf-8")
 
 
 def test_every_figure_that_the_report_shows_is_there(run: Run, page: str) -> None:

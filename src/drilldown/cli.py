@@ -104,13 +104,13 @@ def run(
             raise
         finally:
             live.stop()
-        page = finished.path / "report.md"
-        if again or not page.is_file():
+        pages = [finished.path / name for name in ("report.html", "report.md")]
+        if again or not all(page.is_file() for page in pages):
             from drilldown import report  # brings matplotlib with it: not before it is needed
 
-            page = report.write(finished, data)
+            report.write(finished, data)
         done.append(finished)
-        display.print_result(screen, finished, page)
+        display.print_result(screen, finished)
     if len(chosen) > 1:
         display.print_seeds(screen, list(chosen), done)
         rate = PassRate(sum(r is not None and _passed(r) for r in done), len(done))
@@ -146,7 +146,8 @@ def resume(
         raise
     finally:
         live.stop()
-    display.print_result(display.console(stderr=False), finished, report.write(finished, data))
+    report.write(finished, data)
+    display.print_result(display.console(stderr=False), finished)
 
 
 @app.command()
@@ -166,12 +167,15 @@ def summary(experiment: ExperimentArgument, overrides: Overrides = [], as_json: 
 
 @app.command()
 def report(run: RunArgument, data: DataOption = None, runs: RunsOption = RUNS) -> None:
-    """Write a run's report.md and its figures."""
+    """Write a run's report.html, one file with everything in it, and report.md with its figures.
+
+    Prints where the first lies; the second is beside it.
+    """
     from drilldown import report as reports
     from drilldown.runs import find
 
     _check_data_folder(data)
-    typer.echo(reports.write(find(run, runs), data))
+    typer.echo(reports.write(find(run, runs), data).html)
 
 
 @app.command(name="runs")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -167,7 +166,7 @@ def print_verdict(target: Console, verdict: Verdict) -> None:
     target.print(table)
 
 
-def print_result(target: Console, run: Run, report: Path) -> None:
+def print_result(target: Console, run: Run) -> None:
     """What a finished run comes to."""
     summary = run.summary
     accuracy = summary["accuracy"]
@@ -184,7 +183,7 @@ def print_result(target: Console, run: Run, report: Path) -> None:
     if verdict.split == "validation":
         test = summary["test"]
         target.print(f"test set, looked at once: {test['correct']:,} of {test['total']:,}")
-    target.print(f"run     {run.path}\nreport  {report}")
+    target.print(f"run     {run.path}\nreport  {run.path / 'report.html'}\n        {run.path / 'report.md'}")
 
 
 def _clock(seconds: float) -> str:

@@ -69,8 +69,9 @@ def centre(ink: npt.NDArray[np.float32], height: int = 28, width: int = 28) -> t
     total = small.sum()
     mass_row = float((small.sum(1) * np.arange(small.shape[0])).sum() / total)
     mass_column = float((small.sum(0) * np.arange(small.shape[1])).sum() / total)
-    top = min(max(0, round((height - 1) / 2 - mass_row)), height - small.shape[0])
-    left = min(max(0, round((width - 1) / 2 - mass_column)), width - small.shape[1])
+    # A symmetric digit's mass can lie midway between two pixels: such a tie must not hang on a last bit.
+    top = min(max(0, round(round((height - 1) / 2 - mass_row, 4))), height - small.shape[0])
+    left = min(max(0, round(round((width - 1) / 2 - mass_column, 4))), width - small.shape[1])
     canvas = np.zeros((height, width), np.uint8)
     canvas[top : top + small.shape[0], left : left + small.shape[1]] = small.round()
     return torch.from_numpy(canvas)

@@ -1,5 +1,5 @@
 """Reports: what a run folder and the dataset say, written down for people."""
 
-from drilldown.report.markdown import write
+from drilldown.report.writing import Report, write
 
-__all__ = ["write"]
+__all__ = ["Report", "write"]

@@ -58,6 +58,15 @@ def curves(epochs: tuple[Epoch, ...], experiment: Experiment) -> Figure:
 
 def samples(dataset: Dataset, experiment: Experiment, rows: int = 4) -> Figure:
     """One training image of each class as it is (top row), and as training sees it (the others)."""
+    shown = augmented(dataset, experiment, rows)
+    return _mosaic(shown.flatten(0, 1), columns=shown.shape[1], row_labels=["as it is", *["seen"] * rows])
+
+
+def augmented(dataset: Dataset, experiment: Experiment, rows: int = 4) -> torch.Tensor:
+    """One training image of each class as it is, then `rows` times as training sees it.
+
+    *Returns* (1 + rows, classes, height, width), float32, 0…255.
+    """
     recipe = experiment.recipe
     chosen = torch.stack([(dataset.train.labels == c).nonzero()[0, 0] for c in range(min(dataset.classes, 12))])
     images = dataset.train.images[chosen]
@@ -65,7 +74,7 @@ def samples(dataset: Dataset, experiment: Experiment, rows: int = 4) -> Figure:
     repeated = images.repeat(rows, 1, 1)
     draws = augment.draw(recipe.augment, len(repeated), stream(0, "samples"), height, width)
     seen = augment.apply(repeated, draws, recipe.augment.interpolation)[:, 0]
-    return _mosaic(torch.cat([images.float(), seen]), columns=len(chosen), row_labels=["as it is", *["seen"] * rows])
+    return torch.cat([images.float(), seen]).view(1 + rows, len(chosen), height, width)
 
 
 def classes(dataset: Dataset, columns: int = 10) -> Figure:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import jinja2
 
 from drilldown import difference
-from drilldown.report import analysis, figures
-from drilldown.report.evidence import Evidence, gather
-from drilldown.runs import Run, unwritable_as_error, write_whole
+from drilldown.report import analysis
+from drilldown.report.evidence import Evidence
 from drilldown.verdict import meets
 
 _TEMPLATES = jinja2.Environment(
@@ -20,21 +17,6 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-
-
-def write(run: Run, data_folder: Path | None = None) -> Path:
-    """Writes `report.md` and its figures into the run's folder and returns its path.
-
-    *Raises* DrilldownError where the run is not finished or the folder cannot be written.
-    """
-    evidence = gather(run, data_folder)
-    with unwritable_as_error(run.path):
-        folder = run.path / "figures"
-        folder.mkdir(exist_ok=True)
-        for name, content in figures.of_run(evidence).items():
-            write_whole(folder / name, content)
-        write_whole(run.path / "report.md", render(evidence).encode())
-    return run.path / "report.md"
 
 
 def render(evidence: Evidence) -> str:

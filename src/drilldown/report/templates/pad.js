@@ -1,0 +1,293 @@
+"use strict";
+// The drawing pad: ink → the image that the network sees → probabilities and feature maps.
+
+const pad = startPad(JSON.parse(document.getElementById("data").textContent));
+
+function startPad({ network: written, examples }) {
+  const SIDE = 280; // of the pad, in pixels of its own
+  const PEN = 12; // radius: a digit drawn to fill the pad comes out as thick as MNIST's
+  const STEP = 8; // of the pen, by an arrow key
+  const SLOW = 60; // milliseconds; a network that takes longer answers when the hand rests, not as it moves
+  const WIDEST = 64; // maps of a layer, or cells of a line, that are shown
+
+  const network = readNetwork(written);
+  const [, height, width] = network.image;
+  const find = (id) => document.getElementById(id);
+  const paper = find("paper");
+  const rows = [...find("probabilities").rows];
+
+  // Ink is kept here and not read back from the canvas: some browsers blur what is read back, against tracking.
+  const ink = new Float32Array(SIDE * SIDE);
+  const pen = { x: SIDE / 2, y: SIDE / 2, down: false, shown: false };
+  const state = { ink, image: new Uint8Array(width * height), scores: null, milliseconds: 0 };
+  let isExample = false; // what is on the pad; the first stroke replaces it
+  let [frame, resting, due] = [0, 0, false]; // what is under way, and whether it includes an answer
+
+  // Drawing.
+
+  /** Inks all that lies within the pen's radius of a line, with a soft edge of one pixel. */
+  function stroke(from, to) {
+    if (isExample) clear();
+    const [dx, dy] = [to.x - from.x, to.y - from.y];
+    const length = dx * dx + dy * dy || 1;
+    const bound = (value) => Math.min(SIDE, Math.max(0, Math.round(value)));
+    const top = bound(Math.min(from.y, to.y) - PEN - 1);
+    const bottom = bound(Math.max(from.y, to.y) + PEN + 2);
+    const left = bound(Math.min(from.x, to.x) - PEN - 1);
+    const right = bound(Math.max(from.x, to.x) + PEN + 2);
+    for (let y = top; y < bottom; y++) {
+      for (let x = left; x < right; x++) {
+        const along = Math.min(1, Math.max(0, ((x - from.x) * dx + (y - from.y) * dy) / length));
+        const distance = Math.hypot(x - from.x - along * dx, y - from.y - along * dy);
+        const amount = 255 * Math.min(1, Math.max(0, PEN + 0.5 - distance));
+        if (amount > ink[y * SIDE + x]) ink[y * SIDE + x] = amount;
+      }
+    }
+    clearTimeout(resting);
+    if (state.milliseconds >= SLOW) resting = setTimeout(soon, 2 * SLOW, true);
+    soon(state.milliseconds < SLOW);
+  }
+
+  function clear() {
+    ink.fill(0);
+    isExample = false;
+    for (const button of find("examples").querySelectorAll("button")) button.setAttribute("aria-pressed", "false");
+    soon(true);
+  }
+
+  const place = (event) => {
+    const box = paper.getBoundingClientRect();
+    return { x: ((event.clientX - box.left) / box.width) * SIDE, y: ((event.clientY - box.top) / box.height) * SIDE };
+  };
+  let last = null;
+  paper.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    event.preventDefault();
+    paper.setPointerCapture(event.pointerId);
+    pen.shown = pen.down = false;
+    last = place(event);
+    stroke(last, last);
+  });
+  paper.addEventListener("pointermove", (event) => {
+    if (!last) return;
+    const between = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
+    for (const one of between.length ? between : [event]) {
+      const now = place(one);
+      stroke(last, now);
+      last = now;
+    }
+  });
+  for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
+    paper.addEventListener(end, () => {
+      if (!last) return;
+      last = null;
+      saySoon();
+    });
+  }
+
+  const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  paper.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const before = { x: pen.x, y: pen.y };
+    if (MOVES[event.key]) {
+      const [dx, dy] = MOVES[event.key];
+      pen.x = Math.min(SIDE, Math.max(0, pen.x + dx * STEP));
+      pen.y = Math.min(SIDE, Math.max(0, pen.y + dy * STEP));
+      if (pen.down) saySoon();
+    } else if (event.key === " ") {
+      pen.down = !pen.down;
+      find("said").textContent = pen.down ? "Pen down" : "Pen up";
+    } else if (event.key === "Delete" || event.key === "Backspace") {
+      pen.down = false;
+      clear();
+      find("said").textContent = "Cleared";
+    } else {
+      return;
+    }
+    event.preventDefault();
+    pen.shown = true;
+    if (pen.down) stroke(before, pen);
+    else soon(false);
+  });
+  paper.addEventListener("blur", () => {
+    pen.shown = pen.down = false;
+    soon(false);
+  });
+  find("clear").addEventListener("click", clear);
+
+  // Answering.
+
+  /** Paints the pad in the next frame, and answers what is on it. */
+  function soon(answering) {
+    due ||= answering;
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      paintPaper();
+      // An example is an image already, and was shown when it was chosen.
+      if (due && !isExample) show(centre(ink, SIDE, SIDE, width, height));
+      due = false;
+    });
+  }
+
+  /** Classifies an image; null is a blank pad. */
+  function show(image) {
+    const start = performance.now();
+    state.image = image ?? new Uint8Array(width * height);
+    paint(find("seen"), state.image, width, height, 0, 255);
+    const results = forward(network, state.image);
+    state.scores = results.at(-1).values;
+    const probabilities = softmax(state.scores);
+    const best = probabilities.indexOf(Math.max(...probabilities));
+    rows.forEach((row, number) => {
+      const share = image ? 100 * probabilities[number] : 0;
+      row.classList.toggle("best", image !== null && number === best);
+      row.querySelector("rect").setAttribute("width", share.toFixed(1));
+      row.cells[2].textContent = image ? `${share.toFixed(1)} %` : "–";
+    });
+    find("answer").textContent = image ? best : "–";
+    find("sureness").textContent = image ? `${(100 * probabilities[best]).toFixed(1)} %` : "nothing drawn yet";
+    results.forEach(({ values }, number) => maps[number].paint(values));
+    state.milliseconds = (state.milliseconds + performance.now() - start) / 2; // the first is slow everywhere
+  }
+
+  let saying = 0;
+  /** Tells those who listen, once the hand rests. */
+  function saySoon() {
+    clearTimeout(saying);
+    saying = setTimeout(() => {
+      find("said").textContent = `It reads ${find("answer").textContent}, ${find("sureness").textContent}`;
+    }, 400);
+  }
+
+  // Painting. Ink is black with more or less of it, on the canvas's own paper; page.css inverts both in the dark.
+
+  function paint(canvas, values, columns, lines, least, most) {
+    if (canvas.width !== columns || canvas.height !== lines) Object.assign(canvas, { width: columns, height: lines });
+    const context = canvas.getContext("2d");
+    const image = context.createImageData(columns, lines);
+    const scale = most > least ? 255 / (most - least) : 0;
+    for (let at = 0; at < values.length; at++) image.data[4 * at + 3] = (values[at] - least) * scale;
+    context.putImageData(image, 0, 0);
+  }
+
+  function paintPaper() {
+    paint(paper, ink, SIDE, SIDE, 0, 255);
+    if (!pen.shown) return;
+    const context = paper.getContext("2d");
+    context.lineWidth = 2;
+    for (const [colour, radius] of [["#fff", PEN + 2], ["#000", PEN]]) {
+      context.strokeStyle = colour;
+      context.setLineDash(pen.down ? [] : [4, 4]);
+      context.beginPath();
+      context.arc(pen.x, pen.y, radius, 0, 2 * Math.PI);
+      context.stroke();
+    }
+  }
+
+  /** Shows a test image's own pixels: they need no preparing. */
+  function showExample({ pixels }, button) {
+    clear();
+    const image = bytesOf(pixels);
+    for (let y = 0; y < SIDE; y++) {
+      for (let x = 0; x < SIDE; x++) {
+        ink[y * SIDE + x] = image[Math.floor((y * height) / SIDE) * width + Math.floor((x * width) / SIDE)];
+      }
+    }
+    isExample = true;
+    button.setAttribute("aria-pressed", "true");
+    show(image);
+  }
+
+  const buttons = examples.map((example) => {
+    const button = document.createElement("button");
+    const canvas = document.createElement("canvas");
+    const { index, truth, mistake } = example;
+    button.type = "button";
+    button.title = `Test image ${index}, class ${truth}${mistake ? ", which it gets wrong" : ""}`;
+    button.setAttribute("aria-label", button.title);
+    button.setAttribute("aria-pressed", "false");
+    canvas.className = "ink pixels";
+    paint(canvas, bytesOf(example.pixels), width, height, 0, 255);
+    button.append(canvas);
+    if (mistake) button.append(Object.assign(document.createElement("span"), { textContent: "hard" }));
+    button.addEventListener("click", () => {
+      showExample(example, button);
+      saySoon();
+    });
+    return button;
+  });
+
+  // Feature maps: a row a layer. A block is a layer with what only touches up its output.
+
+  const touchesUp = ({ kind }) => ["bn", "relu", "dropout"].includes(kind);
+  let block = [];
+  const maps = network.layers.map((layer, number) => {
+    const next = network.layers[number + 1];
+    block = touchesUp(layer) ? [...block, layer] : [layer];
+    const isEnd = layer.kind !== "flatten" && !(next && touchesUp(next));
+    return mapsOf(layer, isEnd ? block : null);
+  });
+
+  function mapsOf(layer, block) {
+    const [channels, lines = 1, columns = 1] = layer.output;
+    const isFlat = lines * columns === 1;
+    const shown = Math.min(channels, isFlat ? WIDEST * WIDEST : WIDEST);
+    const what = isFlat ? `${channels} numbers` : `${channels} maps of ${columns}×${lines}`;
+    const row = document.createElement("div");
+    const label = document.createElement("p");
+    const [name, text, range] = ["b", "span", "span"].map((tag) => document.createElement(tag));
+    const pictures = document.createElement("div");
+    const canvases = Array.from({ length: isFlat ? 1 : shown }, () => document.createElement("canvas"));
+    row.className = "layer";
+    row.hidden = !block;
+    text.textContent = what + (shown < channels ? `, the first ${shown} shown` : "");
+    label.append(name, text, range);
+    pictures.className = isFlat ? "maps flat" : "maps";
+    pictures.setAttribute("role", "img");
+    for (const canvas of canvases) canvas.className = "ink pixels";
+    pictures.append(...canvases);
+    row.append(label, pictures);
+    find("layers").append(row);
+
+    const describe = () => {
+      pictures.setAttribute("aria-label", `${name.textContent}: ${what}, values from ${range.textContent}`);
+    };
+
+    return {
+      /** All layers, or the ends of blocks only. */
+      reveal(every) {
+        row.hidden = !every && !block;
+        name.textContent = every ? `${layer.name}: ${layer.text}` : (block ?? []).map((one) => one.text).join(", ");
+        describe();
+      },
+      paint(values) {
+        let [least, most] = [Infinity, -Infinity];
+        for (const value of values) [least, most] = [Math.min(least, value), Math.max(most, value)];
+        range.textContent = `${spell(least)} to ${spell(most)}`;
+        describe();
+        if (isFlat) {
+          paint(canvases[0], values.subarray(0, shown), Math.min(shown, WIDEST), Math.ceil(shown / WIDEST), least, most);
+          return;
+        }
+        const size = lines * columns;
+        canvases.forEach((canvas, c) => {
+          paint(canvas, values.subarray(c * size, (c + 1) * size), columns, lines, least, most);
+        });
+      },
+    };
+  }
+
+  const spell = (value) => (Math.abs(value) < 0.005 ? "0" : value.toPrecision(3).replace("-", "−"));
+  const every = find("every-layer");
+  const reveal = () => maps.forEach((one) => one.reveal(every.checked));
+  every.addEventListener("change", reveal);
+
+  // All set: it begins with an example, so that there is something to see.
+
+  reveal();
+  find("examples").append(...buttons);
+  for (const id of ["pad", "examples", "maps"]) find(id).hidden = false;
+  if (examples.length) showExample(examples[0], buttons[0]);
+  else clear();
+  return state;
+}

@@ -1,0 +1,117 @@
+"use strict";
+// What every page does: buttons that copy, charts that say an epoch's values, galleries that sort and filter.
+// Controls are hidden until there are scripts to serve them; without, the page shows all it has.
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  const label = button.innerHTML;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const source = document.getElementById(button.dataset.copy);
+    const done = await copyText(source.textContent).catch(() => false);
+    if (!done) getSelection().selectAllChildren(source); // ready for the reader's own Ctrl-C
+    button.textContent = done ? "Copied" : "Selected";
+    button.setAttribute("aria-live", "polite");
+    setTimeout(() => (button.innerHTML = label), 2000);
+  });
+}
+
+async function copyText(text) {
+  if (!navigator.clipboard) return false;
+  await navigator.clipboard.writeText(text);
+  return true;
+}
+
+startCharts(document.getElementById("epoch"));
+startGallery(document.getElementById("gallery"));
+
+/** Shows an epoch's values in every chart's key and in the list beside the slider. */
+function startCharts(slider) {
+  if (!slider) return;
+  const charts = [...document.querySelectorAll(".chart > svg")];
+  const rows = document.querySelectorAll("#epochs tbody tr");
+  const heads = [...document.querySelectorAll("#epochs thead th")].map((head) => head.textContent);
+  slider.hidden = false;
+
+  function show(number) {
+    slider.value = number;
+    document.getElementById("epoch-shown").textContent = number;
+    const cells = rows[number - 1].cells;
+    const figures = [...document.querySelectorAll("#epoch-figures > div")].map((pair) => {
+      const [term, figure] = pair.children;
+      const column = heads.indexOf(term.textContent.replace("accuracy", "%"));
+      figure.textContent = cells[column].textContent + (heads[column].endsWith("%") ? " %" : "");
+      return `${term.textContent} ${figure.textContent}`;
+    });
+    slider.setAttribute("aria-valuetext", `epoch ${number}: ${figures.join(", ")}`);
+    for (const values of document.querySelectorAll("[data-values]")) {
+      values.textContent = values.dataset.values.split("|")[number - 1];
+    }
+    for (const chart of charts) {
+      const { left, right } = chart.dataset;
+      const x = +left + ((number - 0.5) / slider.max) * (right - left);
+      const cursor = chart.querySelector(".cursor");
+      cursor.removeAttribute("hidden");
+      cursor.setAttribute("transform", `translate(${x.toFixed(1)} 0)`);
+    }
+  }
+
+  function hide() {
+    for (const chart of charts) chart.querySelector(".cursor").setAttribute("hidden", "");
+  }
+
+  slider.addEventListener("input", () => show(slider.value));
+  slider.addEventListener("focus", () => show(slider.value));
+  slider.addEventListener("blur", hide);
+  for (const chart of charts) {
+    for (const kind of ["pointermove", "pointerdown"]) {
+      chart.addEventListener(kind, (event) => {
+        const box = chart.getBoundingClientRect();
+        const x = ((event.clientX - box.left) / box.width) * chart.viewBox.baseVal.width;
+        const share = (x - chart.dataset.left) / (chart.dataset.right - chart.dataset.left);
+        show(Math.min(slider.max, Math.max(1, Math.ceil(share * slider.max))));
+      });
+    }
+    chart.addEventListener("pointerleave", () => document.activeElement === slider || hide());
+  }
+}
+
+/** Sorts and filters a gallery by what its items say of themselves. */
+function startGallery(gallery) {
+  if (!gallery) return;
+  const items = [...gallery.children];
+  const [sort, is, readAs] = ["sort", "is", "read-as"].map((id) => document.getElementById(id));
+  const all = items.length;
+  const orders = {
+    surest: (a, b) => b.confidence - a.confidence,
+    unsurest: (a, b) => a.confidence - b.confidence,
+    index: (a, b) => a.index - b.index,
+    truth: (a, b) => a.is - b.is || a.readAs - b.readAs || b.confidence - a.confidence,
+  };
+
+  function update() {
+    items.sort((a, b) => orders[sort.value](a.dataset, b.dataset));
+    gallery.append(...items);
+    for (const item of items) {
+      const { is: truth, readAs: answer } = item.dataset;
+      item.hidden = (is.value !== "" && is.value !== truth) || (readAs.value !== "" && readAs.value !== answer);
+    }
+    const shown = items.filter((item) => !item.hidden).length;
+    document.getElementById("shown").textContent = shown ? `${shown} of ${all}` : `none of ${all}`;
+  }
+
+  // A cell of the confusion matrix is a short way to the two filters.
+  document.querySelector(".confusion")?.addEventListener("click", (event) => {
+    const cell = event.target.closest("td:not(:empty, .right)");
+    if (!cell) return;
+    is.value = cell.parentNode.rowIndex - 1;
+    readAs.value = cell.cellIndex - 1;
+    update();
+    form.scrollIntoView({ block: "start" });
+  });
+
+  const form = document.getElementById("filters");
+  form.hidden = false;
+  form.addEventListener("change", update);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  update(); // a browser may remember what was chosen before
+}

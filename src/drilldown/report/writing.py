@@ -1,0 +1,36 @@
+"""Writes the report of a run into its folder: `report.html`, and `report.md` with its figures beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from drilldown.report import figures, html, markdown
+from drilldown.report.evidence import gather
+from drilldown.runs import Run, unwritable_as_error, write_whole
+
+
+class Report(NamedTuple):
+    """Where the two forms of a report lie."""
+
+    html: Path
+    """One file that holds everything, for people."""
+    markdown: Path
+    """The same as text, with figures as PNG, for repositories and diffs."""
+
+
+def write(run: Run, data_folder: Path | None = None) -> Report:
+    """Writes a run's report, both forms of it.
+
+    *Raises* DrilldownError where the run is not finished or the folder cannot be written.
+    """
+    evidence = gather(run, data_folder)
+    report = Report(run.path / "report.html", run.path / "report.md")
+    with unwritable_as_error(run.path):
+        folder = run.path / "figures"
+        folder.mkdir(exist_ok=True)
+        for name, content in figures.of_run(evidence).items():
+            write_whole(folder / name, content)
+        write_whole(report.markdown, markdown.render(evidence).encode())
+        write_whole(report.html, html.render(evidence).encode())
+    return report
