@@ -49,7 +49,7 @@ def main() -> None:
         print(f"| {engine} | {len(values)} | {mean(values):.4f} | {math.sqrt(variance(values)):.4f} |")
     a, b = (list(by_engine[engine].values()) for engine in ("native", "torch"))
     low, high = interval(a, b)
-    shown = -MARGIN < low and high < MARGIN
+    shown = low > -MARGIN and high < MARGIN
     print(f"\nnative − torch: {mean(a) - mean(b):+.4f} points, 90 % interval {low:+.4f} to {high:+.4f}; ", end="")
     print(f"equivalence within ±{MARGIN} points is {'shown' if shown else 'NOT shown'}")
     sys.exit(0 if shown else 1)

@@ -41,7 +41,8 @@ MEMORY_LIMIT = 600_000_000
 """Bytes beyond which the engine declines: networks and batches of that size are what PyTorch is made for."""
 SLICE_SECONDS = 0.1
 """How long C++ keeps the word before Python can tick, or notice a Ctrl-C; never less than one step."""
-EVALUATED_AT_ONCE = 10_000
+EVALUATED_AT_ONCE = 1_024
+"""Images between two looks at a Ctrl-C, while evaluating."""
 REST = ("images", "loss", "update", "waiting")
 """What is timed beside the layers, in the order of Trainer::Piece in trainer.hpp."""
 

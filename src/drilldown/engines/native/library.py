@@ -11,6 +11,7 @@ import functools
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -94,37 +95,49 @@ def load(notice: Callable[[str], None] | None = None) -> ctypes.CDLL:
     *Raises* Unavailable where there is no compiler, or it fails.
     """
     compiler = _compiler()
-    name = f"{_key(compiler)}.so"
+    key = _key(compiler)
     try:
         folder = platformdirs.user_cache_path("drilldown") / "native"
-        if not (folder / name).is_file():
+        found = _cached(folder, key)
+        if not found:
             folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(folder / f"{name}.lock", timeout=PATIENCE_SECONDS):
-                if not (folder / name).is_file():  # another process may just have done it
-                    _compile(compiler, folder / name, notice)
-        return _declared(ctypes.CDLL(str(folder / name)))
+            with filelock.FileLock(folder / f"{key}.lock", timeout=PATIENCE_SECONDS):
+                found = _cached(folder, key) or _compile(compiler, folder, key, notice)  # another process may have
+        return _declared(ctypes.CDLL(str(found)))
     except OSError:  # a cache that cannot be written to, or holds something else
-        with tempfile.TemporaryDirectory(prefix="drilldown-", ignore_cleanup_errors=True) as folder_name:
-            _compile(compiler, Path(folder_name) / name, notice)
-            return _declared(ctypes.CDLL(str(Path(folder_name) / name)))
+        try:
+            with tempfile.TemporaryDirectory(prefix="drilldown-", ignore_cleanup_errors=True) as name:
+                return _declared(ctypes.CDLL(str(_compile(compiler, Path(name), key, notice))))
+        except OSError as error:
+            raise Unavailable(f"what {shlex.join(compiler)} compiles does not load ({error})") from None
 
 
-def _compiler() -> str:
-    asked = os.environ.get("CXX")
+def _cached(folder: Path, key: str) -> Path | None:
+    """The library, if it is there whole. Its name says its size: one cut short kills the process that loads it."""
+    for file in folder.glob(f"{key}-*.so"):
+        if file.stem == f"{key}-{file.stat().st_size}":
+            return file
+    return None
+
+
+def _compiler() -> list[str]:
+    """The command to compile with, as words: `$CXX` may be "ccache g++"."""
+    asked = os.environ.get("CXX", "").strip()
     for name in (asked,) if asked else COMPILERS:
-        found = shutil.which(name)
+        program, *options = shlex.split(name)
+        found = shutil.which(program)
         if found:
-            return found
+            return [found, *options]
     raise Unavailable(f"no C++ compiler was found ({asked or ', '.join(COMPILERS)})")
 
 
-def _key(compiler: str) -> str:
+def _key(compiler: list[str]) -> str:
     """Sixteen hex digits over all that the compiled library depends on."""
     digest = hashlib.sha256()
     for source in sorted(SOURCES.glob("*.[ch]pp")):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
-    version = _run([compiler, "--version"]).stdout
-    digest.update("\0".join([*FLAGS, compiler, version, _processor()]).encode())
+    version = _run([*compiler, "--version"]).stdout
+    digest.update("\0".join([*FLAGS, *compiler, version, _processor()]).encode())
     return digest.hexdigest()[:16]
 
 
@@ -137,17 +150,17 @@ def _processor() -> str:
         return f"{platform.machine()} {platform.processor()}"
 
 
-def _compile(compiler: str, target: Path, notice: Callable[[str], None] | None) -> None:
+def _compile(compiler: list[str], folder: Path, key: str, notice: Callable[[str], None] | None) -> Path:
     """Compiles under another name and renames: the library is there whole or not at all."""
     if notice:
         notice("compiling the native engine (once, some 15 seconds)")
-    partial = target.with_suffix(f".{os.getpid()}.partial")
+    partial = folder / f"{key}.{os.getpid()}.partial"
     try:
-        done = _run([compiler, *FLAGS, str(SOURCES / "native.cpp"), "-o", str(partial)])
+        done = _run([*compiler, *FLAGS, str(SOURCES / "native.cpp"), "-o", str(partial)])
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if "error" in line] or ["no reason given"]
-            raise Unavailable(f"{compiler} does not compile it ({lines[0]})")
-        os.replace(partial, target)
+            raise Unavailable(f"{shlex.join(compiler)} does not compile it ({lines[0]})")
+        return partial.replace(folder / f"{key}-{partial.stat().st_size}.so")
     finally:
         partial.unlink(missing_ok=True)
 

@@ -1,0 +1,209 @@
+// The whole engine in a program of its own, to be compiled with a sanitizer (`make sanitize`).
+//
+// Usual and odd networks, batches around the number of lanes with a partial one at the end, images that are warped out
+// of sight, epochs in one go and step by step, one to three threads. Prints a line for each case; exits with 1 where a
+// loss is not a finite number, or where any bit depends on the threads or on how often the caller came back.
+#include <cmath>
+#include <cstdio>
+#include <random>
+
+#include "trainer.hpp"
+
+namespace {
+
+constexpr int IMAGES = 37, EPOCHS = 2;
+constexpr int BATCHES[] = {1, 15, 16, 17, 33};
+
+Spec spec(Spec::Kind kind, int out = 0, int size = 0, double probability = 0) {
+  Spec made{};
+  made.kind = kind, made.out = out, made.size = size, made.probability = probability;
+  return made;
+}
+Spec conv(int out, int kernel, int stride = 1, int pad = 0, int groups = 1, int bias = 0) {
+  Spec made = spec(Spec::CONV, out);
+  made.kernel = kernel, made.stride = stride, made.pad = pad, made.groups = groups, made.bias = bias;
+  return made;
+}
+Spec linear(int out) { return spec(Spec::LINEAR, out); }
+Spec max_pool(int size) { return spec(Spec::MAX_POOL, 0, size); }
+Spec average_pool(int size) { return spec(Spec::AVERAGE_POOL, 0, size); }
+Spec dropout(double probability) { return spec(Spec::DROPOUT, 0, 0, probability); }
+const Spec norm = spec(Spec::NORM), relu_ = spec(Spec::RELU), gap = spec(Spec::GLOBAL_AVERAGE),
+           flatten = spec(Spec::FLATTEN);
+
+struct Example {
+  const char* name;
+  int height, width;
+  bool single;  // whether a norm sees one value per image and channel, so that it cannot do with one image
+  std::vector<Spec> layers;
+};
+
+const std::vector<Example> EXAMPLES = {
+    {"usual", 12, 12, false,
+     {conv(6, 3), norm, relu_, dropout(0.1), max_pool(2), conv(8, 3, 1, 1), norm, relu_, conv(4, 1), gap}},
+    {"usual, strided, linear head", 13, 12, false,
+     {conv(4, 5, 2, 2), norm, relu_, dropout(0.5), conv(9, 3), norm, relu_, gap, linear(10)}},
+    {"relu before the norm", 9, 10, false,
+     {conv(7, 3, 1, 1), relu_, norm, dropout(0.2), average_pool(2), conv(4, 3), relu_, norm, relu_, flatten,
+      linear(5)}},
+    {"one pixel", 1, 1, true, {conv(3, 1, 1, 0, 1, 1), norm, relu_, linear(3)}},
+    {"one pixel, linear", 1, 1, false, {linear(2)}},
+    {"strides, pads, groups", 11, 9, false,
+     {conv(6, 3, 2, 2), relu_, conv(9, 3, 3, 1, 3, 1), relu_, max_pool(2), linear(4)}},
+    {"a channel a group", 6, 7, false, {conv(19, 3), norm, relu_, conv(19, 3, 1, 2, 19), relu_, gap, linear(7)}},
+    {"pools with a remainder", 11, 10, false,
+     {conv(5, 3), max_pool(2), relu_, conv(5, 1), average_pool(3), linear(4)}},
+    {"pools before any weight", 9, 9, false, {max_pool(1), max_pool(2), average_pool(3), flatten, linear(4)}},
+    {"norm first and again", 8, 8, false,
+     {norm, norm, conv(4, 3), relu_, relu_, norm, flatten, dropout(0.3), linear(4)}},
+    {"norm of features", 4, 5, true, {dropout(0.9), flatten, norm, relu_, dropout(0.3), linear(4)}},
+    {"large kernels, bias, no linear", 9, 9, false,
+     {conv(3, 7, 1, 6, 1, 1), norm, relu_, max_pool(5), conv(4, 3, 1, 0, 1, 1), flatten}},
+    {"linear only", 6, 5, false, {flatten, linear(10)}},
+    {"two linear layers", 5, 6, false, {linear(17), relu_, dropout(0.5), linear(3)}},
+};
+
+enum Warp { NONE, GENTLE, FAR, BEYOND, WARPS };
+const char* const WARP_NAMES[] = {"plain", "warped", "warped far out", "warped beyond all bounds"};
+
+struct Case {
+  const Example& example;
+  int batch;
+  int64_t count;
+  Warp warp;
+  bool nearest, light, nesterov;
+  double smoothing, average;
+};
+
+// All random numbers of a case, the same for whoever trains it.
+struct Input {
+  std::vector<uint8_t> pixels;
+  std::vector<int64_t> rows, labels;
+  std::vector<float> inverse, light, weights;
+  std::vector<double> rates;
+
+  Input(const Case& c, int parameters, int classes) {
+    std::mt19937_64 bits(c.count);
+    const auto uniform = [&](double low, double high) { return low + (high - low) * double(bits() >> 11) * 0x1p-53; };
+    const int area = c.example.height * c.example.width;
+    for (int i = 0; i < IMAGES * area; ++i) pixels.push_back(uint8_t(bits()));
+    for (int64_t i = 0; i < c.count; ++i) {
+      rows.push_back(int64_t(bits() % IMAGES));
+      labels.push_back(int64_t(bits() % uint64_t(classes)));
+      for (int k = 0; k < 2; ++k) light.push_back(float(uniform(0.3, 1.7)));
+      const double reach = c.warp == GENTLE ? 0.5 : c.warp == FAR ? 50 : i % 2 ? 1e9 : 1e38;
+      for (int k = 0; k < 6; ++k) inverse.push_back(float((k == 0 || k == 4) + uniform(-reach, reach)));
+    }
+    for (int i = 0; i < parameters; ++i) weights.push_back(float(uniform(-0.3, 0.3)));
+    for (int64_t i = 0; i < c.count; i += c.batch) rates.push_back(uniform(0.01, 0.05));
+  }
+};
+
+// What must not depend on threads and slices.
+struct Outcome {
+  std::vector<float> weights, momentum, average, running, average_running, scores;
+  std::vector<double> losses;
+  std::vector<int64_t> correct;
+};
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && (a.empty() || !std::memcmp(a.data(), b.data(), sizeof(T) * a.size()));
+}
+
+bool operator==(const Outcome& a, const Outcome& b) {
+  return same_bits(a.weights, b.weights) && same_bits(a.momentum, b.momentum) && same_bits(a.average, b.average) &&
+         same_bits(a.running, b.running) && same_bits(a.average_running, b.average_running) &&
+         same_bits(a.scores, b.scores) && same_bits(a.losses, b.losses) && same_bits(a.correct, b.correct);
+}
+
+Outcome outcome(const Case& c, int threads, double seconds) {
+  const Example& example = c.example;
+  Network network(example.layers.data(), int(example.layers.size()), example.height, example.width);
+  const int classes = network.layers.back()->out.channels;
+  const Input input(c, network.parameters, classes);
+  Outcome got{.weights = input.weights,
+              .momentum = std::vector<float>(network.parameters),
+              .average = input.weights,
+              .running = std::vector<float>(network.buffers, 1),
+              .average_running = std::vector<float>(network.buffers, 1),
+              .scores = {}, .losses = {}, .correct = {}};
+  std::vector<float> gradients(network.parameters);
+  const bool averages = c.average > 0;
+  const State state{got.weights.data(), gradients.data(),  got.momentum.data(),
+                    averages ? got.average.data() : nullptr, got.running.data(),
+                    averages ? got.average_running.data() : nullptr};
+  Trainer trainer(std::move(network), {example.height, example.width, 1 / 77.0f, -1.5f},
+                  {c.batch, c.nesterov, 0.9, 0.01, c.smoothing, c.average}, state, threads);
+  trainer.allocate();
+
+  const int steps = int(input.rates.size());
+  for (int e = 0; e < EPOCHS; ++e) {
+    Epoch epoch{c.count, input.pixels.data(), input.rows.data(), input.labels.data(), {}, input.rates.data(),
+                uint64_t(e) * 1234567, int64_t(e) * steps};
+    if (c.warp != NONE) epoch.augmentation.inverse = input.inverse.data();
+    if (c.light) epoch.augmentation.light = input.light.data();
+    epoch.augmentation.nearest = c.nearest;
+    std::vector<double> losses(steps);
+    std::vector<int64_t> correct(steps);
+    for (int step = 0; step < steps;) step = trainer.train(epoch, step, seconds, losses.data(), correct.data());
+    got.losses.insert(got.losses.end(), losses.begin(), losses.end());
+    got.correct.insert(got.correct.end(), correct.begin(), correct.end());
+  }
+  for (const int count : {IMAGES, 1, 0})
+    for (const bool averaged : {false, true}) {
+      std::vector<float> scores(size_t(count) * classes);
+      trainer.evaluate(input.pixels.data(), count, averaged ? got.average.data() : got.weights.data(),
+                       averaged ? got.average_running.data() : got.running.data(), scores.data());
+      got.scores.insert(got.scores.end(), scores.begin(), scores.end());
+    }
+  return got;
+}
+
+template <class T>
+bool finite(const std::vector<T>& values) {
+  return std::all_of(values.begin(), values.end(), [](T value) { return std::isfinite(value); });
+}
+
+bool holds(const Case& c) {
+  const double one_go = 1e9, each_step = 0;
+  const Outcome first = outcome(c, 1, one_go);
+  const char* wrong = finite(first.losses) && finite(first.scores) ? nullptr : "not finite";
+  for (int threads = 1; threads <= 3 && !wrong; ++threads)
+    if (!(outcome(c, threads, each_step) == first)) wrong = threads == 1 ? "slices differ" : "threads differ";
+  std::printf("%s: %s, %d x %d, batch %d of %d, %s%s%s%s%s%s, loss %.4f\n", wrong ? wrong : "ok", c.example.name,
+              c.example.height, c.example.width, c.batch, int(c.count), WARP_NAMES[c.warp],
+              c.nearest && c.warp ? " to the nearest" : "", c.light ? ", lit" : "", c.smoothing > 0 ? ", smoothed" : "",
+              c.average > 0 ? ", averaged" : "", c.nesterov ? ", nesterov" : "",
+              first.losses.back() / double(c.count - int64_t(first.losses.size() / EPOCHS - 1) * c.batch));
+  return !wrong;
+}
+
+// A network that does not end in one score per class is refused before anything is allocated.
+bool refuses() {
+  const Spec open[] = {conv(3, 3)};
+  try {
+    Network network(open, 1, 5, 5);
+  } catch (const std::invalid_argument& refused) {
+    std::printf("ok: refused, %s\n", refused.what());
+    return true;
+  }
+  std::printf("not refused: a network without scores\n");
+  return false;
+}
+
+}  // namespace
+
+int main() {
+  bool all = refuses();
+  std::mt19937 chance(1);
+  const auto sometimes = [&] { return chance() % 2 == 1; };
+  for (const Example& example : EXAMPLES)
+    for (const int batch : BATCHES) {
+      if (example.single && batch == 1) continue;
+      const int rest = example.single || sometimes() ? batch / 2 + 1 : 1;  // images in the last batch
+      all = holds({example, batch, 2 * batch + rest, Warp(chance() % WARPS), sometimes(), sometimes(), sometimes(),
+                   sometimes() ? 0.1 : 0, sometimes() ? 0.9 : 0}) && all;
+    }
+  return all ? 0 : 1;
+}
