@@ -62,6 +62,7 @@ class Trainer {
     for (size_t i = 0; i < layers.size(); ++i)
       if (layers[i]->spans_batch()) starts.push_back(int(i));
     starts.push_back(int(layers.size()));
+    taken = std::vector<std::atomic<int>>(2 * (starts.size() - 1));
   }
 
   // How many pieces of work there are; layer l's are 2·l (forward) and 2·l + 1 (backward).
@@ -150,20 +151,21 @@ class Trainer {
   }
 
  private:
-  // Every thread takes its tiles from one batch norm to the next, where all threads meet; and back in the same way.
+  // The tiles go from one batch norm to the next, where all threads meet; and back in the same way.
   void train_step(const Epoch& epoch, int step, const Pass& pass) {
     const int samples = int(std::min<int64_t>(recipe.batch, epoch.count - int64_t(step) * recipe.batch));
     const int count = tiles_of(epoch, step), depth = int(layers.size()), last = int(starts.size()) - 2;
     Laps& clock = laps[pass.thread];
-    const auto each_tile = [&](auto work) {
-      for (int t = count * pass.thread / threads; t < count * (pass.thread + 1) / threads; ++t)
+    // Whoever is free takes the next tile: on a core that is slowed down by others, a thread does less.
+    const auto each_tile = [&](int leg, auto work) {
+      for (int t; (t = taken[leg].fetch_add(1, std::memory_order_relaxed)) < count;)
         work(Tile(t, std::min(LANES, samples - t * LANES), int64_t(step) * recipe.batch + t * LANES),
              activations[t].data(), gradients[t].data());
     };
     for (int stretch = 0; stretch <= last; ++stretch) {
       const int begin = starts[stretch], end = starts[stretch + 1];
       if (stretch) layers[begin]->combine(pass, count, state.running + layers[begin]->first_buffer);
-      each_tile([&](const Tile& tile, float** values, float**) {
+      each_tile(stretch, [&](const Tile& tile, float** values, float**) {
         if (!stretch) {
           readers[pass.thread].read(epoch.pixels, tile, epoch.rows, epoch.augmentation, layers[0]->in, values[0]);
           clock.lap(2 * depth + READ);
@@ -181,7 +183,7 @@ class Trainer {
     }
     for (int stretch = last; stretch >= 0; --stretch) {
       const int begin = starts[stretch], end = starts[stretch + 1];
-      each_tile([&](const Tile& tile, float** values, float** errors) {
+      each_tile(last + 1 + stretch, [&](const Tile& tile, float** values, float** errors) {
         const auto backward = [&](int l) {
           layers[l]->backward(pass, tile, values[l], values[l + 1], errors[l + 1], errors[l]);
           clock.lap(2 * l + 1);
@@ -202,6 +204,8 @@ class Trainer {
       meet(pass.thread);
       if (stretch) layers[begin]->combine_gradient(pass, count, samples);
     }
+    if (pass.thread == 0)
+      for (std::atomic<int>& leg : taken) leg.store(0, std::memory_order_relaxed);
     for (int l = pass.thread; l < depth; l += threads)
       update(*layers[l], count, epoch.rates[step], epoch.steps_before + step + 1);
     clock.lap(2 * depth + UPDATE);
@@ -248,6 +252,7 @@ class Trainer {
   int threads, tiles;
   std::vector<int> starts;  // of the stretches between two batch norms, each but the first beginning with one; the end
   Barrier barrier;
+  std::vector<std::atomic<int>> taken;  // tiles begun on each leg: forward through each stretch, backward through each
   std::vector<Result> results;  // [tile]
   std::vector<Laps> laps;       // [thread]
   std::vector<Reader> readers;  // [thread]
