@@ -62,7 +62,7 @@ class Trainer {
     for (size_t i = 0; i < layers.size(); ++i)
       if (layers[i]->spans_batch()) starts.push_back(int(i));
     starts.push_back(int(layers.size()));
-    taken = std::vector<std::atomic<int>>(2 * (starts.size() - 1));
+    taken = std::vector<std::atomic<int>>(2 * starts.size() - 3);
   }
 
   // How many pieces of work there are; layer l's are 2·l (forward) and 2·l + 1 (backward).
@@ -151,7 +151,8 @@ class Trainer {
   }
 
  private:
-  // The tiles go from one batch norm to the next, where all threads meet; and back in the same way.
+  // The tiles go from one batch norm to the next, where all threads meet; behind the last one they turn, and go back in
+  // the same way.
   void train_step(const Epoch& epoch, int step, const Pass& pass) {
     const int samples = int(std::min<int64_t>(recipe.batch, epoch.count - int64_t(step) * recipe.batch));
     const int count = tiles_of(epoch, step), depth = int(layers.size()), last = int(starts.size()) - 2;
@@ -162,47 +163,55 @@ class Trainer {
         work(Tile(t, std::min(LANES, samples - t * LANES), int64_t(step) * recipe.batch + t * LANES),
              activations[t].data(), gradients[t].data());
     };
-    for (int stretch = 0; stretch <= last; ++stretch) {
+    const auto forward = [&](int stretch, const Tile& tile, float** values) {
+      if (!stretch) {
+        readers[pass.thread].read(epoch.pixels, tile, epoch.rows, epoch.augmentation, layers[0]->in, values[0]);
+        clock.lap(2 * depth + READ);
+      }
+      for (int l = starts[stretch]; l < starts[stretch + 1]; ++l) {
+        layers[l]->forward(pass, tile, values[l], values[l + 1]);
+        clock.lap(2 * l);
+      }
+    };
+    const auto backward = [&](int stretch, const Tile& tile, float** values, float** errors) {
+      // The norm that begins the next stretch is passed here, now that all of the batch has been through it, and this
+      // one's own only measured.
       const int begin = starts[stretch], end = starts[stretch + 1];
-      if (stretch) layers[begin]->combine(pass, count, state.running + layers[begin]->first_buffer);
+      for (int l = std::min(end, depth - 1); l >= begin + (stretch > 0); --l) {
+        layers[l]->backward(pass, tile, values[l], values[l + 1], errors[l + 1], errors[l]);
+        clock.lap(2 * l + 1);
+      }
+      if (stretch) {
+        layers[begin]->measure_gradient(pass, tile, values[begin], errors[begin + 1]);
+        clock.lap(2 * begin + 1);
+      }
+    };
+    const auto combine = [&](Layer& norm) { norm.combine(pass, count, state.running + norm.first_buffer); };
+
+    for (int stretch = 0; stretch < last; ++stretch) {
+      Layer& norm = *layers[starts[stretch + 1]];
       each_tile(stretch, [&](const Tile& tile, float** values, float**) {
-        if (!stretch) {
-          readers[pass.thread].read(epoch.pixels, tile, epoch.rows, epoch.augmentation, layers[0]->in, values[0]);
-          clock.lap(2 * depth + READ);
-        }
-        for (int l = begin; l < end; ++l) {
-          layers[l]->forward(pass, tile, values[l], values[l + 1]);
-          clock.lap(2 * l);
-        }
-        if (stretch < last) {
-          layers[end]->measure(tile, values[end]);
-          clock.lap(2 * end);
-        }
-      });
-      if (stretch < last) meet(pass.thread);
-    }
-    for (int stretch = last; stretch >= 0; --stretch) {
-      const int begin = starts[stretch], end = starts[stretch + 1];
-      each_tile(last + 1 + stretch, [&](const Tile& tile, float** values, float** errors) {
-        const auto backward = [&](int l) {
-          layers[l]->backward(pass, tile, values[l], values[l + 1], errors[l + 1], errors[l]);
-          clock.lap(2 * l + 1);
-        };
-        if (stretch == last) {
-          results[tile.index] = cross_entropy(tile, layers.back()->out, values[depth], epoch.labels + tile.position,
-                                              recipe.smoothing, samples, layers.back()->out_gradient, errors[depth]);
-          clock.lap(2 * depth + LOSS);
-        } else {
-          backward(end);
-        }
-        for (int l = end - 1; l >= begin + (stretch > 0); --l) backward(l);
-        if (stretch) {
-          layers[begin]->measure_gradient(pass, tile, values[begin], errors[begin + 1]);
-          clock.lap(2 * begin + 1);
-        }
+        forward(stretch, tile, values);
+        norm.measure(tile, values[starts[stretch + 1]]);
+        clock.lap(2 * starts[stretch + 1]);
       });
       meet(pass.thread);
-      if (stretch) layers[begin]->combine_gradient(pass, count, samples);
+      combine(norm);
+    }
+    each_tile(last, [&](const Tile& tile, float** values, float** errors) {
+      forward(last, tile, values);
+      results[tile.index] = cross_entropy(tile, layers.back()->out, values[depth], epoch.labels + tile.position,
+                                          recipe.smoothing, samples, layers.back()->out_gradient, errors[depth]);
+      clock.lap(2 * depth + LOSS);
+      backward(last, tile, values, errors);
+    });
+    meet(pass.thread);
+    for (int stretch = last - 1; stretch >= 0; --stretch) {
+      layers[starts[stretch + 1]]->combine_gradient(pass, count, samples);
+      each_tile(2 * last - stretch, [&](const Tile& tile, float** values, float** errors) {
+        backward(stretch, tile, values, errors);
+      });
+      meet(pass.thread);
     }
     if (pass.thread == 0)
       for (std::atomic<int>& leg : taken) leg.store(0, std::memory_order_relaxed);
@@ -252,7 +261,7 @@ class Trainer {
   int threads, tiles;
   std::vector<int> starts;  // of the stretches between two batch norms, each but the first beginning with one; the end
   Barrier barrier;
-  std::vector<std::atomic<int>> taken;  // tiles begun on each leg: forward through each stretch, backward through each
+  std::vector<std::atomic<int>> taken;  // tiles begun on each leg: through each stretch forward, the last and back, each back
   std::vector<Result> results;  // [tile]
   std::vector<Laps> laps;       // [thread]
   std::vector<Reader> readers;  // [thread]
