@@ -21,7 +21,7 @@ test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not slow" -n 2
-	$(BIN)/pytest -m slow tests
+	$(BIN)/pytest -m slow -n 2 tests
 
 # The native engine under the address, undefined-behaviour and thread sanitizers; `make test` does so as well.
 sanitize: setup
