@@ -21,6 +21,8 @@ from drilldown.errors import DrilldownError, TrainingDiverged
 from drilldown.runs import DIVERGED, FINISHED, INTERRUPTED, RUNNING, Run, all_runs, find, write_whole
 
 TIMES = ("train_seconds", "test_seconds")
+EPOCHS = 60
+"""Of the run that is killed again and again: some two seconds of training, so that it can be."""
 
 
 def outcome(run: Path) -> tuple[str, str, list[dict[str, object]]]:
@@ -40,20 +42,20 @@ def only_run(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
-    world(folder, epochs=6)
+    world(folder, epochs=EPOCHS)
     done = drilldown("run", "tiny.toml", cwd=folder)
     assert done.returncode == 0, done.stderr
     return only_run(folder)
 
 
 def test_two_processes_train_the_same_bits(uninterrupted: Path, tmp_path: Path) -> None:
-    world(tmp_path, epochs=6)
+    world(tmp_path, epochs=EPOCHS)
     drilldown("run", "tiny.toml", cwd=tmp_path)
     assert outcome(only_run(tmp_path)) == outcome(uninterrupted)
 
 
 def test_a_run_killed_again_and_again_ends_where_it_would_have(uninterrupted: Path, tmp_path: Path) -> None:
-    world(tmp_path, epochs=6)
+    world(tmp_path, epochs=EPOCHS)
     chance = random.Random(0)
     kills = 0
     for attempt in range(40):
