@@ -29,7 +29,7 @@ ema = 0.9
 
 [budget]
 parameters = 1_000
-epochs = 15
+epochs = {epochs}
 accuracy = {accuracy}
 hold = 2
 """

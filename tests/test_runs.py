@@ -167,7 +167,7 @@ def test_a_folder_deleted_under_way_ends_in_a_message(tmp_path: Path) -> None:
 
 
 def test_no_room_is_said_and_what_was_saved_stays(uninterrupted: Path, tmp_path: Path) -> None:
-    world(tmp_path, epochs=6)
+    world(tmp_path, epochs=EPOCHS)
 
     def no_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, 3_000))  # too little for the state
