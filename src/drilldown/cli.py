@@ -223,6 +223,60 @@ def report(
         typer.echo(study_reports.write(evidence))
 
 
+@app.command()
+def compare(
+    subjects: Annotated[list[str], typer.Argument(metavar="A B...", help="Experiments or runs, two or more.")],
+    runs: RunsOption = RUNS,
+) -> None:
+    """Set experiments or runs side by side.
+
+    What differs from the first, and what the difference was worth over the seeds that both have.
+    """
+    from drilldown import compare as comparison
+    from drilldown import display, screens
+
+    found = comparison.compare(subjects, runs)
+    screens.print_comparison(display.console(stderr=False), found)
+    for subject in found:
+        if subject.missing:
+            seeds = f"{subject.seeds.n} seed{'s' if subject.seeds.n != 1 else ''}"
+            _say(f"{subject.letter} has {seeds}; for more: {subject.missing}")
+
+
+@app.command()
+def ablate(
+    experiment: ExperimentArgument,
+    seeds: SeedsOption = SEEDS,
+    engine: EngineOption = "auto",
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    data: DataOption = None,
+    runs: RunsOption = RUNS,
+) -> None:
+    """Take one ingredient at a time out of a recipe.
+
+    Trains what is still missing of the experiment and of each variation, then shows what was lost.
+    """
+    from drilldown import ablation, display, loading, screens, worklist
+    from drilldown.report import ablation as reports
+
+    _check_data_folder(data)
+    full = loading.load(experiment)
+    found, skipped = ablation.variations(full)
+    if not found:
+        raise DrilldownError(f"{full.name}: there is no ingredient that could be taken out")
+    experiments = [full, *(variation.experiment for variation in found)]
+    _carry_out(
+        worklist.tasks(experiments, seeds, runs), full.name, f"drilldown ablate {experiment} --seeds {seeds}",
+        data_folder=data, engine=engine, device=device, threads=threads,
+    )  # fmt: skip
+    result = ablation.gather(full, found, skipped, runs)
+    page = reports.write(result, runs)
+    screen = display.console(stderr=False)
+    screens.print_ablation(screen, result, reports.sentences(result))
+    screen.print(f"report  {page}")
+
+
 @app.command(name="runs")
 def list_runs(runs: RunsOption = RUNS, as_json: JsonOption = False) -> None:
     """List the runs on disk, newest first."""

@@ -125,6 +125,15 @@ class Spread:
         half = (self.high - self.mean) * math.sqrt(self.n + 1)  # t·s·√(1 + 1/n), from t·s/√n
         return self.mean - half, self.mean + half
 
+    def text(self, digits: int) -> str:
+        """Mean and half of its interval, with so many decimals; for a single seed the figure alone.
+
+        >>> spread([99.5]).text(2), spread([99.5, 99.5]).text(2)
+        ('99.50', '99.50 ± 0.00')
+        """
+        half = f" ± {self.high - self.mean:.{digits}f}" if self.n > 1 else ""
+        return f"{self.mean:.{digits}f}{half}"
+
     def __str__(self) -> str:
         if self.n == 1:
             return f"{self.mean:.2f} (one seed: an anecdote)"

@@ -136,7 +136,7 @@ def gather(study: Study | Path, root: Path, command: str = "") -> StudyEvidence:
     changes = [_change(found, fingerprints, index) if index else None for index in range(len(found))]
     known = {Run.of(seeds.experiment, 0, root).path.parent.name for seeds in found}
     return StudyEvidence(
-        name=folder.name,
+        name=folder.resolve().name,
         folder=folder,
         command=command,
         steps=tuple(Step(seeds=seeds, change=change) for seeds, change in zip(found, _corrected(changes), strict=True)),

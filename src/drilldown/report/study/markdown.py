@@ -48,16 +48,8 @@ def code(value: object) -> str:
 
 
 def interval(found: Spread | None, digits: int) -> str:
-    """A figure over seeds with its 95 % interval as ±.
-
-    >>> from drilldown.verdict import spread
-    >>> interval(spread([99.5]), 2), interval(spread([99.5, 99.5]), 2), interval(None, 2)
-    ('99.50', '99.50 ± 0.00', '')
-    """
-    if found is None:
-        return ""
-    half = f" ± {found.high - found.mean:.{digits}f}" if found.n > 1 else ""
-    return f"{found.mean:.{digits}f}{half}"
+    """A figure over seeds with its 95 % interval, or nothing."""
+    return found.text(digits) if found else ""
 
 
 def rate(found: PassRate | None) -> str:

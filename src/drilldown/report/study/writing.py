@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import filelock
 
 from drilldown.report.study import figures, markdown
 from drilldown.report.study.evidence import StudyEvidence
@@ -16,7 +20,7 @@ def write(evidence: StudyEvidence) -> Path:
 
     *Raises* DrilldownError where the folder cannot be written.
     """
-    with unwritable_as_error(evidence.folder):
+    with alone_in(evidence.folder):
         if evidence.measured:
             folder = evidence.folder / "figures"
             folder.mkdir(exist_ok=True)
@@ -26,6 +30,13 @@ def write(evidence: StudyEvidence) -> Path:
         write_whole(evidence.folder / "summaries.jsonl", "".join(lines).encode())
         write_whole(evidence.folder / "report.md", markdown.render(evidence).encode())
     return evidence.folder / "report.md"
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keeps other processes from writing a report into a folder: those that shared a study all end by it."""
+    with unwritable_as_error(folder), filelock.FileLock(folder / ".lock"):
+        yield
 
 
 def summaries(evidence: StudyEvidence) -> list[dict[str, Any]]:
