@@ -94,11 +94,11 @@ def _diverged(ablation: Ablation) -> Iterator[str]:
 def _budget(ablation: Ablation) -> Iterator[str]:
     judged = [(loss, loss.seeds.rate) for loss in ablation.losses if loss.seeds.rate]
     kept = [loss.ingredient for loss, rate in judged if rate and rate.met]
-    names = f": {', '.join(kept)}" if kept else ""
-    yield (
-        f"The budget is met without {len(kept)} of {len(judged)} ingredients{names}; with all of them, by "
-        f"{ablation.full.rate}."
-    )
+    if kept:
+        said = f"The budget is still met without one of {len(kept)} of {len(judged)} ingredients: {', '.join(kept)}"
+    else:
+        said = f"Without any one of the {len(judged)} ingredients the budget is missed"
+    yield f"{said}; with all of them it is met by {ablation.full.rate}."
 
 
 def _anecdote(ablation: Ablation) -> Iterator[str]:
