@@ -18,6 +18,7 @@ from drilldown.errors import DrilldownError, Problem, TrainingDiverged
 
 if TYPE_CHECKING:
     from drilldown.runs import Run
+    from drilldown.worklist import Task
 
 BUDGET_NOT_MET = 3
 
@@ -38,7 +39,10 @@ EngineOption = Annotated[str, typer.Option("--engine", help="auto, native or tor
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", metavar="N", help="Of the CPU; all unless said.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+SeedsOption = Annotated[int, typer.Option("--seeds", min=1, max=1000, metavar="N", help="Seeds 0 to N-1 of each.")]
 RUNS = Path("runs")
+SEEDS = 5
+"""One is an anecdote."""
 
 
 @app.callback()
@@ -151,6 +155,38 @@ def resume(
 
 
 @app.command()
+def study(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="A study's name, or a folder of experiments.")],
+    seeds: SeedsOption = SEEDS,
+    engine: EngineOption = "auto",
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    data: DataOption = None,
+    runs: RunsOption = RUNS,
+) -> None:
+    """Run what a study still lacks, and report on it.
+
+    It says first what is to do and about how long it takes. Stopped at any moment, it goes on where it was.
+    """
+    from drilldown import display, loading, screens, studies, worklist
+    from drilldown.report import study as reports
+
+    _check_data_folder(data)
+    chosen = studies.find_study(study)
+    experiments = [loading.read(file) for file in chosen.steps]
+    command = f"drilldown study {study} --seeds {seeds}"
+    _carry_out(
+        worklist.tasks(experiments, seeds, runs), chosen.name, command, data_folder=data, engine=engine, device=device,
+        threads=threads,
+    )  # fmt: skip
+    evidence = reports.gather(chosen, runs, command)
+    page = reports.write(evidence)
+    screen = display.console(stderr=False)
+    screens.print_study(screen, evidence)
+    screen.print(f"report  {page}")
+
+
+@app.command()
 def summary(experiment: ExperimentArgument, overrides: Overrides = [], as_json: JsonOption = False) -> None:  # noqa: B006
     """Show an experiment's layer table.
 
@@ -166,16 +202,83 @@ def summary(experiment: ExperimentArgument, overrides: Overrides = [], as_json: 
 
 
 @app.command()
-def report(run: RunArgument, data: DataOption = None, runs: RunsOption = RUNS) -> None:
-    """Write a run's report.html, one file with everything in it, and report.md with its figures.
+def report(
+    subject: Annotated[str, typer.Argument(metavar="RUN|STUDY", help='A run\'s folder, "last", or a study.')],
+    data: DataOption = None,
+    runs: RunsOption = RUNS,
+) -> None:
+    """Write report.html, one file with everything in it, and report.md with its figures, of a run or a study.
 
     Prints where the first lies; the second is beside it.
     """
     from drilldown import report as reports
+    from drilldown import studies
+    from drilldown.report import study as study_reports
     from drilldown.runs import find
 
     _check_data_folder(data)
-    typer.echo(reports.write(find(run, runs), data).html)
+    folder = Path(subject)
+    if study_reports.is_folder_of_runs(folder):
+        typer.echo(study_reports.write(study_reports.gather(folder, folder.parent)))
+    elif subject == "last" or (folder.is_dir() and not any(folder.glob("*.toml"))) or _is_run(folder):
+        typer.echo(reports.write(find(subject, runs), data).html)
+    else:
+        evidence = study_reports.gather(studies.find_study(subject), runs, f"drilldown study {subject}")
+        typer.echo(study_reports.write(evidence))
+
+
+@app.command()
+def compare(
+    subjects: Annotated[list[str], typer.Argument(metavar="A B...", help="Experiments or runs, two or more.")],
+    runs: RunsOption = RUNS,
+) -> None:
+    """Set experiments or runs side by side.
+
+    What differs from the first, and what the difference was worth over the seeds that both have.
+    """
+    from drilldown import compare as comparison
+    from drilldown import display, screens
+
+    found = comparison.compare(subjects, runs)
+    screens.print_comparison(display.console(stderr=False), found)
+    for subject in found:
+        if subject.missing:
+            seeds = f"{subject.seeds.n} seed{'s' if subject.seeds.n != 1 else ''}"
+            _say(f"{subject.letter} has {seeds}; for more: {subject.missing}")
+
+
+@app.command()
+def ablate(
+    experiment: ExperimentArgument,
+    seeds: SeedsOption = SEEDS,
+    engine: EngineOption = "auto",
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    data: DataOption = None,
+    runs: RunsOption = RUNS,
+) -> None:
+    """Take one ingredient at a time out of a recipe.
+
+    Trains what is still missing of the experiment and of each variation, then shows what was lost.
+    """
+    from drilldown import ablation, display, loading, screens, worklist
+    from drilldown.report import ablation as reports
+
+    _check_data_folder(data)
+    full = loading.load(experiment)
+    found, skipped = ablation.variations(full)
+    if not found:
+        raise DrilldownError(f"{full.name}: there is no ingredient that could be taken out")
+    experiments = [full, *(variation.experiment for variation in found)]
+    _carry_out(
+        worklist.tasks(experiments, seeds, runs), full.name, f"drilldown ablate {experiment} --seeds {seeds}",
+        data_folder=data, engine=engine, device=device, threads=threads,
+    )  # fmt: skip
+    result = ablation.gather(full, found, skipped, runs)
+    page = reports.write(result, runs)
+    screen = display.console(stderr=False)
+    screens.print_ablation(screen, result, reports.sentences(result))
+    screen.print(f"report  {page}")
 
 
 @app.command(name="runs")
@@ -208,7 +311,7 @@ def verdict(
     from drilldown.verdict import PassRate
 
     screen = display.console(stderr=False)
-    if subject == "last" or (Path(subject) / "experiment.toml").is_file():
+    if subject == "last" or _is_run(Path(subject)):
         one = find(subject, runs)
         if one.status == DIVERGED:
             raise TrainingDiverged(f"{one.path}: {one.divergence}")
@@ -376,6 +479,29 @@ def main() -> None:
         _say(f"drilldown: a bug of ours: {type(error).__name__}: {error}\nrun it again with --debug for the traceback")
         code = 1
     sys.exit(128 + terminated[0] if terminated else code or 0)
+
+
+def _carry_out(tasks: list[Task], name: str, command: str, **options: Any) -> None:
+    """Trains what is to do, shown on standard error; `command` is how to go on where it is interrupted."""
+    from drilldown import screens, worklist
+
+    live = screens.WorklistDisplay(name)
+    plan = worklist.plan(tasks, options["engine"])
+    live.planned(plan)
+    try:
+        worklist.carry_out(plan, live, **options)
+    except KeyboardInterrupt:
+        live.stop()
+        done = sum(task.done for task in tasks)
+        _say(f"interrupted: {done} of {len(tasks)} runs are there, and every epoch that was done is saved")
+        _say(f"go on with: {command}")
+        raise
+    finally:
+        live.stop()
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "experiment.toml").is_file()
 
 
 def _passed(run: Run) -> bool:

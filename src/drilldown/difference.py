@@ -8,8 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from drilldown.experiment import Experiment
+from drilldown.layers import BatchNorm, Dropout, GlobalAveragePool, Layer, parse_block
 
 ABSENT = "—"
+_NAMES = {
+    "ema": "weight averaging",
+    "augment": "augmentation",
+    "holdout": "validation split",
+    "python": "network",
+}
+"""Settings whose names are not what one says."""
+_KINDS: tuple[tuple[str, type[Layer]], ...] = (
+    ("batch norm", BatchNorm), ("dropout", Dropout), ("global average pooling", GlobalAveragePool)
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,37 @@ def between(before: Experiment, after: Experiment) -> Difference:
     blocks = before.network.layers or (), after.network.layers or ()
     layers = [line.rstrip() for line in difflib.ndiff(*blocks) if line[0] != "?"] if blocks[0] != blocks[1] else []
     return Difference(tuple(changes), tuple(layers))
+
+
+def ingredients(before: Experiment, after: Experiment) -> tuple[str, ...]:
+    """What `after` changed, in the words of a recipe; the budget is none of them: it judges and does not train.
+
+    >>> plain = drilldown.load("eva5-s5/05")
+    >>> ingredients(plain, drilldown.load("eva5-s5/06")), ingredients(plain, plain)
+    (('dropout',), ())
+    """
+    old, new = (
+        [layer for block in experiment.network.layers or () for layer in parse_block(block)]
+        for experiment in (before, after)
+    )
+    found: dict[str, None] = {}  # in order, each once
+    kinds = tuple(kind for _, kind in _KINDS)
+    if [layer for layer in old if not isinstance(layer, kinds)] != [
+        layer for layer in new if not isinstance(layer, kinds)
+    ]:
+        found["layers"] = None
+    for name, kind in _KINDS:
+        counts = [[layer for layer in layers if isinstance(layer, kind)] for layers in (old, new)]
+        if counts[0] != counts[1]:
+            found[name] = None
+    if old != new and not found:
+        found["order of layers"] = None
+    for change in between(before, after).settings:
+        table, _, rest = change.name.partition(".")
+        if table != "budget":
+            key = rest.partition(".")[0]
+            found[_NAMES.get(key, key.replace("_", " "))] = None
+    return tuple(found)
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

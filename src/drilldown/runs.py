@@ -36,6 +36,10 @@ LOCK_PATIENCE_SECONDS = 1.0
 """Longer than another process takes to look whether a lock is held."""
 
 
+class Busy(DrilldownError):  # noqa: N818
+    """Another process is training this run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One training of one experiment with one seed, on disk."""
@@ -137,14 +141,14 @@ class Run:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Makes the folder and keeps other processes out of it; raises DrilldownError where one is in it."""
+        """Makes the folder and keeps other processes out of it; raises Busy where one is in it."""
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(self.path / ".lock", timeout=LOCK_PATIENCE_SECONDS)
             lock.acquire()
         except filelock.Timeout:
-            raise DrilldownError(
+            raise Busy(
                 Problem(
                     file=self.path,
                     found="another process is training this run",

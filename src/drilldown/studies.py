@@ -85,6 +85,53 @@ def find(reference: str) -> Path:
     )
 
 
+def find_study(reference: str) -> Study:
+    """The study that a folder, a name or an unambiguous start of one stands for.
+
+    *Raises* DrilldownError where nothing or more than one is meant, or a single experiment.
+
+    >>> find_study("eva5").name
+    'eva5-s5'
+    """
+    if reference and os.path.isdir(reference):
+        study = Study(Path(reference))
+        _last(study)
+        return study
+    if reference.endswith(".toml"):
+        raise DrilldownError(
+            Problem(
+                file=reference,
+                found="is one experiment" if os.path.isfile(reference) else "no such folder",
+                expected="a study, the folder that its steps lie in",
+                suggestion=f"try drilldown run {reference} --seeds 5" if os.path.isfile(reference) else None,
+            )
+        )
+    name, slash, _ = reference.partition("/")
+    studies = available()
+    chosen = [study for study in studies if study.name == name] or [
+        study for study in studies if name and study.name.startswith(name)
+    ]
+    if len(chosen) == 1 and not slash:
+        return chosen[0]
+    names = [study.name for study in studies]
+    if len(chosen) == 1:
+        problem = Problem(
+            found=f'"{reference}" is one step', expected="a study", suggestion=f'did you mean "{chosen[0].name}"?'
+        )
+    elif chosen:
+        problem = Problem(
+            found=f'"{reference}" is ambiguous: {", ".join(study.name for study in chosen)}',
+            suggestion="give more of the name",
+        )
+    else:
+        problem = Problem(
+            found=f'no study "{reference}"',
+            expected=f"a folder of experiments, or one of {', '.join(names)}",
+            suggestion=did_you_mean(reference, names),
+        )
+    raise DrilldownError(problem)
+
+
 def _last(study: Study) -> Path:
     if not study.steps:
         raise DrilldownError(Problem(file=study.path, found="no experiments here", expected=".toml files"))

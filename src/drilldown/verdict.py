@@ -119,6 +119,21 @@ class Spread:
     high: float
     """The 95 % interval of the mean, by Student's t: over seeds, on this test set."""
 
+    @property
+    def further(self) -> tuple[float, float]:
+        """The 95 % prediction interval: where one further seed would fall (Student's t); not numbers for one seed."""
+        half = (self.high - self.mean) * math.sqrt(self.n + 1)  # t·s·√(1 + 1/n), from t·s/√n
+        return self.mean - half, self.mean + half
+
+    def text(self, digits: int) -> str:
+        """Mean and half of its interval, with so many decimals; for a single seed the figure alone.
+
+        >>> spread([99.5]).text(2), spread([99.5, 99.5]).text(2)
+        ('99.50', '99.50 ± 0.00')
+        """
+        half = f" ± {self.high - self.mean:.{digits}f}" if self.n > 1 else ""
+        return f"{self.mean:.{digits}f}{half}"
+
     def __str__(self) -> str:
         if self.n == 1:
             return f"{self.mean:.2f} (one seed: an anecdote)"

@@ -1,0 +1,261 @@
+"""One ingredient at a time out of a recipe: which it has, the experiment without it, and what it was worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from drilldown.augment import Augment
+from drilldown.effects import Effect, paired
+from drilldown.errors import DrilldownError, Problem
+from drilldown.experiment import SGD, Experiment, Network, Recipe
+from drilldown.layers import BatchNorm, Conv, Dropout, Flatten, GlobalAveragePool, Layer, Linear, parse_block
+from drilldown.network import place
+from drilldown.schedule import Constant, OneCycle
+from drilldown.seeds import Seeds
+
+Blocks = list[list[Layer]]
+
+
+class _Absent(Exception):  # noqa: N818
+    """The recipe has no such ingredient."""
+
+
+class _Stuck(Exception):  # noqa: N818
+    """The recipe has the ingredient, and it cannot be taken out; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An ingredient that cannot be taken out."""
+
+    ingredient: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """An experiment without one ingredient."""
+
+    ingredient: str
+    experiment: Experiment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """What is lost without an ingredient."""
+
+    ingredient: str
+    seeds: Seeds
+    effect: Effect | None
+    """In points, of the mean of the last epochs: without minus full, paired by seed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ablation:
+    """An experiment, and what it loses with each of its ingredients."""
+
+    full: Seeds
+    losses: tuple[Loss, ...]
+    """The one that is missed most first; those that never came to an end before all others."""
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def file(self) -> str:
+        """Where in the study's folder of runs it is written."""
+        return f"{self.full.experiment.name.partition('/')[2]}-ablation.md"
+
+
+def variations(full: Experiment) -> tuple[list[Variation], list[Skipped]]:
+    """The experiment without each of its ingredients in turn, and what cannot be taken out.
+
+    >>> found, _ = variations(drilldown.load("eva5-s5/06"))
+    >>> [variation.ingredient for variation in found]
+    ['batch norm', 'dropout', 'gap head', 'augmentation', 'schedule', 'momentum']
+    >>> found[1].experiment.name
+    'eva5-s5/06-dropout-without-dropout'
+    """
+    found, skipped = [], []
+    for ingredient, change in _INGREDIENTS.items():
+        try:
+            found.append(Variation(ingredient, _without(full, ingredient, change(full))))
+        except _Absent:
+            continue
+        except _Stuck as reason:
+            skipped.append(Skipped(ingredient, str(reason)))
+        except DrilldownError as error:
+            skipped.append(Skipped(ingredient, "; ".join(problem.found for problem in error.problems)))
+    return found, skipped
+
+
+def gather(full: Experiment, found: Sequence[Variation], skipped: Sequence[Skipped], root: Path) -> Ablation:
+    """Reads the runs of an experiment and of its variations under the folder of all runs.
+
+    *Raises* DrilldownError where none of them came to an end.
+    """
+    whole = Seeds.of(full, root)
+    if not whole.n:
+        raise DrilldownError(Problem(file=root, found=f"no finished run of {full.name}"))
+    losses = []
+    for variation in found:
+        seeds = Seeds.of(variation.experiment, root)
+        effect = paired(whole.accuracies(), seeds.accuracies(whole.hold))
+        losses.append(Loss(ingredient=variation.ingredient, seeds=seeds, effect=effect))
+    losses.sort(key=lambda loss: loss.effect.mean if loss.effect else float("-inf"))
+    return Ablation(full=whole, losses=tuple(losses), skipped=tuple(skipped))
+
+
+def _without(full: Experiment, ingredient: str, changes: dict[str, Any]) -> Experiment:
+    """A new experiment, made by typed updates and checked as one that was read."""
+    network = changes.pop("network", full.network)
+    experiment = Experiment(
+        title=f"{full.title}, without {ingredient}",
+        target=f"What {ingredient} is worth.",
+        reconstructed=full.reconstructed,
+        network=network,
+        recipe=Recipe.model_validate(dict(full.recipe) | changes),
+        budget=full.budget,
+    )
+    experiment._path, experiment._parent = full.path, full
+    experiment._name = f"{full.name}-without-{ingredient.replace(' ', '-')}"
+    if experiment.network.layers is not None:
+        experiment.anatomy  # noqa: B018 - shapes are checked by being laid out
+    return experiment
+
+
+def _batch_norm(full: Experiment) -> dict[str, Any]:
+    return _less(full, lambda layer: isinstance(layer, BatchNorm))
+
+
+def _dropout(full: Experiment) -> dict[str, Any]:
+    return _less(full, lambda layer: isinstance(layer, Dropout) and layer.probability > 0)
+
+
+def _pooled_head(full: Experiment) -> dict[str, Any]:
+    """The average at the end, replaced by what looks at every place on its own.
+
+    `gap` before `linear` becomes `flatten`; a 1x1 convolution beside it becomes one that spans the image; where
+    neither is there, `flatten` and a linear layer take its place.
+    """
+    blocks = _blocks(full)
+    placed = place(full.network.layers or (), *full.image)
+    pooled = [item for item in placed if isinstance(item.layer, GlobalAveragePool)]
+    if not pooled:
+        raise _Absent
+    _, height, width = pooled[-1].input
+    if (height, width) == (1, 1):
+        raise _Absent  # nothing is averaged
+    flat = [(b, i) for b, block in enumerate(blocks) for i in range(len(block))]
+    at = max(n for n, (b, i) in enumerate(flat) if isinstance(blocks[b][i], GlobalAveragePool))
+    after = [n for n in range(at + 1, len(flat)) if isinstance(_at(blocks, flat[n]), Conv | Linear)]
+    block, index = flat[at]
+    if after and isinstance(_at(blocks, flat[after[0]]), Linear):
+        blocks[block][index] = Flatten()
+        return _network(blocks)
+    wide = after[0] if after else at - 1
+    conv = _at(blocks, flat[wide]) if wide >= 0 else None
+    if isinstance(conv, Conv) and conv.kernel == 1 and conv.stride == 1 and conv.pad == 0:
+        if height != width:
+            raise _Stuck(f"a convolution over all of {height}x{width} would not be square")
+        b, i = flat[wide]
+        blocks[b][i] = Conv(height, conv.out, groups=conv.groups, bias=conv.bias)
+        del blocks[block][index]
+    elif after:
+        raise _Stuck(f"what follows it, {conv}, is neither linear nor a 1x1 convolution")
+    else:
+        blocks[block][index : index + 1] = [Flatten(), Linear(full.image[1])]
+    return _network(blocks)
+
+
+def _augmentation(full: Experiment) -> dict[str, Any]:
+    if not (full.recipe.augment.warps or full.recipe.augment.jitters):
+        raise _Absent
+    return {"augment": Augment()}
+
+
+def _schedule(full: Experiment) -> dict[str, Any]:
+    """A constant rate, the peak; a warm-up is an ingredient of its own and stays, but onecycle's way up is its own."""
+    schedule = full.recipe.schedule
+    if isinstance(schedule, Constant):
+        raise _Absent
+    warmup = 0.0 if isinstance(schedule, OneCycle) else schedule.warmup
+    return {"schedule": Constant(name="constant", warmup=warmup)}
+
+
+def _warm_up(full: Experiment) -> dict[str, Any]:
+    schedule = full.recipe.schedule
+    if not schedule.warmup or isinstance(schedule, OneCycle):
+        raise _Absent
+    return {"schedule": type(schedule).model_validate(dict(schedule) | {"warmup": 0.0})}
+
+
+def _averaging(full: Experiment) -> dict[str, Any]:
+    if full.recipe.ema is None:
+        raise _Absent
+    return {"ema": None}
+
+
+def _smoothing(full: Experiment) -> dict[str, Any]:
+    if not full.recipe.label_smoothing:
+        raise _Absent
+    return {"label_smoothing": 0.0}
+
+
+def _decay(full: Experiment) -> dict[str, Any]:
+    optimizer = full.recipe.optimizer
+    if not optimizer.weight_decay:
+        raise _Absent
+    return {"optimizer": type(optimizer).model_validate(dict(optimizer) | {"weight_decay": 0.0})}
+
+
+def _momentum(full: Experiment) -> dict[str, Any]:
+    optimizer = full.recipe.optimizer
+    if not isinstance(optimizer, SGD) or not optimizer.momentum:
+        raise _Absent
+    return {"optimizer": SGD.model_validate(dict(optimizer) | {"momentum": 0.0, "nesterov": False})}
+
+
+def _nesterov(full: Experiment) -> dict[str, Any]:
+    optimizer = full.recipe.optimizer
+    if not isinstance(optimizer, SGD) or not optimizer.nesterov:
+        raise _Absent
+    return {"optimizer": SGD.model_validate(dict(optimizer) | {"nesterov": False})}
+
+
+_INGREDIENTS: dict[str, Callable[[Experiment], dict[str, Any]]] = {
+    "batch norm": _batch_norm,
+    "dropout": _dropout,
+    "gap head": _pooled_head,
+    "augmentation": _augmentation,
+    "schedule": _schedule,
+    "warm-up": _warm_up,
+    "weight averaging": _averaging,
+    "label smoothing": _smoothing,
+    "weight decay": _decay,
+    "momentum": _momentum,
+    "nesterov": _nesterov,
+}
+
+
+def _blocks(experiment: Experiment) -> Blocks:
+    if experiment.network.layers is None:
+        raise _Absent  # a Python module is one ingredient
+    return [list(parse_block(text)) for text in experiment.network.layers]
+
+
+def _network(blocks: Blocks) -> dict[str, Any]:
+    return {"network": Network(layers=tuple(", ".join(map(str, block)) for block in blocks if block))}
+
+
+def _less(full: Experiment, unwanted: Callable[[Layer], bool]) -> dict[str, Any]:
+    blocks = _blocks(full)
+    kept = [[layer for layer in block if not unwanted(layer)] for block in blocks]
+    if kept == blocks:
+        raise _Absent
+    return _network(kept)
+
+
+def _at(blocks: Blocks, place: tuple[int, int]) -> Layer:
+    return blocks[place[0]][place[1]]

@@ -1,0 +1,110 @@
+"""The report on an ablation, as Markdown: a table, and what it shows in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from drilldown import difference
+from drilldown.ablation import Ablation, Loss
+from drilldown.report.markdown import text
+from drilldown.report.study.markdown import code, interval, rate
+from drilldown.report.study.writing import alone_in
+from drilldown.runs import Run, write_whole
+
+
+def write(ablation: Ablation, root: Path) -> Path:
+    """Writes the table into the study's folder of runs and returns its path.
+
+    *Raises* DrilldownError where it cannot be written.
+    """
+    folder = Run.of(ablation.full.experiment, 0, root).path.parent.parent
+    with alone_in(folder):
+        write_whole(folder / ablation.file, render(ablation).encode())
+    return folder / ablation.file
+
+
+def render(ablation: Ablation) -> str:
+    """The report's text."""
+    full = ablation.full
+    lines = [
+        f"# {text(full.experiment.title)}, one ingredient at a time taken out",
+        "",
+        f"{code(full.experiment.name)} · fingerprint {code(full.experiment.fingerprint)}",
+        "",
+        f"| without | parameters | mean of the last {full.hold}, % | difference, points | seeds | budget met |",
+        "| --- | --: | --: | --: | --: | --- |",
+        f"| nothing: the full recipe | {full.experiment.anatomy.parameters:,} | {interval(full.accuracy, 3)} | "
+        f"| {full.n} | {rate(full.rate)} |",
+    ]
+    lines += [
+        f"| {loss.ingredient} | {loss.seeds.experiment.anatomy.parameters:,} | {interval(loss.seeds.accuracy, 3)} | "
+        f"{loss.effect.text(3) if loss.effect else ''} | {loss.seeds.n}{_failed(loss)} | {rate(loss.seeds.rate)} |"
+        for loss in ablation.losses
+    ]
+    lines += [
+        "",
+        f"± and brackets are 95 % t intervals over seeds, on the {full.split} images; differences are paired by seed, "
+        "without minus full. A seed that diverged counts as failed and is missing from means and differences.",
+        "Ingredients work together: what each is worth alone does not add up to what all of them are worth.",
+    ]
+    lines += ["", "## Analysis", "", *(f"- {sentence}" for sentence in sentences(ablation))]
+    if ablation.skipped:
+        lines += ["", "## Left in", ""]
+        lines += [f"- {skipped.ingredient}: {text(skipped.why)}" for skipped in ablation.skipped]
+    lines += ["", "## What was changed", ""]
+    for loss in ablation.losses:
+        changed = difference.between(full.experiment, loss.seeds.experiment)
+        lines.append(f"### Without {loss.ingredient}: {code(loss.seeds.experiment.name.partition('/')[2])}")
+        lines.append("")
+        lines += [f"- `{c.name}`: {text(c.before)} → {text(c.after)}" for c in changed.settings]
+        if changed.layers:
+            lines += ["```diff", *changed.layers, "```"]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def sentences(ablation: Ablation) -> list[str]:
+    """What the table shows, each sentence with its number."""
+    return [*_missed(ablation), *_diverged(ablation), *_budget(ablation), *_anecdote(ablation)]
+
+
+def _missed(ablation: Ablation) -> Iterator[str]:
+    asked = [(loss, loss.effect) for loss in ablation.losses if loss.effect and loss.effect.n > 1]
+    shown = [(loss, effect) for loss, effect in asked if effect.measurable]
+    missed = [(loss, effect) for loss, effect in shown if effect.mean < 0]
+    better = [(loss, effect) for loss, effect in shown if effect.mean > 0]
+    if missed:
+        loss, effect = missed[0]
+        yield f"Missed most: {loss.ingredient}, {effect.text(3)} points over {effect.n} seeds."
+    if better:
+        loss, effect = better[-1]
+        yield f"Better without {loss.ingredient}: {effect.text(3)} points over {effect.n} seeds."
+    none = [loss.ingredient for loss, effect in asked if not effect.measurable]
+    if none:
+        yield f"No measurable effect for {len(none)} of {len(asked)} ingredients: {', '.join(none)}."
+
+
+def _diverged(ablation: Ablation) -> Iterator[str]:
+    for loss in ablation.losses:
+        if loss.seeds.diverged:
+            yield f"Without {loss.ingredient}, {len(loss.seeds.diverged)} of {loss.seeds.n} seeds diverged."
+
+
+def _budget(ablation: Ablation) -> Iterator[str]:
+    judged = [(loss, loss.seeds.rate) for loss in ablation.losses if loss.seeds.rate]
+    kept = [loss.ingredient for loss, rate in judged if rate and rate.met]
+    if kept:
+        said = f"The budget is still met without one of {len(kept)} of {len(judged)} ingredients: {', '.join(kept)}"
+    else:
+        said = f"Without any one of the {len(judged)} ingredients the budget is missed"
+    yield f"{said}; with all of them it is met by {ablation.full.rate}."
+
+
+def _anecdote(ablation: Ablation) -> Iterator[str]:
+    if ablation.full.n == 1:
+        yield "All of this is 1 seed, an anecdote."
+
+
+def _failed(loss: Loss) -> str:
+    return f", {len(loss.seeds.diverged)} diverged" if loss.seeds.diverged else ""

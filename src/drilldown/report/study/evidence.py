@@ -1,0 +1,204 @@
+"""What a report on a study rests on: the runs of each step, and the differences between steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from drilldown import difference, loading
+from drilldown.difference import Difference
+from drilldown.effects import LEVEL, Effect, holm, paired
+from drilldown.errors import DrilldownError, Problem
+from drilldown.experiment import Experiment
+from drilldown.runs import Run
+from drilldown.seeds import Seeds, incomparable
+from drilldown.studies import Study
+from drilldown.verdict import Spread
+
+HALF_UNIT = 0.005
+"""Points: what a figure reported with two decimals may be off by, half an image of 10,000."""
+ABLATED = "-without-"
+"""What the names of ablations have in common."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a step changed from another, and what that was worth."""
+
+    against: int
+    """Index of the other step."""
+    extends: bool
+    """Whether the step extends it, and does not just follow it."""
+    ingredients: tuple[str, ...]
+    difference: Difference
+    accuracy: Effect | None
+    """In points, of the mean of the last epochs."""
+    loss: Effect | None
+    """In nats, likewise."""
+    why_not: str | None
+    """Why there is no effect, where there is none."""
+    among_all: bool = False
+    """Whether the effect on accuracy is still measurable where all steps are asked at once (Holm)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A step of a study with its runs."""
+
+    seeds: Seeds
+    change: Change | None
+    """None for the first."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was trained."""
+        return self.seeds.experiment
+
+    @property
+    def name(self) -> str:
+        """Within the study, such as `06-dropout`."""
+        return self.experiment.name.partition("/")[2]
+
+    @property
+    def best(self) -> Spread | None:
+        """Percent, of the best epoch, over seeds: what authors report."""
+        return self.seeds.spread(lambda one: one.best)
+
+    @property
+    def clean_train(self) -> Spread | None:
+        """Percent of the training images, seen plainly, over seeds."""
+        return self.seeds.spread(lambda one: one.clean_train)
+
+    @property
+    def epoch_seconds(self) -> float | None:
+        """Median over seeds of the runs' medians."""
+        found = self.seeds.spread(lambda one: one.epoch_seconds)
+        return found.median if found else None
+
+    @property
+    def expected(self) -> tuple[float, float] | None:
+        """Percent: where one further seed's best epoch would fall, with 95 %; widened by half a unit of the report."""
+        if self.best is None or self.best.n < 2:
+            return None
+        low, high = self.best.further
+        return low - HALF_UNIT, high + HALF_UNIT
+
+    @property
+    def as_reported(self) -> bool | None:
+        """Whether the reported best accuracy lies there; None where one of the two is missing."""
+        reported = self.experiment.reported
+        if self.expected is None or reported is None or reported.test is None or self.seeds.split != "test":
+            return None
+        return self.expected[0] <= reported.test <= self.expected[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyEvidence:
+    """A study, with all that its run folders say about it."""
+
+    name: str
+    folder: Path
+    """Where its runs lie."""
+    command: str
+    """How to run what is missing."""
+    steps: tuple[Step, ...]
+    left_out: tuple[Path, ...]
+    """Folders of runs beside them that belong to none of the steps: ablations, and files that have been changed."""
+
+    @property
+    def measured(self) -> tuple[Step, ...]:
+        """The steps that have a finished run."""
+        return tuple(step for step in self.steps if step.seeds.finished)
+
+
+def gather(study: Study | Path, root: Path, command: str = "") -> StudyEvidence:
+    """Reads the runs of a study; the steps are those of its files.
+
+    *Arguments*: `study`: or the folder of its runs, `RUNS/STUDY`, where the files are not at hand: then the steps are
+    what was run, each as it was when it was run. `root`: the folder of all runs.
+
+    *Raises* DrilldownError where no step has a run.
+    """
+    if isinstance(study, Path):
+        folder = study
+        found = [_of_folder(path) for path in _step_folders(folder) if ABLATED not in path.name]
+    else:
+        folder = root / study.name
+        found = [Seeds.of(loading.read(file), root) for file in study.steps]
+    if not any(seeds.n for seeds in found):
+        under_way = sum(len(seeds.unfinished) for seeds in found)
+        missing = f"{under_way} unfinished runs and no other" if under_way else "no runs here"
+        suggestion = f"train them with {command}" if command else None
+        raise DrilldownError(Problem(file=folder, found=missing, expected="a finished one", suggestion=suggestion))
+    fingerprints = [seeds.experiment.fingerprint for seeds in found]
+    changes = [_change(found, fingerprints, index) if index else None for index in range(len(found))]
+    known = {Run.of(seeds.experiment, 0, root).path.parent.name for seeds in found}
+    return StudyEvidence(
+        name=folder.resolve().name,
+        folder=folder,
+        command=command,
+        steps=tuple(Step(seeds=seeds, change=change) for seeds, change in zip(found, _corrected(changes), strict=True)),
+        left_out=tuple(path for path in _step_folders(folder) if path.name not in known),
+    )
+
+
+def is_folder_of_runs(folder: Path) -> bool:
+    """Whether a folder holds a study's runs."""
+    return bool(_step_folders(folder))
+
+
+def _step_folders(folder: Path) -> list[Path]:
+    return sorted({file.parent.parent for file in folder.glob("*/seed-*/experiment.toml")})
+
+
+def _of_folder(folder: Path) -> Seeds:
+    runs = [Run(file.parent) for file in sorted(folder.glob("seed-*/experiment.toml"))]
+    return Seeds.among(runs[0].experiment, runs)
+
+
+def _change(steps: Sequence[Seeds], fingerprints: Sequence[str], index: int) -> Change:
+    """What a step changed from the one that it extends, or else from the one before it."""
+    parent = _parent(steps[index].experiment)
+    extended = [i for i in range(len(steps)) if i != index and fingerprints[i] == parent]
+    against = extended[-1] if extended else index - 1
+    before, after = steps[against], steps[index]
+    why_not = incomparable(before, after)
+    accuracy = loss = None
+    if why_not is None:
+        hold = min(before.hold, after.hold)
+        accuracy = paired(before.accuracies(hold), after.accuracies(hold))
+        loss = paired(before.losses(hold), after.losses(hold))
+        if accuracy is None:
+            why_not = "no seeds in common"
+    return Change(
+        against=against,
+        extends=bool(extended),
+        ingredients=difference.ingredients(before.experiment, after.experiment),
+        difference=difference.between(before.experiment, after.experiment),
+        accuracy=accuracy,
+        loss=loss,
+        why_not=why_not,
+    )
+
+
+def _parent(experiment: Experiment) -> str | None:
+    try:
+        return experiment.parent.fingerprint if experiment.parent else None
+    except DrilldownError:  # of a user's module only the child's copy is kept with a run
+        return None
+
+
+def _corrected(changes: Sequence[Change | None]) -> list[Change | None]:
+    """With each effect judged among all of them."""
+    asked = [
+        (index, change.accuracy.p)
+        for index, change in enumerate(changes)
+        if change and change.accuracy and not math.isnan(change.accuracy.p)
+    ]
+    adjusted = dict(zip([index for index, _ in asked], holm([p for _, p in asked]), strict=True))
+    return [
+        replace(change, among_all=adjusted.get(index, 1.0) < LEVEL) if change else None
+        for index, change in enumerate(changes)
+    ]

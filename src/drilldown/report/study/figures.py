@@ -1,0 +1,156 @@
+"""A study's figures: the steps' curves in one frame, and accuracy against parameters.
+
+Both draw the share of wrong answers on a logarithmic axis, the right way up and labelled as accuracy: between 99.0 and
+99.5 % lies as much as between 90 and 95 %. Steps differ in marker and line style and are named where their line ends.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+from drilldown.report.figures import BAR, png
+from drilldown.report.study.evidence import Step, StudyEvidence
+
+# Okabe and Ito (2008), without their yellow, which does not stand out from white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MARKERS = "osD^vP*X<>h"
+LINES = ("-", "--", "-.", ":")
+TICKS = (99, 90, 50, 99.4, 0, 95, 99.9, 98, 99.6, 99.2, 80, 99.8, 30, 70, 99.5, 99.3, 97, 99.95, 10, 85, 99.98, 99.99)
+"""Accuracies, in percent, that an axis may be labelled with, the most welcome first."""
+TICK_GAP = 0.06
+"""Of the frame's height, between two of them."""
+LABEL_GAP = 0.045
+"""Of the frame's height, between two labels."""
+
+
+def curves(steps: Sequence[Step]) -> Figure:
+    """Mean accuracy by epoch over the finished seeds; the band reaches from the worst seed to the best."""
+    figure = Figure(figsize=(10, 5.2), layout="constrained")
+    axes = figure.subplots()
+    ends, least, most = [], 100.0, 0.0
+    for index, step in enumerate(steps):
+        finished = step.seeds.finished
+        total = finished[0].epochs[0].test.total
+        by_epoch = [
+            [_wrong(float(one.epochs[number].test.accuracy), total) for one in finished]
+            for number in range(len(finished[0].epochs))
+        ]
+        numbers = range(1, len(by_epoch) + 1)
+        means = [statistics.fmean(values) for values in by_epoch]
+        colour = COLOURS[index % len(COLOURS)]
+        axes.plot(
+            numbers, means, ls=LINES[index % len(LINES)], marker=MARKERS[index % len(MARKERS)], ms=5, lw=1.5,
+            color=colour, label=step.name,
+        )  # fmt: skip
+        axes.fill_between(numbers, [*map(min, by_epoch)], [*map(max, by_epoch)], color=colour, alpha=0.12, lw=0)
+        ends.append((means[-1], len(means), f"{step.name}  {100 - means[-1]:.2f}", colour))
+        late = [value for values in by_epoch[len(by_epoch) // 3 :] for value in values]
+        least, most = min(least, *late), max(most, *late)
+    bars = sorted({step.experiment.budget.accuracy for step in steps} - {None})  # type: ignore[type-var]
+    longest = max(len(step.seeds.finished[0].epochs) for step in steps)
+    for bar in bars:
+        assert bar is not None
+        wrong = _wrong(bar, steps[0].seeds.finished[0].epochs[0].test.total)
+        least, most = min(least, wrong), max(most, wrong)
+        axes.axhline(wrong, color=BAR, lw=1, ls=(0, (1, 2)))
+        axes.text(1, wrong, f"bar {bar:g} % ", fontsize=8, color=BAR, ha="left", va="bottom")
+    _accuracy_axis(axes, least, most)
+    axes.set(xlabel="epoch", ylabel=f"{steps[0].seeds.split} accuracy, %", xlim=(0.5, longest * 1.28 + 0.5))
+    axes.xaxis.set_major_locator(
+        FixedLocator([t for t in MaxNLocator(integer=True).tick_values(1, longest) if 1 <= t <= longest])
+    )
+    _name(axes, ends, longest)
+    axes.grid(alpha=0.25)
+    return figure
+
+
+def sizes(steps: Sequence[Step]) -> Figure:
+    """Accuracy of the last epochs against parameters, with 95 % intervals over seeds and the budget as lines."""
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    axes = figure.subplots()
+    least, most = 100.0, 0.0
+    parameters = [step.experiment.anatomy.parameters for step in steps]
+    for index, (step, size) in enumerate(zip(steps, parameters, strict=True)):
+        found = step.seeds.accuracy
+        assert found is not None
+        total = step.seeds.finished[0].epochs[0].test.total
+        middle = _wrong(found.mean, total)
+        low, high = (_wrong(found.low, total), _wrong(found.high, total)) if found.n > 1 else (middle, middle)
+        axes.errorbar(
+            size, middle, yerr=[[max(0.0, middle - high)], [max(0.0, low - middle)]],
+            fmt=MARKERS[index % len(MARKERS)], color=COLOURS[index % len(COLOURS)], ms=7, capsize=4, lw=1.2,
+        )  # fmt: skip
+        # Steps of one size would be written over one another: to the right and to the left by turns.
+        left = parameters[:index].count(size) % 2 == 1
+        axes.annotate(
+            step.name, (size, middle), xytext=(-9 if left else 9, 0), textcoords="offset points",
+            ha="right" if left else "left", va="center", fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
+        )  # fmt: skip
+        least, most = min(least, high), max(most, low)
+    for step in steps:
+        bar = step.experiment.budget.accuracy
+        if bar is not None:
+            wrong = _wrong(bar, step.seeds.finished[0].epochs[0].test.total)
+            axes.axhline(wrong, color=BAR, lw=1, ls=(0, (1, 2)))
+            least, most = min(least, wrong), max(most, wrong)
+    limits = sorted({step.experiment.budget.parameters for step in steps} - {None})  # type: ignore[type-var]
+    wide = max(parameters) > 10 * min(parameters)
+    axes.set_xscale("log" if wide else "linear")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.margins(x=0.22)
+    _accuracy_axis(axes, least, most)
+    for limit in limits:
+        axes.axvline(float(limit or 0), color=BAR, lw=1, ls="--")
+        axes.annotate(
+            f"at most {limit:,}", (float(limit or 0), 0), xycoords=("data", "axes fraction"), xytext=(4, 5),
+            textcoords="offset points", fontsize=8, color=BAR,
+        )  # fmt: skip
+    axes.set(xlabel="parameters", ylabel=f"{steps[0].seeds.split} accuracy, last epochs, %")
+    axes.grid(alpha=0.25)
+    return figure
+
+
+def of_study(evidence: StudyEvidence) -> dict[str, bytes]:
+    """All figures of a study's report by file name, as PNG."""
+    return {"curves.png": png(curves(evidence.measured)), "parameters.png": png(sizes(evidence.measured))}
+
+
+def _wrong(accuracy: float, total: int) -> float:
+    """Percent wrong; none at all is drawn as half an image, since a logarithm has no place for it."""
+    return max(100 - accuracy, 50 / total)
+
+
+def _accuracy_axis(axes: Axes, least: float, most: float) -> None:
+    bottom, top = min(105.0, most * 1.15), least / 1.15
+    axes.set_yscale("log")
+    axes.set_ylim(bottom, top)
+    heights: dict[float, float] = {}
+    for tick in TICKS:
+        height = math.log(bottom / (100 - tick)) / math.log(bottom / top)
+        if 0 <= height <= 1 and all(abs(height - other) >= TICK_GAP for other in heights.values()):
+            heights[tick] = height
+    axes.yaxis.set_major_locator(FixedLocator([100 - tick for tick in heights]))
+    axes.yaxis.set_major_formatter(lambda wrong, _: f"{100 - wrong:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _name(axes: Axes, ends: Sequence[tuple[float, int, str, str]], longest: int) -> None:
+    """Writes each line's name beside its end, apart from one another."""
+    to_frame = axes.transAxes.inverted().transform
+    places = [float(to_frame(axes.transData.transform((last, wrong)))[1]) for wrong, last, _, _ in ends]
+    height = -1.0
+    for i in sorted(range(len(ends)), key=places.__getitem__):
+        height = max(places[i], height + LABEL_GAP)
+        wrong, last, label, colour = ends[i]
+        axes.annotate(
+            label, (last, wrong), xytext=(longest * 1.02 + 0.15, height), textcoords=axes.get_xaxis_transform(),
+            fontsize=8, va="center", ha="left",
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5, "alpha": 0.6},
+        )  # fmt: skip

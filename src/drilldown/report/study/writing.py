@@ -1,0 +1,59 @@
+"""Writes the report of a study beside its runs: `report.md` with its figures, and the summaries of its runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from drilldown.report.study import figures, markdown
+from drilldown.report.study.evidence import StudyEvidence
+from drilldown.runs import unwritable_as_error, write_whole
+
+
+def write(evidence: StudyEvidence) -> Path:
+    """Writes `report.md`, its figures and `summaries.jsonl` into the folder of the study's runs; returns the first.
+
+    *Raises* DrilldownError where the folder cannot be written.
+    """
+    with alone_in(evidence.folder):
+        if evidence.measured:
+            folder = evidence.folder / "figures"
+            folder.mkdir(exist_ok=True)
+            for name, content in figures.of_study(evidence).items():
+                write_whole(folder / name, content)
+        lines = [json.dumps(summary, ensure_ascii=False) + "\n" for summary in summaries(evidence)]
+        write_whole(evidence.folder / "summaries.jsonl", "".join(lines).encode())
+        write_whole(evidence.folder / "report.md", markdown.render(evidence).encode())
+    return evidence.folder / "report.md"
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keeps other processes from writing a report into a folder: those that shared a study all end by it."""
+    with unwritable_as_error(folder), filelock.FileLock(folder / ".lock"):
+        yield
+
+
+def summaries(evidence: StudyEvidence) -> list[dict[str, Any]]:
+    """What each run that came to an end says of itself, step by step and seed by seed; failures are not left out."""
+    said: list[dict[str, Any]] = []
+    for step in evidence.steps:
+        by_seed: dict[int, dict[str, Any]] = {
+            one.seed: {**one.summary, "status": "finished"} for one in step.seeds.finished
+        }
+        for run in step.seeds.diverged:
+            by_seed[run.seed] = {
+                "experiment": step.experiment.name,
+                "title": step.experiment.title,
+                "seed": run.seed,
+                "fingerprint": step.experiment.fingerprint,
+                "status": "diverged",
+                "reason": run.divergence,
+            }
+        said += [by_seed[seed] for seed in sorted(by_seed)]
+    return said

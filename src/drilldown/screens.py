@@ -1,0 +1,163 @@
+"""What the commands over many runs print: a study, experiments side by side, an experiment without its ingredients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from drilldown.display import LiveDisplay, mark
+from drilldown.errors import TrainingDiverged
+from drilldown.verdict import PassRate, Spread
+from drilldown.worklist import Estimate, Plan, Task, Watcher
+
+if TYPE_CHECKING:  # reports bring matplotlib with them
+    from drilldown.ablation import Ablation
+    from drilldown.compare import Against, Subject
+    from drilldown.report.study import StudyEvidence
+
+
+class WorklistDisplay(LiveDisplay, Watcher):
+    """Shows many runs in turn on standard error, each as a run is shown.
+
+    *Arguments*: `name`: of all of it, such as a study's.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.count = 0
+
+    def planned(self, plan: Plan) -> None:
+        """One line."""
+        self.count = len(plan.todo)
+        self.console.print(f"{self.name}: {plan}")
+
+    def begins(self, task: Task, left: Sequence[Task], estimate: Estimate) -> None:  # noqa: ARG002
+        """Which of how many, and about how long all of it still takes."""
+        number = self.count - len(left) + 1
+        self.console.print(f"\nrun {number} of {self.count}; left: {estimate}")
+
+    def diverged(self, task: Task, error: TrainingDiverged) -> None:
+        """One line; it counts as a failure."""
+        self.stop()
+        self.console.print(f"{task.experiment.name}, seed {task.seed}, diverged and counts as failed: {error}")
+
+    def waits(self, task: Task) -> None:
+        """One line."""
+        self.stop()
+        self.console.print(f"waiting for {task.run.path}, which another process is training")
+
+
+def print_study(target: Console, evidence: StudyEvidence) -> None:
+    """The ladder in short."""
+    table = _table("step")
+    for name in ("parameters", "last epochs %", "budget met", "worth, points"):
+        table.add_column(name, justify="right")
+    for step in evidence.steps:
+        change = step.change.accuracy if step.change else None
+        table.add_row(
+            step.name, f"{step.experiment.anatomy.parameters:,}", _figure(step.seeds.accuracy) or "-",
+            _rate(target, step.seeds.rate), change.text(2) if change else "",
+        )  # fmt: skip
+    target.print(Text(f"Study {evidence.name}", style="bold"))
+    target.print(table)
+    target.print(
+        "means over seeds with 95 % t intervals; worth: against the step that it extends,\npaired by seed"
+        if any(step.seeds.n > 1 for step in evidence.steps)
+        else "one seed: an anecdote"
+    )
+
+
+def print_comparison(target: Console, subjects: Sequence[Subject]) -> None:
+    """Subjects line by line, then what each changed from the first and what that was worth."""
+    for subject in subjects:
+        line = Table.grid(padding=(0, 1))
+        line.add_row(Text(subject.letter, style="bold"), f"{subject.experiment.title} · {subject.reference}")
+        target.print(line)
+    table = _table("")
+    for name in ("parameters", "multiply-adds", "seeds", "last epochs %", "loss", "budget met"):
+        table.add_column(name, justify="right")
+    for subject in subjects:
+        seeds, anatomy = subject.seeds, subject.experiment.anatomy
+        table.add_row(
+            subject.letter, f"{anatomy.parameters:,}", f"{anatomy.multiply_adds:,}", str(seeds.n),
+            _figure(seeds.accuracy) or "-", f"{seeds.loss.mean:.4f}" if seeds.loss else "-",
+            _rate(target, seeds.rate) or "-",
+        )  # fmt: skip
+    target.print()
+    target.print(table)
+    for subject in subjects:
+        if subject.against:
+            _print_against(target, subjects[0], subject, subject.against)
+
+
+def _print_against(target: Console, first: Subject, subject: Subject, against: Against) -> None:
+    target.print()
+    target.print(Text(f"{subject.letter} against {first.letter}", style="bold"))
+    if not against.difference:
+        target.print("  nothing that is trained or judged differs")
+    if against.difference.settings:
+        table = _table("setting", first.letter, subject.letter)
+        for change in against.difference.settings:
+            table.add_row(change.name, change.before, change.after)
+        target.print(Padding(table, (0, 0, 0, 2)))
+    for line in against.difference.layers:
+        target.print(f"  {line}", markup=False)
+    if len(against.ingredients) > 1:
+        several = Table.grid(padding=(0, 1, 0, 0))
+        several.add_row("  changed at once:", ", ".join(against.ingredients))
+        target.print(several)
+    if against.accuracy is None or against.loss is None:
+        target.print(f"  worth: not known, {against.why_not}")
+        return
+    target.print(f"  accuracy {against.accuracy.text(3)} points: {against.accuracy.verdict()}")
+    target.print(f"  loss     {against.loss.text(4)} nats: {against.loss.verdict()}")
+    if against.accuracy.n > 1:
+        target.print(f"  paired by seed, n = {against.accuracy.n}, 95 % t intervals")
+
+
+def print_ablation(target: Console, ablation: Ablation, sentences: Sequence[str]) -> None:
+    """The table, and what it shows in sentences."""
+    full = ablation.full
+    target.print(Text(f"{full.experiment.title} · {full.experiment.name}", style="bold"))
+    table = _table("without")
+    for name in ("parameters", "last epochs %", "difference", "budget met"):
+        table.add_column(name, justify="right")
+    table.add_row(
+        "nothing", f"{full.experiment.anatomy.parameters:,}", _figure(full.accuracy) or "-", "",
+        _rate(target, full.rate),
+    )  # fmt: skip
+    for loss in ablation.losses:
+        seeds = loss.seeds
+        table.add_row(
+            loss.ingredient, f"{seeds.experiment.anatomy.parameters:,}",
+            _figure(seeds.accuracy) or ("diverged" if seeds.diverged else "-"),
+            loss.effect.text(2) if loss.effect else "", _rate(target, seeds.rate),
+        )  # fmt: skip
+    target.print(table)
+    notes = Table.grid(padding=(0, 1))
+    for sentence in sentences:
+        notes.add_row("-", sentence)
+    for skipped in ablation.skipped:
+        notes.add_row("-", f"left in: {skipped.ingredient}: {skipped.why}")
+    target.print(notes)
+
+
+def _table(*left: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in left:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _figure(found: Spread | None) -> str:
+    return found.text(2) if found else ""
+
+
+def _rate(target: Console, rate: PassRate | None) -> str:
+    return f"{mark(target, rate.met)} {rate.passed} of {rate.n}" if rate else ""
