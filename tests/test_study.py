@@ -74,7 +74,7 @@ def evidence(climb: Path) -> report.StudyEvidence:
 
 @pytest.fixture(scope="module")
 def page(evidence: report.StudyEvidence) -> str:
-    return report.write(evidence).read_text("utf-8")
+    return report.write(evidence).markdown.read_text("utf-8")
 
 
 def test_runs_are_done_seed_by_seed_so_that_a_study_cut_short_has_pairs(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_run_that_diverges_counts_as_failed_and_the_study_goes_on(tmp_path: Pa
     assert witness.failed == [("climb/02-norm", 0), ("climb/02-norm", 1)]
     assert worklist.plan(plan.tasks).todo == ()
     found = report.gather(Study(folder), tmp_path / "runs")
-    written = report.write(found)
+    written = report.write(found).markdown
     text = written.read_text("utf-8")
     assert "| 2 | `02-norm` |" in text
     assert "0 of 2 (0–66 %)" in text
@@ -196,7 +196,7 @@ def test_a_study_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     assert told.startswith("climb: 1 of 2 runs are there, 1 to do; about ")
     assert "going on after epoch" in told
     assert first.stat().st_mtime_ns == written
-    assert printed.splitlines()[-1].split() == ["report", "runs/climb/report.md"]
+    assert printed.splitlines()[-1].split() == ["report", "runs/climb/report.html"]
     assert max(map(len, printed.splitlines())) <= 80
     assert "\x1b" not in printed + told
 
@@ -255,7 +255,7 @@ def test_a_step_that_extends_none_of_the_study_is_set_against_the_one_before(tmp
     found = report.gather(Study(folder), tmp_path / "runs")
     assert found.steps[1].change is not None
     assert (found.steps[1].change.against, found.steps[1].change.extends) == (0, False)
-    text = report.write(found).read_text("utf-8")
+    text = report.write(found).markdown.read_text("utf-8")
     assert "(the step before)" in text
     assert "1, an anecdote" in text
     assert "(one seed) |" in text
@@ -313,7 +313,7 @@ def test_the_run_folders_alone_make_the_same_report(evidence: report.StudyEviden
 
 
 def test_the_command_reports_a_study(climb: Path) -> None:
-    assert command("report", "climb", cwd=climb.parent) == ("runs/climb/report.md\n", "")
+    assert command("report", "climb", cwd=climb.parent) == ("runs/climb/report.html\n", "")
 
 
 def test_runs_of_a_file_that_has_changed_are_named_and_left_out(climb: Path, tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_runs_of_a_file_that_has_changed_are_named_and_left_out(climb: Path, tmp
     found = report.gather(Study(climb), root)
     assert [path.name for path in found.left_out] == [f"01-plain-{changed.fingerprint}"]
     assert found.steps[0].seeds.n == SEEDS
-    assert changed.fingerprint in report.write(found).read_text("utf-8")
+    assert changed.fingerprint in report.write(found).markdown.read_text("utf-8")
 
 
 def test_a_study_half_done_says_which_steps_lack_runs(tmp_path: Path) -> None:
@@ -332,7 +332,9 @@ def test_a_study_half_done_says_which_steps_lack_runs(tmp_path: Path) -> None:
     with pytest.raises(DrilldownError, match="no runs here"):
         report.gather(Study(folder), tmp_path / "runs", "drilldown study climb")
     lab.perform(steps_of(folder)[0], runs=tmp_path / "runs", engine="torch")
-    text = report.write(report.gather(Study(folder), tmp_path / "runs", "drilldown study climb")).read_text("utf-8")
+    text = report.write(report.gather(Study(folder), tmp_path / "runs", "drilldown study climb")).markdown.read_text(
+        "utf-8"
+    )
     assert "none of `03-wider`: `drilldown study climb`" in text
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +74,10 @@ def variations(full: Experiment) -> tuple[list[Variation], list[Skipped]]:
     >>> found, _ = variations(drilldown.load("eva5-s5/06"))
     >>> [variation.ingredient for variation in found]
     ['batch norm', 'dropout', 'gap head', 'augmentation', 'schedule', 'momentum']
-    >>> found[1].experiment.name
-    'eva5-s5/06-dropout-without-dropout'
+    >>> found[0].experiment.name
+    'eva5-s5/06-dropout-without-batch-norm'
+    >>> found[1].experiment.name  # a step that came before
+    'eva5-s5/05-rotation'
     """
     found, skipped = [], []
     for ingredient, change in _INGREDIENTS.items():
@@ -107,6 +109,15 @@ def gather(full: Experiment, found: Sequence[Variation], skipped: Sequence[Skipp
     return Ablation(full=whole, losses=tuple(losses), skipped=tuple(skipped))
 
 
+def existing(full: Experiment, root: Path) -> Ablation | None:
+    """An experiment's ablation as far as it was run; None where no run of a variation came to an end."""
+    if not Seeds.of(full, root).n:
+        return None
+    whole = gather(full, *variations(full), root)
+    losses = tuple(loss for loss in whole.losses if loss.seeds.n)
+    return replace(whole, losses=losses) if losses else None
+
+
 def _without(full: Experiment, ingredient: str, changes: dict[str, Any]) -> Experiment:
     """A new experiment, made by typed updates and checked as one that was read."""
     network = changes.pop("network", full.network)
@@ -122,6 +133,12 @@ def _without(full: Experiment, ingredient: str, changes: dict[str, Any]) -> Expe
     experiment._name = f"{full.name}-without-{ingredient.replace(' ', '-')}"
     if experiment.network.layers is not None:
         experiment.anatomy  # noqa: B018 - shapes are checked by being laid out
+    # Often it is a step that came before: its runs are there already and are not trained again under another name.
+    ancestor = full.parent
+    while ancestor is not None:
+        if ancestor.fingerprint == experiment.fingerprint:
+            return ancestor
+        ancestor = ancestor.parent
     return experiment
 
 

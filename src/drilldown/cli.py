@@ -180,7 +180,7 @@ def study(
         threads=threads,
     )  # fmt: skip
     evidence = reports.gather(chosen, runs, command)
-    page = reports.write(evidence)
+    page = reports.write(evidence, data).html
     screen = display.console(stderr=False)
     screens.print_study(screen, evidence)
     screen.print(f"report  {page}")
@@ -219,12 +219,12 @@ def report(
     _check_data_folder(data)
     folder = Path(subject)
     if study_reports.is_folder_of_runs(folder):
-        typer.echo(study_reports.write(study_reports.gather(folder, folder.parent)))
+        typer.echo(study_reports.write(study_reports.gather(folder, folder.parent), data).html)
     elif subject == "last" or (folder.is_dir() and not any(folder.glob("*.toml"))) or _is_run(folder):
         typer.echo(reports.write(find(subject, runs), data).html)
     else:
         evidence = study_reports.gather(studies.find_study(subject), runs, f"drilldown study {subject}")
-        typer.echo(study_reports.write(evidence))
+        typer.echo(study_reports.write(evidence, data).html)
 
 
 @app.command()

@@ -116,6 +116,10 @@ class Seeds:
         """A figure over the finished seeds; None where there are none."""
         return spread([figure(one) for one in self.finished]) if self.finished else None
 
+    def by_epoch(self, figure: Callable[[Epoch], float]) -> list[list[float]]:
+        """A figure of each epoch, over the finished seeds: a list an epoch."""
+        return [[figure(epoch) for epoch in same] for same in zip(*(one.epochs for one in self.finished), strict=True)]
+
     def accuracies(self, hold: int | None = None) -> dict[int, float]:
         """By seed, percent, mean of the last epochs."""
         return {one.seed: one.accuracy(hold or self.hold) for one in self.finished}

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from drilldown import difference
 from drilldown.ablation import Ablation, Loss
-from drilldown.report.markdown import text
-from drilldown.report.study.markdown import code, interval, rate
-from drilldown.report.study.writing import alone_in
+from drilldown.report.markdown import code, interval, rate, text
+from drilldown.report.writing import alone_in
 from drilldown.runs import Run, write_whole
 
 

@@ -27,7 +27,7 @@ class Series:
 
     name: str
     style: str
-    """`train`, `test` or `rate`: dash, marker and colour, in page.css."""
+    """`train`, `test`, `rate`, or `step-0` to `step-10`: dash, marker and colour, in page.css."""
     points: tuple[tuple[float, float], ...]
     """An epoch a point."""
     values: tuple[str, ...]
@@ -51,11 +51,13 @@ class Chart:
     held: tuple[float, float, str] | None = None
     """Left and right edge and label of the epochs that must hold it."""
     markers: bool = True
+    width: int = WIDTH
+    height: int = HEIGHT
 
     @property
     def frame(self) -> tuple[int, int, int, int]:
         """Left, top, right and bottom of the plotting area."""
-        return LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM
+        return LEFT, TOP, self.width - RIGHT, self.height - BOTTOM
 
 
 def of_run(epochs: Sequence[Epoch], experiment: Experiment) -> tuple[Chart, Chart, Chart]:
@@ -82,7 +84,8 @@ def _accuracy(epochs: Sequence[Epoch], experiment: Experiment, part: str) -> Cha
     held = None
     if bar is not None:
         first = max(1, len(epochs) - hold + 1)
-        held = (_x(epochs)(first - 0.5), _x(epochs)(len(epochs) + 0.5), f"last {hold}" if hold > 1 else "last")
+        across = columns(len(epochs))
+        held = (across(first - 0.5), across(len(epochs) + 0.5), f"last {hold}" if hold > 1 else "last")
         description += f" The bar is {bar:g} %, for epochs {first} to {len(epochs)}."
     return Chart(
         name="accuracy",
@@ -92,7 +95,7 @@ def _accuracy(epochs: Sequence[Epoch], experiment: Experiment, part: str) -> Cha
             _series("train, running", "train", epochs, train, y, "{:.2f} %"),
             _series(part, "test", epochs, test, y, "{:.2f} %"),
         ),
-        x_ticks=_x_ticks(epochs),
+        x_ticks=epoch_ticks(len(epochs)),
         y_ticks=tuple((y(value), f"{value:g}") for value in ticks),
         bar=None if bar is None else (y(bar), f"bar {bar:g} %"),
         held=held,
@@ -122,7 +125,7 @@ def _loss(epochs: Sequence[Epoch], part: str) -> Chart:
             _series("train, running", "train", epochs, train, y, "{:.4f}"),
             _series(part, "test", epochs, test, y, "{:.4f}"),
         ),
-        x_ticks=_x_ticks(epochs),
+        x_ticks=epoch_ticks(len(epochs)),
         y_ticks=tuple((y(value), f"{value:g}") for value in decades(low, high)),
         markers=len(epochs) <= MOST_MARKERS,
     )
@@ -141,7 +144,7 @@ def _rate(epochs: Sequence[Epoch]) -> Chart:
             f"after epoch {peak + 1}, {rates[-1]:.3g} after the last."
         ),
         series=(_series("learning rate", "rate", epochs, rates, y, "{:.3g}"),),
-        x_ticks=_x_ticks(epochs),
+        x_ticks=epoch_ticks(len(epochs)),
         y_ticks=tuple((y(value), f"{value:g}") for value in ticks),
         markers=len(epochs) <= MOST_MARKERS,
     )
@@ -172,26 +175,30 @@ def steps(low: float, high: float, most: int = 6) -> list[float]:
 def decades(low: float, high: float) -> list[float]:
     """1, 2 and 5 times the powers of ten from `low` to `high`; only the powers where that would be many.
 
+    Where it would be fewer than three, round numbers evenly spaced.
+
     >>> decades(0.014, 0.3)
     [0.02, 0.05, 0.1, 0.2]
     """
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     factors = (1, 2, 5) if len(powers) <= 4 else (1,)
-    return [value for power in powers for factor in factors if low <= (value := float(f"{factor}e{power}")) <= high]
+    found = [value for power in powers for factor in factors if low <= (value := float(f"{factor}e{power}")) <= high]
+    return found if len(found) >= 3 else steps(low, high)
 
 
-def _x(epochs: Sequence[Epoch]) -> Scale:
-    """Each epoch has a column of its own: epoch 1 from 0.5 to 1.5."""
-    return linear((0.5, len(epochs) + 0.5), (LEFT, WIDTH - RIGHT))
+def columns(count: int, width: int = WIDTH) -> Scale:
+    """Where epochs 1 to `count` lie across a chart; each has a column of its own: epoch 1 from 0.5 to 1.5."""
+    return linear((0.5, count + 0.5), (LEFT, width - RIGHT))
 
 
-def _x_ticks(epochs: Sequence[Epoch]) -> tuple[tuple[float, str], ...]:
-    shown = range(1, len(epochs) + 1) if len(epochs) <= 15 else [int(n) for n in steps(1, len(epochs), 10) if n >= 1]
-    return tuple((_x(epochs)(number), str(number)) for number in dict.fromkeys(shown))
+def epoch_ticks(count: int, width: int = WIDTH) -> tuple[tuple[float, str], ...]:
+    """Which epochs are labelled, and where."""
+    shown = range(1, count + 1) if count <= 15 else [int(n) for n in steps(1, count, 10) if n >= 1]
+    return tuple((columns(count, width)(number), str(number)) for number in dict.fromkeys(shown))
 
 
 def _series(name: str, style: str, epochs: Sequence[Epoch], values: Sequence[float], y: Scale, pattern: str) -> Series:
-    x = _x(epochs)
+    x = columns(len(epochs))
     return Series(
         name=name,
         style=style,

@@ -45,13 +45,16 @@ class Evidence:
     """(classes, classes), int64: test images of each class (row) by the class that they were read as."""
 
 
-def gather(run: Run, data_folder: Path | None = None) -> Evidence:
-    """Reads a finished run; raises DrilldownError where it is not finished."""
+def gather(run: Run, data_folder: Path | None = None, dataset: Dataset | None = None) -> Evidence:
+    """Reads a finished run; raises DrilldownError where it is not finished.
+
+    *Arguments*: `data_folder`: where datasets lie. `dataset`: the run's, where it has been read before.
+    """
     if run.status != FINISHED:
         raise DrilldownError(f"{run.path}: the run is {run.status}; a report is made of finished runs")
     experiment, verdict = run.experiment, run.verdict
     assert verdict is not None
-    dataset = data.load(experiment.recipe.dataset, data_folder)
+    dataset = dataset or data.load(experiment.recipe.dataset, data_folder)
     probabilities = run.scores().double().softmax(1)
     confidence, predicted = probabilities.max(1)
     truth = dataset.test.labels

@@ -33,6 +33,9 @@ SHADES = 5
 NOUNS = {"mnist": "digit", "glyphs": "digit", "kmnist": "character"}
 """What there is to draw, by dataset; a picture otherwise."""
 
+SCRIPTS = ("page.js", "prepare.js", "network.js", "pad.js")
+"""Of a run's page; all but the first serve the network in it."""
+
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("drilldown.report", "templates"),
     undefined=jinja2.StrictUndefined,
@@ -51,7 +54,7 @@ def render(evidence: Evidence) -> str:
     mistakes = evidence.mistakes[:MOST_MISTAKES]
     return page(
         "run.html.j2",
-        scripts=["page.js"] if obstacle else ["page.js", "prepare.js", "network.js", "pad.js"],
+        scripts=SCRIPTS[:1] if obstacle else SCRIPTS,
         data={}
         if obstacle
         else {"network": embedded.of_run(evidence.run, experiment), "examples": _examples(evidence)},
@@ -76,17 +79,21 @@ def render(evidence: Evidence) -> str:
     )
 
 
-def page(template: str, *, scripts: Sequence[str], data: Mapping[str, Any], **context: Any) -> str:
+def page(
+    template: str, *, scripts: Sequence[str], opens: Sequence[str] = (), data: Mapping[str, Any], **context: Any
+) -> str:
     """A self-contained page.
 
     *Arguments*: `template`: extends `base.html.j2`. `scripts`: files of `templates/`, in the order in which they run.
-    `data`: what they find as JSON in the element `data`. `context`: what the template uses.
+    `opens`: those of the pages that it holds and opens, which inherit its policy. `data`: what the scripts find as
+    JSON in the element `data`. `context`: what the template uses.
     """
     style, code = _file("page.css"), [_file(script) for script in scripts]
+    allowed = dict.fromkeys(map(_digest, [*code, *map(_file, opens)]))
     policy = "; ".join(
         [
             "default-src 'none'",
-            f"script-src {' '.join(map(_digest, code))}",
+            f"script-src {' '.join(allowed)}",
             f"style-src {_digest(style)}",
             "img-src data:",
             "base-uri 'none'",

@@ -7,7 +7,7 @@ import jinja2
 from drilldown import difference
 from drilldown.report import analysis
 from drilldown.report.evidence import Evidence
-from drilldown.verdict import meets
+from drilldown.verdict import PassRate, Spread, meets
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("drilldown.report", "templates"),
@@ -43,6 +43,32 @@ def text(value: object) -> str:
     """
     escaped = " ".join(str(value).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return "".join(f"\\{c}" if c in "\\`*_{}[]#|!~" else c for c in escaped)
+
+
+def code(value: object) -> str:
+    """A name or path as code that no table is broken by.
+
+    >>> code("a`|b")
+    '`ab`'
+    """
+    return f"`{''.join(char for char in str(value) if char.isprintable() and char not in '`|')}`"
+
+
+def interval(found: Spread | None, digits: int) -> str:
+    """A figure over seeds with its 95 % interval, or nothing."""
+    return found.text(digits) if found else ""
+
+
+def rate(found: PassRate | None) -> str:
+    """A pass rate with its 95 % interval.
+
+    >>> rate(PassRate(4, 5))
+    '4 of 5 (38–96 %)'
+    """
+    if found is None:
+        return ""
+    low, high = found.interval
+    return f"{found.passed} of {found.n} ({100 * low:.0f}–{100 * high:.0f} %)"
 
 
 _TEMPLATES.filters["text"] = text

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+import filelock
 
 from drilldown.report import figures, html, markdown
 from drilldown.report.evidence import gather
@@ -34,3 +38,10 @@ def write(run: Run, data_folder: Path | None = None) -> Report:
         write_whole(report.markdown, markdown.render(evidence).encode())
         write_whole(report.html, html.render(evidence).encode())
     return report
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keeps other processes from writing a report into a folder: those that shared a study all end by it."""
+    with unwritable_as_error(folder), filelock.FileLock(folder / ".lock"):
+        yield

@@ -34,6 +34,9 @@ def _budget(evidence: StudyEvidence) -> Iterator[str]:
         most, rate = max(judged, key=lambda pair: pair[1].passed / pair[1].n if pair[1] else 0)
         yield f"None of the {len(judged)} steps meets its budget with four seeds in five; nearest, {_of(most)}: {rate}."
         return
+    if len(judged) == 1:
+        yield f"{_of(met[0][0])} meets its budget with {met[0][1]}."
+        return
     smallest, rate = min(met, key=lambda pair: pair[0].experiment.anatomy.parameters)
     yield (
         f"{len(met)} of the {len(judged)} steps {_meet(len(met))} with four seeds in five; the smallest, "
@@ -114,8 +117,13 @@ def _fit(evidence: StudyEvidence) -> Iterator[str]:
     if gaps:
         widest, gap = max(gaps, key=lambda pair: pair[1])
         narrowest, least = min(gaps, key=lambda pair: pair[1])
-        text = f"Clean train accuracy lies furthest above the judged one in {_of(widest)}, by {gap:+.2f} points"
-        yield f"{text}." if widest is narrowest else f"{text}, and least in {_of(narrowest)}, by {least:+.2f}."
+        if widest is narrowest:
+            yield f"Clean train accuracy differs from the judged one by {gap:+.2f} points."
+        else:
+            yield (
+                f"Clean train accuracy lies furthest above the judged one in {_of(widest)}, by {gap:+.2f} points, and "
+                f"least in {_of(narrowest)}, by {least:+.2f}."
+            )
 
 
 def _noise(evidence: StudyEvidence) -> Iterator[str]:
@@ -124,10 +132,10 @@ def _noise(evidence: StudyEvidence) -> Iterator[str]:
     ]
     if not deviations:
         return
+    over = f" (median over {len(deviations)} steps; {min(deviations):.3f} to {max(deviations):.3f})"
     yield (
-        f"Seeds of one step differ with a standard deviation of {statistics.median(deviations):.3f} points (median "
-        f"over {len(deviations)} steps; {min(deviations):.3f} to {max(deviations):.3f}): that "
-        f"much apart, two single runs say nothing."
+        f"Seeds of one step differ with a standard deviation of {statistics.median(deviations):.3f} points"
+        f"{over if len(deviations) > 1 else ''}: that much apart, two single runs say nothing."
     )
 
 
@@ -138,10 +146,8 @@ def _picking(evidence: StudyEvidence) -> Iterator[str]:
         if (best := step.best) and (accuracy := step.seeds.accuracy)
     ]
     if gains:
-        yield (
-            f"Quoting the best epoch in place of the last ones would add {statistics.fmean(gains):.2f} points on "
-            f"average, {max(gains):.2f} at most."
-        )
+        most = f" on average, {max(gains):.2f} at most" if len(gains) > 1 else ""
+        yield f"Quoting the best epoch in place of the last ones would add {statistics.fmean(gains):.2f} points{most}."
 
 
 def _diverged(evidence: StudyEvidence) -> Iterator[str]:

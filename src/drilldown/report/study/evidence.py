@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from drilldown import difference, loading
+from drilldown import ablation, difference, loading
+from drilldown.ablation import Ablation
 from drilldown.difference import Difference
 from drilldown.effects import LEVEL, Effect, holm, paired
 from drilldown.errors import DrilldownError, Problem
@@ -62,6 +63,11 @@ class Step:
         return self.experiment.name.partition("/")[2]
 
     @property
+    def total(self) -> int:
+        """Images that accuracies are measured on; of measured steps only."""
+        return self.seeds.finished[0].epochs[0].test.total
+
+    @property
     def best(self) -> Spread | None:
         """Percent, of the best epoch, over seeds: what authors report."""
         return self.seeds.spread(lambda one: one.best)
@@ -104,8 +110,10 @@ class StudyEvidence:
     command: str
     """How to run what is missing."""
     steps: tuple[Step, ...]
+    ablations: tuple[Ablation, ...]
+    """Of those steps whose ingredients were taken out one at a time."""
     left_out: tuple[Path, ...]
-    """Folders of runs beside them that belong to none of the steps: ablations, and files that have been changed."""
+    """Folders of runs beside them that belong to none of this: runs of files that have been changed since."""
 
     @property
     def measured(self) -> tuple[Step, ...]:
@@ -134,12 +142,15 @@ def gather(study: Study | Path, root: Path, command: str = "") -> StudyEvidence:
         raise DrilldownError(Problem(file=folder, found=missing, expected="a finished one", suggestion=suggestion))
     fingerprints = [seeds.experiment.fingerprint for seeds in found]
     changes = [_change(found, fingerprints, index) if index else None for index in range(len(found))]
-    known = {Run.of(seeds.experiment, 0, root).path.parent.name for seeds in found}
+    ablations = [done for seeds in found if (done := ablation.existing(seeds.experiment, folder.parent))]
+    shown = [*found, *(loss.seeds for done in ablations for loss in done.losses)]
+    known = {Run.of(seeds.experiment, 0, root).path.parent.name for seeds in shown}
     return StudyEvidence(
         name=folder.resolve().name,
         folder=folder,
         command=command,
         steps=tuple(Step(seeds=seeds, change=change) for seeds, change in zip(found, _corrected(changes), strict=True)),
+        ablations=tuple(ablations),
         left_out=tuple(path for path in _step_folders(folder) if path.name not in known),
     )
 

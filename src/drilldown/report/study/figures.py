@@ -6,7 +6,6 @@ Both draw the share of wrong answers on a logarithmic axis, the right way up and
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 
@@ -16,15 +15,13 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from drilldown.report.figures import BAR, png
 from drilldown.report.study.evidence import Step, StudyEvidence
+from drilldown.report.study.scale import AccuracyAxis
+from drilldown.report.study.scale import wrong as wrong_of
 
 # Okabe and Ito (2008), without their yellow, which does not stand out from white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = "osD^vP*X<>h"
 LINES = ("-", "--", "-.", ":")
-TICKS = (99, 90, 50, 99.4, 0, 95, 99.9, 98, 99.6, 99.2, 80, 99.8, 30, 70, 99.5, 99.3, 97, 99.95, 10, 85, 99.98, 99.99)
-"""Accuracies, in percent, that an axis may be labelled with, the most welcome first."""
-TICK_GAP = 0.06
-"""Of the frame's height, between two of them."""
 LABEL_GAP = 0.045
 """Of the frame's height, between two labels."""
 
@@ -33,13 +30,13 @@ def curves(steps: Sequence[Step]) -> Figure:
     """Mean accuracy by epoch over the finished seeds; the band reaches from the worst seed to the best."""
     figure = Figure(figsize=(10, 5.2), layout="constrained")
     axes = figure.subplots()
-    ends, least, most = [], 100.0, 0.0
+    ends: list[tuple[float, int, str, str]] = []
+    shown: list[float] = []
     for index, step in enumerate(steps):
-        finished = step.seeds.finished
-        total = finished[0].epochs[0].test.total
+        total = step.total
         by_epoch = [
-            [_wrong(float(one.epochs[number].test.accuracy), total) for one in finished]
-            for number in range(len(finished[0].epochs))
+            [wrong_of(value, total) for value in values]
+            for values in step.seeds.by_epoch(lambda epoch: float(epoch.test.accuracy))
         ]
         numbers = range(1, len(by_epoch) + 1)
         means = [statistics.fmean(values) for values in by_epoch]
@@ -50,17 +47,17 @@ def curves(steps: Sequence[Step]) -> Figure:
         )  # fmt: skip
         axes.fill_between(numbers, [*map(min, by_epoch)], [*map(max, by_epoch)], color=colour, alpha=0.12, lw=0)
         ends.append((means[-1], len(means), f"{step.name}  {100 - means[-1]:.2f}", colour))
-        late = [value for values in by_epoch[len(by_epoch) // 3 :] for value in values]
-        least, most = min(least, *late), max(most, *late)
+        # The first epochs may leave the frame: the last ones are what it is about.
+        shown += [value for values in by_epoch[len(by_epoch) // 3 :] for value in values]
     bars = sorted({step.experiment.budget.accuracy for step in steps} - {None})  # type: ignore[type-var]
-    longest = max(len(step.seeds.finished[0].epochs) for step in steps)
+    longest = max(step.experiment.recipe.epochs for step in steps)
     for bar in bars:
         assert bar is not None
-        wrong = _wrong(bar, steps[0].seeds.finished[0].epochs[0].test.total)
-        least, most = min(least, wrong), max(most, wrong)
+        wrong = wrong_of(bar, steps[0].total)
+        shown.append(wrong)
         axes.axhline(wrong, color=BAR, lw=1, ls=(0, (1, 2)))
         axes.text(1, wrong, f"bar {bar:g} % ", fontsize=8, color=BAR, ha="left", va="bottom")
-    _accuracy_axis(axes, least, most)
+    _accuracy_axis(axes, shown)
     axes.set(xlabel="epoch", ylabel=f"{steps[0].seeds.split} accuracy, %", xlim=(0.5, longest * 1.28 + 0.5))
     axes.xaxis.set_major_locator(
         FixedLocator([t for t in MaxNLocator(integer=True).tick_values(1, longest) if 1 <= t <= longest])
@@ -74,14 +71,14 @@ def sizes(steps: Sequence[Step]) -> Figure:
     """Accuracy of the last epochs against parameters, with 95 % intervals over seeds and the budget as lines."""
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     axes = figure.subplots()
-    least, most = 100.0, 0.0
+    shown: list[float] = []
     parameters = [step.experiment.anatomy.parameters for step in steps]
     for index, (step, size) in enumerate(zip(steps, parameters, strict=True)):
         found = step.seeds.accuracy
         assert found is not None
-        total = step.seeds.finished[0].epochs[0].test.total
-        middle = _wrong(found.mean, total)
-        low, high = (_wrong(found.low, total), _wrong(found.high, total)) if found.n > 1 else (middle, middle)
+        total = step.total
+        middle = wrong_of(found.mean, total)
+        low, high = (wrong_of(found.low, total), wrong_of(found.high, total)) if found.n > 1 else (middle, middle)
         axes.errorbar(
             size, middle, yerr=[[max(0.0, middle - high)], [max(0.0, low - middle)]],
             fmt=MARKERS[index % len(MARKERS)], color=COLOURS[index % len(COLOURS)], ms=7, capsize=4, lw=1.2,
@@ -93,19 +90,19 @@ def sizes(steps: Sequence[Step]) -> Figure:
             ha="right" if left else "left", va="center", fontsize=8,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
         )  # fmt: skip
-        least, most = min(least, high), max(most, low)
+        shown += [low, middle, high]
     for step in steps:
         bar = step.experiment.budget.accuracy
         if bar is not None:
-            wrong = _wrong(bar, step.seeds.finished[0].epochs[0].test.total)
+            wrong = wrong_of(bar, step.total)
             axes.axhline(wrong, color=BAR, lw=1, ls=(0, (1, 2)))
-            least, most = min(least, wrong), max(most, wrong)
+            shown.append(wrong)
     limits = sorted({step.experiment.budget.parameters for step in steps} - {None})  # type: ignore[type-var]
     wide = max(parameters) > 10 * min(parameters)
     axes.set_xscale("log" if wide else "linear")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.margins(x=0.22)
-    _accuracy_axis(axes, least, most)
+    _accuracy_axis(axes, shown)
     for limit in limits:
         axes.axvline(float(limit or 0), color=BAR, lw=1, ls="--")
         axes.annotate(
@@ -122,21 +119,11 @@ def of_study(evidence: StudyEvidence) -> dict[str, bytes]:
     return {"curves.png": png(curves(evidence.measured)), "parameters.png": png(sizes(evidence.measured))}
 
 
-def _wrong(accuracy: float, total: int) -> float:
-    """Percent wrong; none at all is drawn as half an image, since a logarithm has no place for it."""
-    return max(100 - accuracy, 50 / total)
-
-
-def _accuracy_axis(axes: Axes, least: float, most: float) -> None:
-    bottom, top = min(105.0, most * 1.15), least / 1.15
+def _accuracy_axis(axes: Axes, wrong: Sequence[float]) -> None:
+    axis = AccuracyAxis.around(wrong)
     axes.set_yscale("log")
-    axes.set_ylim(bottom, top)
-    heights: dict[float, float] = {}
-    for tick in TICKS:
-        height = math.log(bottom / (100 - tick)) / math.log(bottom / top)
-        if 0 <= height <= 1 and all(abs(height - other) >= TICK_GAP for other in heights.values()):
-            heights[tick] = height
-    axes.yaxis.set_major_locator(FixedLocator([100 - tick for tick in heights]))
+    axes.set_ylim(axis.bottom, axis.top)
+    axes.yaxis.set_major_locator(FixedLocator([100 - tick for tick in axis.ticks]))
     axes.yaxis.set_major_formatter(lambda wrong, _: f"{100 - wrong:g}")
     axes.yaxis.set_minor_locator(NullLocator())
 

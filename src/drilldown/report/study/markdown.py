@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import jinja2
 
-from drilldown.report.markdown import text
+from drilldown.report import ablation
+from drilldown.report.markdown import code, interval, rate, text
 from drilldown.report.study import analysis
 from drilldown.report.study.evidence import Step, StudyEvidence
-from drilldown.verdict import PassRate, Spread
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("drilldown.report", "templates"),
@@ -21,47 +21,27 @@ _TEMPLATES = jinja2.Environment(
 
 def render(evidence: StudyEvidence) -> str:
     """The report's text."""
-    engines = sorted(
-        {
-            f"{one.summary['engine']} on {one.summary['device']}, {one.summary['threads']} threads"
-            for step in evidence.steps
-            for one in step.seeds.finished
-        }
-    )
     return _TEMPLATES.get_template("study.md.j2").render(
         evidence=evidence,
         sentences=analysis.sentences(evidence),
-        engines=engines,
+        engines=engines(evidence),
         holds=sorted({step.seeds.hold for step in evidence.steps}),
         held_out=any(step.seeds.split != "test" for step in evidence.steps),
+        ablations=[(found, ablation.sentences(found)) for found in evidence.ablations],
         total=sum(step.seeds.n for step in evidence.steps),
     )
 
 
-def code(value: object) -> str:
-    """A name or path as code that no table is broken by.
-
-    >>> code("a`|b")
-    '`ab`'
-    """
-    return f"`{''.join(char for char in str(value) if char.isprintable() and char not in '`|')}`"
-
-
-def interval(found: Spread | None, digits: int) -> str:
-    """A figure over seeds with its 95 % interval, or nothing."""
-    return found.text(digits) if found else ""
-
-
-def rate(found: PassRate | None) -> str:
-    """A pass rate with its 95 % interval.
-
-    >>> rate(PassRate(4, 5))
-    '4 of 5 (38–96 %)'
-    """
-    if found is None:
-        return ""
-    low, high = found.interval
-    return f"{found.passed} of {found.n} ({100 * low:.0f}–{100 * high:.0f} %)"
+def engines(evidence: StudyEvidence) -> list[str]:
+    """What trained the runs."""
+    return sorted(
+        {
+            f"{one.summary['engine']} on {one.summary['device']}, {one.summary['threads']} "
+            f"thread{'' if one.summary['threads'] == 1 else 's'}"
+            for step in evidence.steps
+            for one in step.seeds.finished
+        }
+    )
 
 
 def reported(step: Step) -> str:

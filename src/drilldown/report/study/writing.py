@@ -1,22 +1,19 @@
-"""Writes the report of a study beside its runs: `report.md` with its figures, and the summaries of its runs."""
+"""Writes the report of a study beside its runs: page, text with figures, and the summaries of its runs."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import filelock
-
-from drilldown.report.study import figures, markdown
+from drilldown.report.study import figures, html, markdown
 from drilldown.report.study.evidence import StudyEvidence
-from drilldown.runs import unwritable_as_error, write_whole
+from drilldown.report.writing import Report, alone_in
+from drilldown.runs import write_whole
 
 
-def write(evidence: StudyEvidence) -> Path:
-    """Writes `report.md`, its figures and `summaries.jsonl` into the folder of the study's runs; returns the first.
+def write(evidence: StudyEvidence, data_folder: Path | None = None) -> Report:
+    """Writes `report.html`, `report.md` with its figures, and `summaries.jsonl` into the folder of the study's runs.
 
     *Raises* DrilldownError where the folder cannot be written.
     """
@@ -28,15 +25,10 @@ def write(evidence: StudyEvidence) -> Path:
                 write_whole(folder / name, content)
         lines = [json.dumps(summary, ensure_ascii=False) + "\n" for summary in summaries(evidence)]
         write_whole(evidence.folder / "summaries.jsonl", "".join(lines).encode())
-        write_whole(evidence.folder / "report.md", markdown.render(evidence).encode())
-    return evidence.folder / "report.md"
-
-
-@contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keeps other processes from writing a report into a folder: those that shared a study all end by it."""
-    with unwritable_as_error(folder), filelock.FileLock(folder / ".lock"):
-        yield
+        report = Report(evidence.folder / "report.html", evidence.folder / "report.md")
+        write_whole(report.markdown, markdown.render(evidence).encode())
+        write_whole(report.html, html.render(evidence, data_folder).encode())
+    return report
 
 
 def summaries(evidence: StudyEvidence) -> list[dict[str, Any]]:

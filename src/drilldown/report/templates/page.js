@@ -27,7 +27,7 @@ startGallery(document.getElementById("gallery"));
 /** Shows an epoch's values in every chart's key and in the list beside the slider. */
 function startCharts(slider) {
   if (!slider) return;
-  const charts = [...document.querySelectorAll(".chart > svg")];
+  const charts = [...document.querySelectorAll(".chart > svg[data-left]")];
   const rows = document.querySelectorAll("#epochs tbody tr");
   const heads = [...document.querySelectorAll("#epochs thead th")].map((head) => head.textContent);
   slider.hidden = false;
@@ -42,7 +42,8 @@ function startCharts(slider) {
       figure.textContent = cells[column].textContent + (heads[column].endsWith("%") ? " %" : "");
       return `${term.textContent} ${figure.textContent}`;
     });
-    slider.setAttribute("aria-valuetext", `epoch ${number}: ${figures.join(", ")}`);
+    const all = figures.length ? figures : heads.slice(1).map((head, i) => `${head} ${cells[i + 1].textContent}`);
+    slider.setAttribute("aria-valuetext", `epoch ${number}: ${all.join(", ")}`);
     for (const values of document.querySelectorAll("[data-values]")) {
       values.textContent = values.dataset.values.split("|")[number - 1];
     }

@@ -1,0 +1,242 @@
+"""The charts of a study's page: where every line, dot and whisker lies. A template draws them as SVG."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from drilldown.effects import Effect
+from drilldown.records import Epoch
+from drilldown.report.curves import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    MOST_MARKERS,
+    RIGHT,
+    SMALLEST_LOSS,
+    TOP,
+    WIDTH,
+    Chart,
+    Series,
+    columns,
+    decades,
+    epoch_ticks,
+    linear,
+)  # fmt: skip
+from drilldown.report.curves import (
+    steps as round_numbers,
+)
+from drilldown.report.study.evidence import Step, StudyEvidence
+from drilldown.report.study.scale import AccuracyAxis, wrong
+
+STYLES = 11
+"""How many lines page.css can tell apart."""
+WIDE, TALL = 960, 420
+"""Of the chart that all steps' accuracies are in."""
+LONGEST_LABEL = 118
+"""The width that a step's name may take beside its dot, in the chart's units."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dot:
+    """A step in a chart of accuracy against parameters."""
+
+    name: str
+    style: str
+    x: float
+    y: float
+    low: float
+    high: float
+    """The ends of its interval."""
+    text: str
+    """Its values in words."""
+    left: bool
+    """Whether its name is written to the left of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scatter:
+    """Accuracy against parameters, each step a dot."""
+
+    title: str
+    description: str
+    dots: tuple[Dot, ...]
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
+    bars: tuple[tuple[float, str], ...]
+    """The accuracies that budgets ask for."""
+    limits: tuple[tuple[float, str], ...]
+    """The parameters that budgets allow."""
+    width: int = WIDTH
+    height: int = HEIGHT
+
+    @property
+    def frame(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of the plotting area."""
+        return LEFT, TOP, self.width - RIGHT, self.height - BOTTOM
+
+
+@dataclass(frozen=True, slots=True)
+class Whisker:
+    """A difference with its interval, in percent of the width that all of them share."""
+
+    low: float
+    mean: float
+    high: float
+    zero: float
+
+
+def of_study(evidence: StudyEvidence) -> tuple[Chart, Chart, Scatter]:
+    """Accuracy and loss of all steps by epoch, and accuracy against parameters."""
+    return _accuracy(evidence.measured), _loss(evidence.measured), _sizes(evidence.measured)
+
+
+def whiskers(effects: Sequence[Effect | None]) -> list[Whisker | None]:
+    """Effects on one scale, zero included.
+
+    >>> from drilldown.effects import paired
+    >>> whiskers([paired({0: 0.0, 1: 0.0}, {0: 1.0, 1: 1.0}), None])
+    [Whisker(low=96.0, mean=96.0, high=96.0, zero=4.0), None]
+    """
+    ends = [end for effect in effects if effect for end in _ends(effect)]
+    least, most = min([0.0, *ends]), max([0.0, *ends])
+    along = linear((least, most) if most > least else (-1.0, 1.0), (4.0, 96.0))
+
+    def whisker(effect: Effect) -> Whisker:
+        low, high = _ends(effect)
+        return Whisker(*(round(along(value), 2) for value in (low, effect.mean, high, 0.0)))
+
+    return [whisker(effect) if effect else None for effect in effects]
+
+
+def _ends(effect: Effect) -> tuple[float, float]:
+    return (effect.low, effect.high) if effect.n > 1 else (effect.mean, effect.mean)
+
+
+def _means(step: Step, figure: Callable[[Epoch], float]) -> list[float]:
+    return [statistics.fmean(values) for values in step.seeds.by_epoch(figure)]
+
+
+def _accuracy(measured: Sequence[Step]) -> Chart:
+    means = [_means(step, lambda epoch: float(epoch.test.accuracy)) for step in measured]
+    wrongs = [[wrong(value, step.total) for value in of] for step, of in zip(measured, means, strict=True)]
+    bar = measured[-1].experiment.budget.accuracy
+    # The first epochs may leave the frame: the last ones are what it is about.
+    shown = [value for of in wrongs for value in of[len(of) // 3 :]]
+    axis = AccuracyAxis.around([*shown, *([] if bar is None else [wrong(bar, measured[-1].total)])])
+    place = linear((0, 1), (TALL - BOTTOM, TOP))
+
+    def y(value: float) -> float:
+        return place(axis.height(value))
+
+    part = measured[0].seeds.split
+    return Chart(
+        name="accuracy",
+        title=f"Accuracy on the {part} images, %",
+        description=(
+            "After the last epoch, mean over seeds: "
+            + ", ".join(f"{step.name} {of[-1]:.2f} %" for step, of in zip(measured, means, strict=True))
+            + "."
+        ),
+        series=_lines(measured, wrongs, means, y, "{:.2f} %", WIDE),
+        x_ticks=epoch_ticks(_longest(measured), WIDE),
+        y_ticks=tuple((place(height), f"{tick:g}") for tick, height in sorted(axis.ticks.items())),
+        bar=None if bar is None else (y(wrong(bar, measured[-1].total)), f"bar {bar:g} %"),
+        markers=_longest(measured) <= MOST_MARKERS,
+        width=WIDE,
+        height=TALL,
+    )
+
+
+def _loss(measured: Sequence[Step]) -> Chart:
+    means = [[max(value, SMALLEST_LOSS) for value in _means(step, lambda epoch: epoch.test.loss)] for step in measured]
+    shown = [value for of in means for value in of[len(of) // 3 :]]
+    low, high = min(shown) / 1.15, max(shown) * 1.15
+    along = linear((math.log(low), math.log(high)), (HEIGHT - BOTTOM, TOP))
+
+    def y(value: float) -> float:
+        return along(math.log(value))
+
+    part = measured[0].seeds.split
+    return Chart(
+        name="loss",
+        title=f"Cross-entropy on the {part} images, log scale",
+        description=(
+            "After the last epoch, mean over seeds: "
+            + ", ".join(f"{step.name} {of[-1]:.4f}" for step, of in zip(measured, means, strict=True))
+            + "."
+        ),
+        series=_lines(measured, means, means, y, "{:.4f}", WIDTH),
+        x_ticks=epoch_ticks(_longest(measured)),
+        y_ticks=tuple((y(value), f"{value:g}") for value in decades(low, high)),
+        markers=_longest(measured) <= MOST_MARKERS,
+    )
+
+
+def _sizes(measured: Sequence[Step]) -> Scatter:
+    found = [(step, step.seeds.accuracy) for step in measured]
+    bars = sorted({bar for step in measured if (bar := step.experiment.budget.accuracy) is not None})
+    limits = sorted({limit for step in measured if (limit := step.experiment.budget.parameters) is not None})
+    sizes = [step.experiment.anatomy.parameters for step in measured]
+    total = measured[0].total
+    ends = [
+        wrong(value, step.total)
+        for step, accuracy in found
+        if accuracy
+        for value in ((accuracy.low, accuracy.high) if accuracy.n > 1 else (accuracy.mean,))
+    ]
+    axis = AccuracyAxis.around([*ends, *(wrong(bar, total) for bar in bars)])
+    up = linear((0, 1), (HEIGHT - BOTTOM, TOP))
+    least, most = min([*sizes, *limits]), max([*sizes, *limits])
+    wide = most > 10 * least
+    scale = math.log if wide else float
+    # Half of the dots have their name at their left, half at their right: both need room.
+    along = linear((scale(least), scale(most + (most == least))), (LEFT + LONGEST_LABEL * 0.6, WIDTH - LONGEST_LABEL))
+    ticks = decades(least, most) if wide else round_numbers(least, most + (most == least), 5)
+    dots = []
+    for index, (step, accuracy) in enumerate(found):
+        assert accuracy is not None
+        low, high = (accuracy.low, accuracy.high) if accuracy.n > 1 else (accuracy.mean, accuracy.mean)
+        y, bottom, top = (round(up(axis.height(wrong(value, step.total))), 1) for value in (accuracy.mean, low, high))
+        dots.append(
+            Dot(
+                name=step.name, style=_style(index), x=round(along(scale(sizes[index])), 1), y=y, low=bottom, high=top,
+                text=f"{step.name}: {sizes[index]:,} parameters, {accuracy.text(3)} %",
+                left=sizes[:index].count(sizes[index]) % 2 == 1,
+            )
+        )  # fmt: skip
+    return Scatter(
+        title="Accuracy against parameters",
+        description="; ".join(dot.text for dot in dots) + ".",
+        dots=tuple(dots),
+        x_ticks=tuple((along(scale(value)), f"{value:,.0f}") for value in ticks),
+        y_ticks=tuple((up(height), f"{tick:g}") for tick, height in sorted(axis.ticks.items())),
+        bars=tuple((up(axis.height(wrong(bar, total))), f"bar {bar:g} %") for bar in bars),
+        limits=tuple((along(scale(limit)), f"≤ {limit:,}") for limit in limits),
+    )
+
+
+def _lines(
+    measured: Sequence[Step], heights: Sequence[Sequence[float]], values: Sequence[Sequence[float]],
+    y: Callable[[float], float], pattern: str, width: int,
+) -> tuple[Series, ...]:  # fmt: skip
+    x = columns(_longest(measured), width)
+    return tuple(
+        Series(
+            name=step.name,
+            style=_style(index),
+            points=tuple((round(x(n), 1), round(y(value), 1)) for n, value in enumerate(heights[index], 1)),
+            values=(*(pattern.format(value) for value in of), *["–"] * (_longest(measured) - len(of))),
+        )
+        for index, (step, of) in enumerate(zip(measured, values, strict=True))
+    )
+
+
+def _longest(measured: Sequence[Step]) -> int:
+    return max(len(step.seeds.finished[0].epochs) for step in measured)
+
+
+def _style(index: int) -> str:
+    return f"step-{index % STYLES}"
