@@ -23,12 +23,16 @@ def write(evidence: StudyEvidence, data_folder: Path | None = None) -> Report:
             folder.mkdir(exist_ok=True)
             for name, content in figures.of_study(evidence).items():
                 write_whole(folder / name, content)
-        lines = [json.dumps(summary, ensure_ascii=False) + "\n" for summary in summaries(evidence)]
-        write_whole(evidence.folder / "summaries.jsonl", "".join(lines).encode())
+        write_whole(evidence.folder / "summaries.jsonl", summaries_as_lines(evidence).encode())
         report = Report(evidence.folder / "report.html", evidence.folder / "report.md")
         write_whole(report.markdown, markdown.render(evidence).encode())
         write_whole(report.html, html.render(evidence, data_folder).encode())
     return report
+
+
+def summaries_as_lines(evidence: StudyEvidence) -> str:
+    """The same as `summaries`, a JSON document a line."""
+    return "".join(json.dumps(summary, ensure_ascii=False) + "\n" for summary in summaries(evidence))
 
 
 def summaries(evidence: StudyEvidence) -> list[dict[str, Any]]:
