@@ -346,6 +346,7 @@ def test_a_study_half_done_says_which_steps_lack_runs(tmp_path: Path) -> None:
         ("eva5-s5/03", "eva5-s5/04", ("layers", "batch norm", "batch size")),
         ("eva5-s5/04", "eva5-s5/05", ("schedule", "augmentation")),
         ("eva5-s5/02", "eva5-s5/03", ("layers", "global average pooling")),
+        ("s5/03", "s5/04", ("layers", "optimizer", "schedule", "augmentation")),
         ("eva5-s5/06", "eva5-s5/06", ()),
     ],
 )

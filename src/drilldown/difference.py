@@ -75,8 +75,9 @@ def ingredients(before: Experiment, after: Experiment) -> tuple[str, ...]:
     ]:
         found["layers"] = None
     for name, kind in _KINDS:
-        counts = [[layer for layer in layers if isinstance(layer, kind)] for layers in (old, new)]
-        if counts[0] != counts[1]:
+        here, there = ([layer for layer in layers if isinstance(layer, kind)] for layers in (old, new))
+        # Where other layers differ too, there are as many of these as they need: only another kind of them is news.
+        if set(here) != set(there) or ("layers" not in found and here != there):
             found[name] = None
     if old != new and not found:
         found["order of layers"] = None
