@@ -247,7 +247,7 @@ def test_our_own_network_fits_its_budget_and_reports_nothing() -> None:
         ("s5/02", "s5/02-dropout"),  # and not a step of session6
         ("s5", "s5/05-flagship-recipe"),
         ("under", "under-8k/01-flagship"),
-        ("era", "era-s7/05-augmentation"),
+        ("era", "era-s7/06-flagship-recipe"),
     ],
 )
 def test_a_short_name_means_one_step(reference: str, step: str) -> None:
