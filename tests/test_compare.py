@@ -10,7 +10,7 @@ from scipy import stats
 
 from cli import drilldown
 from drilldown import lab, load
-from drilldown.compare import compare
+from drilldown.comparison import compare
 from drilldown.errors import DrilldownError
 from study import write_study
 
@@ -30,7 +30,7 @@ def climb(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_experiments_are_compared_over_the_seeds_that_both_have(climb: Path) -> None:
     root = climb.parent / "runs"
     lab.perform(load(climb / "02-norm.toml"), seed=7, runs=root, engine="torch")
-    first, second = compare([str(climb / "01-plain.toml"), str(climb / "02-norm.toml")], root)
+    first, second = compare(str(climb / "01-plain.toml"), str(climb / "02-norm.toml"), runs=root)
     assert (first.seeds.n, second.seeds.n) == (SEEDS, SEEDS + 1)
     assert second.against is not None
     assert second.against.ingredients == ("batch norm",)
@@ -49,7 +49,7 @@ def test_experiments_are_compared_over_the_seeds_that_both_have(climb: Path) -> 
 def test_runs_and_experiments_can_be_mixed(climb: Path) -> None:
     root = climb.parent / "runs"
     (run,) = root.glob("climb/01-plain-*/seed-1")
-    one, all_seeds, experiment = compare([str(run), str(run.parent), str(climb / "03-wider.toml")], root)
+    one, all_seeds, experiment = compare(str(run), str(run.parent), str(climb / "03-wider.toml"), runs=root)
     assert [x.seed for x in one.seeds.finished] == [1]
     assert all_seeds.seeds.n == SEEDS
     assert all_seeds.against is not None
@@ -68,7 +68,7 @@ def test_figures_on_different_images_are_not_subtracted(climb: Path) -> None:
     (run,) = (
         path for path in root.glob("climb/01-plain-*/seed-0") if "holdout" in (path / "experiment.toml").read_text()
     )
-    _, held_out = compare([str(climb / "01-plain.toml"), str(run)], root)
+    _, held_out = compare(str(climb / "01-plain.toml"), str(run), runs=root)
     assert held_out.against is not None
     assert held_out.against.accuracy is None
     assert held_out.against.why_not == "measured on different images (test, validation)"
@@ -88,7 +88,7 @@ def test_the_command_shows_all_of_it_in_80_columns(climb: Path) -> None:
 
 
 def test_shipped_experiments_are_compared_without_any_run(tmp_path: Path) -> None:
-    first, second = compare(["eva5-s5/05", "eva5-s5/06"], tmp_path)
+    first, second = compare("eva5-s5/05", "eva5-s5/06", runs=tmp_path)
     assert first.against is None
     assert second.against is not None
     assert second.against.ingredients == ("dropout",)
@@ -98,4 +98,4 @@ def test_shipped_experiments_are_compared_without_any_run(tmp_path: Path) -> Non
 @pytest.mark.parametrize("references", [["under-8k"], ["under-8k", "absent"], ["under-8k", "last"]])
 def test_what_cannot_be_compared_is_said(references: list[str], tmp_path: Path) -> None:
     with pytest.raises(DrilldownError):
-        compare(references, tmp_path)
+        compare(*references, runs=tmp_path)

@@ -236,10 +236,9 @@ def compare(
 
     What differs from the first, and what the difference was worth over the seeds that both have.
     """
-    from drilldown import compare as comparison
-    from drilldown import display, screens
+    from drilldown import comparison, display, screens
 
-    found = comparison.compare(subjects, runs)
+    found = comparison.compare(*subjects, runs=runs)
     screens.print_comparison(display.console(stderr=False), found)
     for subject in found:
         if subject.missing:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import statistics
+import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from drilldown.anatomy import Anatomy
 from drilldown.bench import Benchmark
 from drilldown.data import Dataset
 from drilldown.engines import Tick
@@ -24,6 +29,17 @@ from drilldown.verdict import Verdict, meets, spread
 def console(*, stderr: bool) -> Console:
     """A console without rich's guesses at what in a text is a number or a path."""
     return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def text(show: Callable[..., None], *what: Any) -> str:
+    """What one of the functions below would print, as text: for `print` in Python.
+
+    >>> print(text(print_verdict, Verdict((), "test")))
+    No budget is set, so there is nothing to judge.
+    """
+    sink = io.StringIO()
+    show(Console(file=sink, force_terminal=False, force_jupyter=False, highlight=False, soft_wrap=True), *what)
+    return sink.getvalue().strip("\n")
 
 
 def mark(target: Console, met: bool) -> str:
@@ -125,10 +141,8 @@ class LiveDisplay(Observer):
         assert self.training is not None
         bar = self.training.experiment.budget.accuracy
         met = f" {mark(self.console, True)}" if bar is not None and meets(epoch, bar) else ""
-        self.console.print(
-            f"{epoch.epoch:>6} {epoch.lr:>9.2g} {float(epoch.train.accuracy):>9.2f} {float(epoch.test.accuracy):>9.2f} "
-            f"{epoch.test.loss:>10.4f} {epoch.train_seconds + epoch.test_seconds:>8.1f}{met}"
-        )
+        cells = zip(epoch_cells(epoch), (6, 9, 9, 9, 10, 8), strict=True)
+        self.console.print(" ".join(f"{cell:>{width}}" for cell, width in cells) + met)
 
     def _begin_epoch(self, number: int) -> None:
         assert self.training is not None
@@ -153,6 +167,33 @@ class LiveDisplay(Observer):
         self.progress.start()
 
 
+class Lines(LiveDisplay):
+    """Shows a run as plain lines on standard output, for notebooks and scripts.
+
+    >>> experiment = drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.epochs=1"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = drilldown.perform(experiment, runs=folder, observer=Lines())
+    Under 8,000 · under-8k/01-flagship · seed 0
+    7,662 parameters · 6,000 images of glyphs · ...
+     epoch        lr   train %    test %  test loss  seconds
+         1 ...
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.console = Console(
+            file=sys.stdout, force_terminal=False, force_jupyter=False, highlight=False, soft_wrap=True
+        )
+
+
+def epoch_cells(epoch: Epoch) -> list[str]:
+    """Number, learning rate, accuracies in percent, loss and seconds."""
+    return [
+        str(epoch.epoch), f"{epoch.lr:.2g}", f"{float(epoch.train.accuracy):.2f}", f"{float(epoch.test.accuracy):.2f}",
+        f"{epoch.test.loss:.4f}", f"{epoch.train_seconds + epoch.test_seconds:.1f}",
+    ]  # fmt: skip
+
+
 def print_verdict(target: Console, verdict: Verdict) -> None:
     """The budget, line by line."""
     if not verdict.lines:
@@ -168,22 +209,31 @@ def print_verdict(target: Console, verdict: Verdict) -> None:
 
 def print_result(target: Console, run: Run) -> None:
     """What a finished run comes to."""
+    verdict = run.verdict
+    assert verdict is not None
+    target.print()
+    print_verdict(target, verdict)
+    target.print()
+    for line in result_lines(run):
+        target.print(line)
+    target.print(f"run     {run.path}\nreport  {run.path / 'report.html'}\n        {run.path / 'report.md'}")
+
+
+def result_lines(run: Run) -> list[str]:
+    """A finished run's figures beside its verdict."""
     summary = run.summary
     accuracy = summary["accuracy"]
     last = " ".join(f"{value:.2f}" for value in accuracy["last"])
     held = f"last {len(accuracy['last'])} epochs" if len(accuracy["last"]) > 1 else "last epoch"
     clean = 100 * summary["clean_train_correct"] / summary["clean_train_total"]
-    target.print()
-    verdict = run.verdict
-    assert verdict is not None
-    print_verdict(target, verdict)
-    target.print(
-        f"\n{held} {last} % · best {accuracy['best']:.2f} %\nclean train {clean:.2f} % · {summary['seconds']:.0f} s"
-    )
-    if verdict.split == "validation":
+    lines = [
+        f"{held} {last} % · best {accuracy['best']:.2f} %",
+        f"clean train {clean:.2f} % · {summary['seconds']:.0f} s",
+    ]
+    if summary["verdict"]["split"] == "validation":
         test = summary["test"]
-        target.print(f"test set, looked at once: {test['correct']:,} of {test['total']:,}")
-    target.print(f"run     {run.path}\nreport  {run.path / 'report.html'}\n        {run.path / 'report.md'}")
+        lines.append(f"test set, looked at once: {test['correct']:,} of {test['total']:,}")
+    return lines
 
 
 def _clock(seconds: float) -> str:
@@ -228,26 +278,42 @@ def print_anatomy(target: Console, experiment: Experiment) -> None:
     table.add_column("layer", overflow="fold")
     for name in ("output", "parameters", "multiply-adds", "sees"):
         table.add_column(name, justify="right")
-    for row in anatomy.layers:
-        table.add_row(
-            row.name, row.layer, "x".join(map(str, row.output)), f"{row.parameters:,}" if row.parameters else "",
-            f"{row.multiply_adds:,}" if row.multiply_adds else "",
-            f"{row.receptive_field}" if row.receptive_field else "",
-        )  # fmt: skip
+    for row in layer_rows(anatomy):
+        table.add_row(*row)
     target.print(Text(f"{experiment.title} · {experiment.name}", style="bold"))
     target.print(table)
-    limit = experiment.budget.parameters
-    judged = ""
-    if limit is not None:
-        spare = limit - anatomy.parameters
-        met = mark(target, spare >= 0)
-        judged = f"  {met} {spare:,} below" if spare >= 0 else f"  {met} {-spare:,} above"
-        judged += f" the budget of {limit:,}"
-    target.print(f"\nparameters       {anatomy.parameters:,} ({anatomy.weight_bytes:,} bytes){judged}")
+    judged = against_limit(experiment, lambda met: mark(target, met))
+    total = f"{anatomy.parameters:,} ({anatomy.weight_bytes:,} bytes)"
+    target.print(f"\nparameters       {total}  {judged}".rstrip())
     target.print(f"multiply-adds    {anatomy.multiply_adds:,} an image")
     if anatomy.receptive_field:
         target.print(f"receptive field  {anatomy.receptive_field} pixels")
     target.print(f"peak activations {anatomy.peak_activation_bytes:,} bytes an image")
+
+
+def layer_rows(anatomy: Anatomy) -> list[tuple[str, ...]]:
+    """The layer table's cells; what a layer has none of stays empty."""
+    return [
+        (
+            row.name, row.layer, "x".join(map(str, row.output)), f"{row.parameters:,}" if row.parameters else "",
+            f"{row.multiply_adds:,}" if row.multiply_adds else "",
+            f"{row.receptive_field}" if row.receptive_field else "",
+        )
+        for row in anatomy.layers
+    ]  # fmt: skip
+
+
+def against_limit(experiment: Experiment, sign: Callable[[bool], str]) -> str:
+    """How many parameters are to spare, or too many; empty without a limit.
+
+    >>> against_limit(drilldown.load("under-8k"), lambda met: "+" if met else "x")
+    '+ 338 below the budget of 8,000'
+    """
+    limit = experiment.budget.parameters
+    if limit is None:
+        return ""
+    spare = limit - experiment.anatomy.parameters
+    return f"{sign(spare >= 0)} {abs(spare):,} {'below' if spare >= 0 else 'above'} the budget of {limit:,}"
 
 
 def print_runs(target: Console, runs: list[Run]) -> None:

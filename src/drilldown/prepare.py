@@ -22,10 +22,18 @@ INK = 0.1
 LARGEST_SIDE = 20_000
 
 
-def read(file: Path, height: int = 28, width: int = 28) -> torch.Tensor:
+def read(file: Path | str, height: int = 28, width: int = 28) -> torch.Tensor:
     """A picture file as a network takes it: (height, width), uint8, ink light on dark.
 
     *Raises* DrilldownError where the file is no picture or shows nothing.
+
+    >>> paper = Image.new("L", (60, 100), "white")
+    >>> paper.paste(0, (25, 10, 35, 90))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     paper.save(Path(folder) / "one.png")
+    ...     image = read(Path(folder) / "one.png")
+    >>> image.shape, int(image.max())
+    (torch.Size([28, 28]), 255)
     """
     try:
         with Image.open(file) as opened:

@@ -24,13 +24,17 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from drilldown import loading
+from drilldown import answers, data, loading
+from drilldown.answers import Answers
+from drilldown.data import Dataset, Split
 from drilldown.errors import DrilldownError, Problem, TrainingDiverged
 from drilldown.experiment import Experiment
 from drilldown.records import Epoch, Evaluation, Tally
 from drilldown.train import Checkpoint, Training
 from drilldown.verdict import Verdict, judge
 
+RUNS = Path("runs")
+"""The folder of all runs, where no other is named."""
 FINISHED, RUNNING, INTERRUPTED, DIVERGED = "finished", "running", "interrupted", "diverged"
 LOCK_PATIENCE_SECONDS = 1.0
 """Longer than another process takes to look whether a lock is held."""
@@ -42,15 +46,39 @@ class Busy(DrilldownError):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training of one experiment with one seed, on disk."""
+    """One training of one experiment with one seed, on disk.
+
+    >>> experiment = drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.epochs=1"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = drilldown.perform(experiment, runs=folder)
+    ...     answers = run.answers()
+    ...     anew = run.evaluate(run.dataset().test)
+    >>> answers.tally.total, len(anew.mistakes) == 1000 - anew.tally.correct
+    (1000, True)
+    """
 
     path: Path
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))  # in a notebook one writes a string
+
+    def __str__(self) -> str:
+        from drilldown import display
+
+        if self.verdict is None:
+            return f"{self.name}, seed {self.seed}: {self.status}, {len(self.epochs)} epochs done\n{self.path}"
+        return display.text(display.print_result, self)
+
+    def _repr_html_(self) -> str:
+        from drilldown import notebook
+
+        return notebook.run(self)
+
     @classmethod
-    def of(cls, experiment: Experiment, seed: int, root: Path) -> Run:
+    def of(cls, experiment: Experiment, seed: int, root: Path | str) -> Run:
         """Where a run belongs: `ROOT/study/step-fingerprint/seed-n`, whether it exists or not."""
         study, step = experiment.name.split("/", 1)
-        return cls(root / study / f"{step}-{experiment.fingerprint}" / f"seed-{seed}")
+        return cls(Path(root) / study / f"{step}-{experiment.fingerprint}" / f"seed-{seed}")
 
     # What a run says of itself.
 
@@ -109,6 +137,7 @@ class Run:
 
     def model(self) -> nn.Module:
         """The trained model, in evaluation mode: normalised images (N, C, H, W) to class scores (N, classes)."""
+        self._check_finished()
         network = self.experiment.build(self.seed)
         tensors = self._tensors(self.path / "weights.safetensors")
         try:
@@ -121,14 +150,41 @@ class Run:
     @property
     def normalisation(self) -> tuple[float, float]:
         """Mean and standard deviation that the model's images are normalised by, of pixels scaled to 0…1."""
-        said = self.summary.get("normalisation")
-        if said is None:
-            raise DrilldownError(f"{self.path}: the run is {self.status}; its model is there once it is finished")
+        self._check_finished()
+        said = self.summary["normalisation"]
         return said["mean"], said["std"]
 
     def scores(self) -> torch.Tensor:
-        """The model's class scores for the test images, (N, classes)."""
+        """The model's class scores for the test images, (N, classes), as they were judged."""
+        self._check_finished()
         return self._tensors(self.path / "predictions.safetensors")["scores"]
+
+    def dataset(self, data_folder: Path | str | None = None) -> Dataset:
+        """The dataset that it was trained on; `data_folder` as of `data.load`."""
+        return data.load(self.experiment.recipe.dataset, data_folder)
+
+    def answers(self, data_folder: Path | str | None = None) -> Answers:
+        """The model's answers to the test images, as they were judged."""
+        return Answers(self.dataset(data_folder).test, self.scores())
+
+    def evaluate(self, split: Split) -> Answers:
+        """The model's answers to any images with labels, such as `run.dataset().train`; counted over all of them."""
+        return Answers(split, self.predict(split.images))
+
+    def predict(self, images: torch.Tensor) -> torch.Tensor:
+        """The model's class scores, before softmax.
+
+        *Arguments*: `images`: (N, height, width) or one of (height, width), 0 background to 255 ink, as datasets and
+        `drilldown.read_picture` have them.
+
+        *Returns* (N, classes), float32.
+        """
+        height, width = self.experiment.image[0][1:]
+        if images.shape[-2:] != (height, width) or images.dim() not in (2, 3):
+            raise DrilldownError(
+                Problem(found=f"images of shape {tuple(images.shape)}", expected=f"(N, {height}, {width})")
+            )
+        return answers.scores(self.model(), images.view(-1, height, width), *self.normalisation)
 
     def checkpoint(self) -> Checkpoint | None:
         """Where to go on from; None where nothing was saved yet."""
@@ -136,6 +192,11 @@ class Run:
             return None
         tensors, said = self._tensors(self.path / "state.safetensors"), self._metadata()
         return Checkpoint(tensors, self.epochs, said["engine"], int(said["threads"]))
+
+    def _check_finished(self) -> None:
+        status = self.status
+        if status != FINISHED:
+            raise DrilldownError(f"{self.path}: the run is {status}; its model is there once it is finished")
 
     # What is written.
 
@@ -246,14 +307,24 @@ class Run:
         return False
 
 
-def all_runs(root: Path) -> list[Run]:
-    """The runs below a folder, the one that changed last first."""
-    found = [Run(file.parent) for file in root.glob("*/*/seed-*/experiment.toml")]
+def all_runs(root: Path | str = RUNS) -> list[Run]:
+    """The runs below a folder, the one that changed last first.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     all_runs(folder)
+    []
+    """
+    found = [Run(file.parent) for file in Path(root).glob("*/*/seed-*/experiment.toml")]
     return sorted(found, key=lambda run: _changed(run.path), reverse=True)
 
 
-def find(reference: str, root: Path) -> Run:
-    """The run in a folder, or `last`: the one under `root` that changed last; raises DrilldownError for neither."""
+def find(reference: str | Path, root: Path | str = RUNS) -> Run:
+    """The run in a folder, or `last`: the one under `root` that changed last; raises DrilldownError for neither.
+
+    >>> find("last", "nowhere")
+    Traceback (most recent call last):
+    drilldown.errors.DrilldownError: nowhere: there are no runs here; try drilldown run
+    """
     if reference == "last":
         known = all_runs(root)
         if not known:

@@ -7,13 +7,14 @@ import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 from drilldown import difference, loading
 from drilldown.difference import Difference
 from drilldown.effects import Effect, paired
 from drilldown.errors import DrilldownError, Problem
 from drilldown.experiment import Experiment
-from drilldown.runs import Run, find
+from drilldown.runs import RUNS, Run, find
 from drilldown.seeds import Seeds, incomparable
 
 TO_LOOK = 5
@@ -33,6 +34,18 @@ class Against:
     why_not: str | None
     """Why there is no effect, where there is none."""
 
+    @property
+    def worth(self) -> tuple[str, ...]:
+        """What the difference was worth, in lines."""
+        if self.accuracy is None or self.loss is None:
+            return (f"worth: not known, {self.why_not}",)
+        lines = (
+            f"accuracy {self.accuracy.text(3)} points: {self.accuracy.verdict()}",
+            f"loss     {self.loss.text(4)} nats: {self.loss.verdict()}",
+        )
+        n = self.accuracy.n
+        return (*lines, f"paired by seed, n = {n}, 95 % t intervals") if n > 1 else lines
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
@@ -40,7 +53,7 @@ class Subject:
 
     letter: str
     reference: str
-    """As it was given."""
+    """As it was given; of an experiment or a run that was given as an object, the name of its folder."""
     seeds: Seeds
     against: Against | None
     """None for the first."""
@@ -53,34 +66,80 @@ class Subject:
         return self.seeds.experiment
 
 
-def compare(references: Sequence[str], root: Path) -> list[Subject]:
+@dataclass(frozen=True, slots=True)
+class Comparison(Sequence[Subject]):
+    """Experiments and runs side by side, each against the first."""
+
+    subjects: tuple[Subject, ...]
+
+    def __len__(self) -> int:
+        return len(self.subjects)
+
+    @overload
+    def __getitem__(self, index: int) -> Subject: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Subject]: ...
+    def __getitem__(self, index: int | slice) -> Subject | Sequence[Subject]:
+        return self.subjects[index]
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {', '.join(subject.reference for subject in self)}>"
+
+    def __str__(self) -> str:
+        from drilldown import display, screens
+
+        return display.text(screens.print_comparison, self)
+
+    def _repr_html_(self) -> str:
+        from drilldown import notebook
+
+        return notebook.comparison(self)
+
+
+def compare(*references: str | Path | Experiment | Run, runs: Path | str = RUNS) -> Comparison:
     """Reads experiments and runs, and sets each against the first.
 
-    *Arguments*: `references`: experiments, by name or file, which stand for all of their runs under `root`; a run's
-    folder, or `last`, which stands for that run; a folder of several seeds. `root`: the folder of all runs.
+    *Arguments*: `references`: experiments, as objects, by name or by file, which stand for all of their runs under
+    `runs`; a run, its folder, or `last`, which stands for that run; a folder of several seeds. `runs`: the folder of
+    all runs.
 
     *Raises* DrilldownError where there are fewer than two, or one is neither.
+
+    >>> compare("eva5-s5/05", "eva5-s5/06")[1].against.ingredients
+    ('dropout',)
     """
     if len(references) < 2:
         raise DrilldownError(
             Problem(found=f"{len(references)} to compare", expected="two experiments or runs, or more")
         )
-    read = [_read(reference, root) for reference in references]
+    read = [_read(reference, Path(runs)) for reference in references]
     first = read[0][0]
-    return [
-        Subject(
-            letter=_letter(index),
-            reference=reference,
-            seeds=seeds,
-            against=_against(first, seeds) if index else None,
-            missing=_missing(reference, seeds, one_run=one_run),
+    return Comparison(
+        tuple(
+            Subject(
+                letter=_letter(index),
+                reference=_name(reference),
+                seeds=seeds,
+                against=_against(first, seeds) if index else None,
+                missing=_missing(reference, seeds, one_run=one_run),
+            )
+            for index, (reference, (seeds, one_run)) in enumerate(zip(references, read, strict=True))
         )
-        for index, (reference, (seeds, one_run)) in enumerate(zip(references, read, strict=True))
-    ]
+    )
 
 
-def _read(reference: str, root: Path) -> tuple[Seeds, bool]:
+def _name(reference: str | Path | Experiment | Run) -> str:
+    if isinstance(reference, Run):
+        return f"{reference.name}, seed {reference.seed}"
+    return f"{reference.name}-{reference.fingerprint}" if isinstance(reference, Experiment) else str(reference)
+
+
+def _read(reference: str | Path | Experiment | Run, root: Path) -> tuple[Seeds, bool]:
     """The runs that a reference stands for, and whether it is a single one that was named."""
+    if isinstance(reference, Experiment):
+        return Seeds.of(reference, root), False
+    if isinstance(reference, Run):
+        return Seeds.among(reference.experiment, [reference]), True
     folder = Path(reference)
     if reference == "last" or os.path.isfile(folder / "experiment.toml"):
         run = find(reference, root)
@@ -109,12 +168,12 @@ def _against(first: Seeds, seeds: Seeds) -> Against:
     )
 
 
-def _missing(reference: str, seeds: Seeds, *, one_run: bool) -> str | None:
+def _missing(reference: str | Path | Experiment | Run, seeds: Seeds, *, one_run: bool) -> str | None:
     if seeds.n >= TO_LOOK:
         return None
     if one_run:
         return f"name the experiment, not one of its runs, for figures over seeds ({seeds.experiment.name})"
-    if seeds.finished and os.path.isdir(reference):
+    if isinstance(reference, Experiment | Run) or (seeds.finished and os.path.isdir(reference)):
         return f"train more seeds of {seeds.experiment.name}"
     return f"drilldown run {reference} --seeds {TO_LOOK}"
 
