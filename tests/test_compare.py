@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import statistics
 from pathlib import Path
 
@@ -93,6 +94,33 @@ def test_shipped_experiments_are_compared_without_any_run(tmp_path: Path) -> Non
     assert second.against is not None
     assert second.against.ingredients == ("dropout",)
     assert second.missing == "drilldown run eva5-s5/06 --seeds 5"
+
+
+def test_the_same_runs_are_not_measured_against_themselves(climb: Path) -> None:
+    root = climb.parent / "runs"
+    (run,) = root.glob("climb/01-plain-*/seed-1")
+    for reference in (str(climb / "01-plain.toml"), str(run), str(run.parent)):
+        _, second = compare(reference, reference, runs=root)
+        assert second.against is not None
+        assert not second.against.difference
+        assert second.against.worth == ("worth: not known, both stand for the same runs",)
+
+
+def test_an_interrupted_run_is_to_be_resumed(climb: Path, tmp_path: Path) -> None:
+    root = climb.parent / "runs"
+    (run,) = root.glob("climb/01-plain-*/seed-1")
+    shutil.copytree(run, tmp_path / "seed-1")
+    (tmp_path / "seed-1" / "summary.json").unlink()
+    _, second = compare(str(run), str(tmp_path / "seed-1"), runs=root)
+    assert second.missing == f"drilldown resume {tmp_path / 'seed-1'}"
+
+
+def test_narrow_terminals_leave_a_column_out_and_cut_none(climb: Path) -> None:
+    shown = drilldown("compare", "climb/01-plain.toml", "climb/02-norm.toml", cwd=climb.parent, COLUMNS="60")
+    assert max(map(len, shown.stdout.splitlines())) <= 60
+    assert "…" not in shown.stdout
+    assert "last epochs %" in shown.stdout
+    assert "multiply-adds" not in shown.stdout
 
 
 @pytest.mark.parametrize("references", [["under-8k"], ["under-8k", "absent"], ["under-8k", "last"]])

@@ -110,7 +110,10 @@ def compare(*references: str | Path | Experiment | Run, runs: Path | str = RUNS)
     """
     if len(references) < 2:
         raise DrilldownError(
-            Problem(found=f"{len(references)} to compare", expected="two experiments or runs, or more")
+            Problem(
+                found=f"only {references[0]} to compare" if references else "nothing to compare",
+                expected="two experiments or runs, or more, as in drilldown compare eva5-s5/05 eva5-s5/06",
+            )
         )
     read = [_read(reference, Path(runs)) for reference in references]
     first = read[0][0]
@@ -152,6 +155,8 @@ def _read(reference: str | Path | Experiment | Run, root: Path) -> tuple[Seeds, 
 
 def _against(first: Seeds, seeds: Seeds) -> Against:
     why_not = incomparable(first, seeds)
+    if why_not is None and first.finished and first.paths == seeds.paths:
+        why_not = "both stand for the same runs"
     accuracy = loss = None
     if why_not is None:
         hold = min(first.hold, seeds.hold)
@@ -171,6 +176,8 @@ def _against(first: Seeds, seeds: Seeds) -> Against:
 def _missing(reference: str | Path | Experiment | Run, seeds: Seeds, *, one_run: bool) -> str | None:
     if seeds.n >= TO_LOOK:
         return None
+    if one_run and seeds.unfinished:
+        return f"drilldown resume {seeds.unfinished[0].path}"
     if one_run:
         return f"name the experiment, not one of its runs, for figures over seeds ({seeds.experiment.name})"
     if isinstance(reference, Experiment | Run) or (seeds.finished and os.path.isdir(reference)):

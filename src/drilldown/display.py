@@ -6,8 +6,9 @@ import io
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -18,17 +19,23 @@ from drilldown.anatomy import Anatomy
 from drilldown.bench import Benchmark
 from drilldown.data import Dataset
 from drilldown.engines import Tick
+from drilldown.errors import DrilldownError
 from drilldown.experiment import Experiment
 from drilldown.lab import Observer
 from drilldown.records import Epoch
-from drilldown.runs import Run
+from drilldown.runs import DAMAGED, FINISHED, Run
 from drilldown.train import Training
 from drilldown.verdict import Verdict, meets, spread
 
+if TYPE_CHECKING:
+    import torch
+
+_PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False, "emoji": False}
+
 
 def console(*, stderr: bool) -> Console:
-    """A console without rich's guesses at what in a text is a number or a path."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    """A console without rich's guesses at what in a text is a number, a path, a tag or an emoji."""
+    return Console(stderr=stderr, **_PLAIN)
 
 
 def text(show: Callable[..., None], *what: Any) -> str:
@@ -38,7 +45,7 @@ def text(show: Callable[..., None], *what: Any) -> str:
     No budget is set, so there is nothing to judge.
     """
     sink = io.StringIO()
-    show(Console(file=sink, force_terminal=False, force_jupyter=False, highlight=False, soft_wrap=True), *what)
+    show(Console(file=sink, force_terminal=False, force_jupyter=False, **_PLAIN), *what)
     return sink.getvalue().strip("\n")
 
 
@@ -181,9 +188,7 @@ class Lines(LiveDisplay):
 
     def __init__(self) -> None:
         super().__init__()
-        self.console = Console(
-            file=sys.stdout, force_terminal=False, force_jupyter=False, highlight=False, soft_wrap=True
-        )
+        self.console = Console(file=sys.stdout, force_terminal=False, force_jupyter=False, **_PLAIN)
 
 
 def epoch_cells(epoch: Epoch) -> list[str]:
@@ -316,23 +321,68 @@ def against_limit(experiment: Experiment, sign: Callable[[bool], str]) -> str:
     return f"{sign(spare >= 0)} {abs(spare):,} {'below' if spare >= 0 else 'above'} the budget of {limit:,}"
 
 
-def print_runs(target: Console, runs: list[Run]) -> None:
-    """Runs as a table."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("run", overflow="fold")
-    table.add_column("status")
-    table.add_column("budget")
-    table.add_column("last %", justify="right")
-    table.add_column("parameters", justify="right")
+def print_runs(target: Console, runs: list[Run]) -> list[DrilldownError]:
+    """Runs line by line; returns what was wrong with those that are damaged."""
+    rows, problems = [], []
     for run in runs:
+        try:
+            rows.append((*_run_cells(target, run), str(run.path)))
+        except DrilldownError as error:
+            rows.append((DAMAGED, "", "", str(run.path)))
+            problems.append(error)
+    _print_lines(target, ("status", "result", ">last %", "run"), rows)
+    return problems
+
+
+def _run_cells(target: Console, run: Run) -> tuple[str, str, str]:
+    """Status, verdict and last accuracy; before the end, how many epochs are done."""
+    status = run.status
+    if status == FINISHED:
         said = run.summary
-        passed = said["verdict"]["passed"] if said else None
-        judged = "" if passed is None else f"{mark(target, passed)} {'met' if passed else 'not met'}"
-        table.add_row(
-            str(run.path), run.status, judged, f"{said['accuracy']['final']:.2f}" if said else "",
-            f"{said['parameters']:,}" if said else "",
-        )  # fmt: skip
-    target.print(table)
+        passed = said["verdict"]["passed"]
+        return status, f"{mark(target, passed)} {'met' if passed else 'not met'}", f"{said['accuracy']['final']:.2f}"
+    epochs = run.epochs
+    last = f"{float(epochs[-1].test.accuracy):.2f}" if epochs else ""
+    return status, f"{len(epochs)} {'epoch' if len(epochs) == 1 else 'epochs'}", last
+
+
+def print_predictions(target: Console, files: Sequence[Path], scores: torch.Tensor) -> None:
+    """What pictures were read as, how surely, and what came second; `scores`: (N, classes)."""
+    best = scores.softmax(1).topk(2)
+    rows = [
+        (str(int(answer)), _share(sure), f"{int(second)} {_share(less)}", str(file))
+        for file, (answer, second), (sure, less) in zip(files, best.indices.tolist(), best.values.tolist(), strict=True)
+    ]
+    _print_lines(target, ("read as", ">confidence", "runner-up", "picture"), rows)
+
+
+def _share(probability: float) -> str:
+    """In percent; what is not quite certain does not read as if it were.
+
+    >>> _share(0.99996), _share(0.9), _share(1e-6)
+    ('>99.9 %', '90.0 %', '<0.1 %')
+    """
+    if not 0.0005 <= probability < 0.9995:
+        return "<0.1 %" if probability < 0.5 else ">99.9 %"
+    return f"{100 * probability:.1f} %"
+
+
+def _print_lines(target: Console, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table whose last column, names of any length, is never cut nor folded: it can be copied at any width.
+
+    *Arguments*: `heads`: with a `>` before those whose column stands right.
+    """
+    names = [head.removeprefix(">") for head in heads]
+    widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
+    widths[-1] = 0
+
+    def line(cells: Sequence[str]) -> str:
+        aligned = zip(cells, heads, widths, strict=True)
+        return "  ".join(c.rjust(width) if head[0] == ">" else c.ljust(width) for c, head, width in aligned)
+
+    target.print(Text(line(names), style="bold"))
+    for row in rows:
+        target.print(line(row))
 
 
 def print_dataset(target: Console, dataset: Dataset) -> None:

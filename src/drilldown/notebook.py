@@ -95,7 +95,7 @@ def comparison(it: Comparison) -> str:
         for subject in it
         if subject.against
     ]
-    return _macro("comparison", rows=rows, others=others)
+    return _macro("comparison", heads=["", "", *screens.COMPARED], rows=rows, others=others)
 
 
 def _macro(name: str, *arguments: Any, **named: Any) -> str:

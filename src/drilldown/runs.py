@@ -36,6 +36,13 @@ from drilldown.verdict import Verdict, judge
 RUNS = Path("runs")
 """The folder of all runs, where no other is named."""
 FINISHED, RUNNING, INTERRUPTED, DIVERGED = "finished", "running", "interrupted", "diverged"
+DAMAGED = "damaged"
+"""What a list of runs says of one whose files cannot be read; no status of its own."""
+_SUMMARY: dict[str, type] = {
+    "experiment": str, "seed": int, "parameters": int, "accuracy.final": float, "verdict.passed": bool,
+    "normalisation.mean": float, "normalisation.std": float,
+}  # fmt: skip
+"""What a summary must say to be one."""
 LOCK_PATIENCE_SECONDS = 1.0
 """Longer than another process takes to look whether a lock is held."""
 
@@ -116,7 +123,17 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """What `summary.json` says; empty before the run is finished."""
-        return _read_json(self.path / "summary.json")
+        file = self.path / "summary.json"
+        if not file.is_file():
+            return {}
+        said = _read_json(file)
+        for place, kind in _SUMMARY.items():
+            found: Any = said
+            for key in place.split("."):
+                found = found.get(key) if isinstance(found, dict) else None
+            if not isinstance(found, kind):
+                raise _damaged(file, f'"{place}" is missing' if found is None else f'"{place}" makes no sense')
+        return said
 
     @property
     def epochs(self) -> tuple[Epoch, ...]:
@@ -135,9 +152,19 @@ class Run:
         """Why the run diverged."""
         return str(_read_json(self.path / "diverged.json").get("reason", "the loss stopped being finite"))
 
+    def check_finished(self) -> None:
+        """Raises DrilldownError where there is no model yet, or never will be."""
+        status = self.status
+        if status == DIVERGED:
+            raise DrilldownError(Problem(file=self.path, found=f"the run diverged and has no model: {self.divergence}"))
+        if status != FINISHED:
+            found = f"the run is {status}; its model is there once it is finished"
+            suggestion = f"go on with: drilldown resume {self.path}" if status == INTERRUPTED else None
+            raise DrilldownError(Problem(file=self.path, found=found, suggestion=suggestion))
+
     def model(self) -> nn.Module:
         """The trained model, in evaluation mode: normalised images (N, C, H, W) to class scores (N, classes)."""
-        self._check_finished()
+        self.check_finished()
         network = self.experiment.build(self.seed)
         tensors = self._tensors(self.path / "weights.safetensors")
         try:
@@ -150,13 +177,13 @@ class Run:
     @property
     def normalisation(self) -> tuple[float, float]:
         """Mean and standard deviation that the model's images are normalised by, of pixels scaled to 0…1."""
-        self._check_finished()
+        self.check_finished()
         said = self.summary["normalisation"]
         return said["mean"], said["std"]
 
     def scores(self) -> torch.Tensor:
         """The model's class scores for the test images, (N, classes), as they were judged."""
-        self._check_finished()
+        self.check_finished()
         return self._tensors(self.path / "predictions.safetensors")["scores"]
 
     def dataset(self, data_folder: Path | str | None = None) -> Dataset:
@@ -192,11 +219,6 @@ class Run:
             return None
         tensors, said = self._tensors(self.path / "state.safetensors"), self._metadata()
         return Checkpoint(tensors, self.epochs, said["engine"], int(said["threads"]))
-
-    def _check_finished(self) -> None:
-        status = self.status
-        if status != FINISHED:
-            raise DrilldownError(f"{self.path}: the run is {status}; its model is there once it is finished")
 
     # What is written.
 
@@ -431,7 +453,9 @@ def _read_json(file: Path) -> dict[str, Any]:
         document = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise _damaged(file, error) from None
-    return document if isinstance(document, dict) else {}
+    if not isinstance(document, dict):
+        raise _damaged(file, "not a table")
+    return document
 
 
 def _changed(folder: Path) -> float:
@@ -462,11 +486,12 @@ def _unwritable(folder: Path, error: OSError) -> DrilldownError:
     return DrilldownError(Problem(file=folder, found=found, suggestion=suggestion))
 
 
-def _damaged(file: Path, error: Exception) -> DrilldownError:
+def _damaged(file: Path, error: Exception | str) -> DrilldownError:
+    reason = isinstance(error, OSError) and error.strerror
     return DrilldownError(
         Problem(
             file=file,
-            found=f"cannot be read ({error})",
+            found=f"cannot be read ({reason or error})",
             suggestion="train the run anew with drilldown run … --again",
         )
     )

@@ -21,6 +21,11 @@ if TYPE_CHECKING:  # reports bring matplotlib with them
     from drilldown.report.study import StudyEvidence
 
 
+COMPARED = ("parameters", "multiply-adds", "seeds", "last epochs %", "loss", "budget met")
+ROOMY = 74
+"""Columns that all of them take."""
+
+
 class WorklistDisplay(LiveDisplay, Watcher):
     """Shows many runs in turn on standard error, each as a run is shown.
 
@@ -80,10 +85,12 @@ def print_comparison(target: Console, subjects: Sequence[Subject]) -> None:
         line.add_row(Text(subject.letter, style="bold"), f"{subject.experiment.title} · {subject.reference}")
         target.print(line)
     table = _table("")
-    for name in ("parameters", "multiply-adds", "seeds", "last epochs %", "loss", "budget met"):
+    shown = [name for name in COMPARED if target.width >= ROOMY or name != "multiply-adds"]
+    for name in shown:
         table.add_column(name, justify="right")
     for subject in subjects:
-        table.add_row(subject.letter, *comparison_cells(subject, lambda met: mark(target, met)))
+        cells = dict(zip(COMPARED, comparison_cells(subject, lambda met: mark(target, met)), strict=True))
+        table.add_row(subject.letter, *(cells[name] for name in shown))
     target.print()
     target.print(table)
     for subject in subjects:
@@ -92,7 +99,7 @@ def print_comparison(target: Console, subjects: Sequence[Subject]) -> None:
 
 
 def comparison_cells(subject: Subject, sign: Callable[[bool], str]) -> list[str]:
-    """Parameters, multiply-adds, seeds, accuracy, loss and how many seeds met the budget."""
+    """What the columns of COMPARED say of a subject."""
     seeds, anatomy = subject.seeds, subject.experiment.anatomy
     rate = seeds.rate
     return [
@@ -113,13 +120,15 @@ def _print_against(target: Console, first: Subject, subject: Subject, against: A
             table.add_row(change.name, change.before, change.after)
         target.print(Padding(table, (0, 0, 0, 2)))
     for line in against.difference.layers:
-        target.print(f"  {line}", markup=False)
+        target.print(f"  {line}")
     if len(against.ingredients) > 1:
         several = Table.grid(padding=(0, 1, 0, 0))
         several.add_row("  changed at once:", ", ".join(against.ingredients))
         target.print(several)
+    worth = Table.grid()
     for line in against.worth:
-        target.print(f"  {line}")
+        worth.add_row("  ", line)
+    target.print(worth)
 
 
 def print_ablation(target: Console, ablation: Ablation, sentences: Sequence[str]) -> None:
