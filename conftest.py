@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import tempfile
+from pathlib import Path
+
 import pytest
+import torch
 
 import drilldown
 
 
 @pytest.fixture(autouse=True)
 def _examples_know_drilldown(doctest_namespace: dict[str, object]) -> None:
-    doctest_namespace["drilldown"] = drilldown
+    doctest_namespace.update(drilldown=drilldown, Path=Path, io=io, tempfile=tempfile, torch=torch)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
 
 from cli import drilldown, environment, world
-from drilldown import glyphs
+from drilldown import glyphs, load
+from drilldown.errors import DrilldownError
+from drilldown.runs import Run
+from study import command
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +123,10 @@ def test_predict_reads_digits_on_light_and_dark_paper(lab: Path, tmp_path: Path)
     Image.eval(template, lambda value: 255 - value).save(tmp_path / "light.png")
     shown = drilldown("predict", "last", str(tmp_path / "dark.png"), str(tmp_path / "light.png"), cwd=lab)
     assert shown.returncode == 0, shown.stderr
-    dark, light = (line.split(": ")[1] for line in shown.stdout.splitlines())
-    assert dark == light
+    head, dark, light = shown.stdout.splitlines()
+    assert head.split() == ["read", "as", "confidence", "runner-up", "picture"]
+    assert dark.replace("dark.png", "") == light.replace("light.png", "")
+    assert dark.index(str(tmp_path)) == light.index(str(tmp_path)) == head.index("picture")
 
 
 def test_predict_refuses_what_is_no_picture(lab: Path, tmp_path: Path) -> None:
@@ -128,7 +135,91 @@ def test_predict_refuses_what_is_no_picture(lab: Path, tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert "text.png" in refused.stderr
     Image.new("L", (50, 50), 255).save(tmp_path / "empty.png")
-    assert "nothing stands out" in drilldown("predict", "last", str(tmp_path / "empty.png"), cwd=lab).stderr
+    template = Image.fromarray(glyphs._template(3, "DejaVuSans.ttf").numpy())
+    template.save(tmp_path / "three.png")
+    files = [str(tmp_path / name) for name in ("text.png", "three.png", "empty.png", "three.png")]
+    mixed = drilldown("predict", "last", *files, cwd=lab)
+    assert mixed.returncode == 2
+    assert "nothing stands out" in mixed.stderr
+    assert "text.png: not a picture" in mixed.stderr
+    assert [line.split()[-1] for line in mixed.stdout.splitlines()[1:]] == [str(tmp_path / "three.png")]
+
+
+def plain_run(lab: Path) -> Path:
+    """The run that other tests have not changed a setting of."""
+    return Run.of(load(lab / "tiny.toml"), 0, lab / "runs").path
+
+
+def test_predict_needs_a_finished_run(lab: Path, tmp_path: Path) -> None:
+    run = plain_run(lab)
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(run, unfinished)
+    (unfinished / "summary.json").unlink()
+    with pytest.raises(DrilldownError, match=f"the run is interrupted; .*; go on with: drilldown resume {unfinished}"):
+        command("predict", str(unfinished), "absent.png", cwd=lab)
+    (unfinished / "diverged.json").write_text('{"reason": "the loss is nan"}')
+    with pytest.raises(DrilldownError, match="the run diverged and has no model: the loss is nan"):
+        command("predict", str(unfinished), "absent.png", cwd=lab)
+
+
+def test_damaged_runs_are_listed_and_told_apart(lab: Path, tmp_path: Path) -> None:
+    source = next(lab.glob("runs/*/*/seed-0"))
+    good, *copies = (tmp_path / "some" / f"step-{number}" / "seed-0" for number in range(6))
+    for copy in (good, *copies):
+        shutil.copytree(source, copy)
+    empty, listed, lacking, odd, state = copies
+    (empty / "summary.json").write_text("")
+    (listed / "summary.json").write_text("[]")
+    (lacking / "summary.json").write_text('{"experiment": "some/step"}')
+    (odd / "summary.json").write_text(json.dumps({**json.loads((odd / "summary.json").read_text()), "seed": "none"}))
+    (state / "summary.json").unlink()
+    (state / "state.safetensors").write_text("cut")
+    out, err = command("runs", "--runs", str(tmp_path), cwd=lab)
+    assert sorted(line.split()[0] for line in out.splitlines()) == [*["damaged"] * 5, "finished", "status"]
+    assert [line.rpartition(" ")[2] for line in out.splitlines() if line.startswith("finished")] == [str(good)]
+    assert len(err.splitlines()) == 5
+    for reason in ("not a table", '"seed" is missing', '"seed" makes no sense', "state.safetensors: cannot be read"):
+        assert reason in err
+    document = {
+        Path(one["path"]): one for one in json.loads(command("runs", "--runs", str(tmp_path), "--json", cwd=lab)[0])
+    }
+    assert document[good]["status"] == "finished"
+    assert document[listed]["status"] == "damaged"
+    assert "not a table" in document[listed]["problem"]
+
+
+def test_runs_fit_80_columns_and_can_be_copied_at_any_width(lab: Path) -> None:
+    for columns in ("80", "40"):
+        shown = drilldown("runs", cwd=lab, COLUMNS=columns)
+        assert max(map(len, shown.stdout.splitlines())) <= 80
+        for line in shown.stdout.splitlines()[1:]:
+            assert (lab / line.rpartition(" ")[2] / "summary.json").is_file()
+
+
+def test_many_runs_are_listed_at_once(lab: Path, tmp_path: Path) -> None:
+    source = next(lab.glob("runs/*/*/seed-0"))
+    for number in range(300):
+        run = tmp_path / "some" / f"step-{number}" / "seed-0"
+        run.mkdir(parents=True)
+        for name in ("experiment.toml", "summary.json"):
+            shutil.copy(source / name, run)
+    begun = time.perf_counter()
+    out, _ = command("runs", "--runs", str(tmp_path), cwd=lab)
+    assert len(out.splitlines()) == 301
+    assert time.perf_counter() - begun < 5
+
+
+def test_text_from_files_is_no_markup(tmp_path: Path) -> None:
+    folder = tmp_path / "[red]lab :smile:"
+    folder.mkdir()
+    world(folder, epochs=2)
+    (folder / "tiny.toml").write_text((folder / "tiny.toml").read_text().replace('"Tiny"', '"A [/b] title"'))
+    shown = drilldown("run", "tiny.toml", cwd=tmp_path / folder)
+    assert shown.returncode == 0, shown.stderr
+    assert "A [/b] title · [red]lab :smile:/tiny" in shown.stderr
+    assert "runs/[red]lab :smile:/tiny-" in shown.stdout
+    out, _ = command("compare", "tiny.toml", "under-8k", cwd=folder)
+    assert "A [/b] title · tiny.toml" in out
 
 
 def test_new_writes_an_experiment_that_trains(tmp_path: Path) -> None:
@@ -136,9 +227,75 @@ def test_new_writes_an_experiment_that_trains(tmp_path: Path) -> None:
     assert made.returncode == 0, made.stderr
     summary = drilldown("summary", "mine/own.toml", "--json", cwd=tmp_path)
     assert json.loads(summary.stdout)["parameters"] == 4894
+    assert made.stdout.endswith("\ndrilldown run mine/own.toml\n")
+    trained = drilldown(
+        "run", "mine/own.toml", "--set", "recipe.dataset=glyphs", "--set", "recipe.epochs=1", cwd=tmp_path
+    )
+    assert trained.returncode == 0, trained.stderr
     again = drilldown("new", "mine/own.toml", cwd=tmp_path)
     assert again.returncode == 2
     assert "is there already" in again.stderr
+
+
+@pytest.mark.parametrize("source", ["under-8k", "eva5-s5/06", "era-s7/05", "session6/03"])
+def test_what_new_writes_trains_as_its_source_does_and_claims_nothing(source: str, tmp_path: Path) -> None:
+    command("new", "08-my_own idea.toml", "--from", source, cwd=tmp_path)
+    file = tmp_path / "08-my_own idea.toml"
+    made, original = load(file), load(source)
+    assert made.fingerprint == original.fingerprint
+    assert made.title == "My own idea"
+    assert (made.reported, made.remark, made.reconstructed) == (None, "", False)
+    text = file.read_text("utf-8")
+    assert "drilldown run '08-my_own idea.toml'" in text
+    assert max(map(len, (line for line in text.splitlines() if line.startswith("#")))) <= 100
+    for said in ("conv KxK OUT", "onecycle (warmup, finish, div, final_div)", "# ema = 0.999", "# holdout = 10_000"):
+        assert said in text
+    file.write_text(text.replace("# ema = ", "ema = ").replace("# holdout = ", "holdout = "), "utf-8")
+    assert (load(file).recipe.ema, load(file).recipe.holdout) == (0.999, 10_000)
+
+
+def test_new_starts_from_a_run_as_it_was_trained(lab: Path, tmp_path: Path) -> None:
+    run = plain_run(lab)
+    out, _ = command("new", str(tmp_path / "again.toml"), "--from", str(run), cwd=lab)
+    assert "which trains as" in out
+    assert load(tmp_path / "again.toml").fingerprint == load(run).fingerprint == load(lab / "tiny.toml").fingerprint
+
+
+def test_new_brings_the_code_of_a_network_and_overwrites_none(tmp_path: Path) -> None:
+    code = "from torch import nn\n\ndef Net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
+    (tmp_path / "model.py").write_text(code)
+    (tmp_path / "own.toml").write_text('title = "Own"\n[network]\npython = "model.py:Net"\n')
+    command("new", "there/own.toml", "--from", "own.toml", cwd=tmp_path)
+    assert (tmp_path / "there" / "model.py").read_bytes() == (tmp_path / "model.py").read_bytes()
+    command("new", "there/other.toml", "--from", "own.toml", cwd=tmp_path)  # the same code may lie there
+    (tmp_path / "there" / "model.py").write_text("mine")
+    (tmp_path / "model.py").rename(tmp_path / "elsewhere.py")
+    with pytest.raises(DrilldownError, match=r"model\.py: network\.python: no such file"):
+        command("new", "here/own.toml", "--from", "own.toml", cwd=tmp_path)
+    (tmp_path / "elsewhere.py").rename(tmp_path / "model.py")
+    with pytest.raises(DrilldownError, match=r"model\.py: is there already"):
+        command("new", "there/third.toml", "--from", "own.toml", cwd=tmp_path)
+    assert (tmp_path / "there" / "model.py").read_text() == "mine"
+    assert not (tmp_path / "there" / "third.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mine", "mine: the name has no ending; expected a .toml file; such as mine.toml"),
+        ("mine.txt", 'mine.txt: the name ends in ".txt"; expected a .toml file; such as mine.toml'),
+        ("", "the name has no ending; expected a .toml file; such as mine.toml"),
+        ("folder.toml", "folder.toml: is there already; choose another name"),
+        ("file/mine.toml", "file/mine.toml: cannot be written"),
+    ],
+)
+def test_new_says_what_is_wrong_with_a_name(name: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(DrilldownError) as refused:
+        command("new", name, cwd=tmp_path)
+    assert message in str(refused.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.toml"]
 
 
 def test_data_describes_and_draws_a_dataset(tmp_path: Path) -> None:
@@ -173,6 +330,9 @@ BAD = {
     "single image left over": ["run", "tiny.toml", "--set", "recipe.batch_size=299", "--set",
                                'network.layers=["conv 28x28 4, bn", "linear 10"]'],
     "missing run": ["report", "absent"],
+    "missing folder of runs": ["runs", "--runs", "absent"],
+    "file as folder of runs": ["runs", "--runs", "tiny.toml"],
+    "one thing to compare": ["compare", "tiny.toml"],
     "negative epochs": ["run", "tiny.toml", "--set", "recipe.epochs=-1"],
     "lr nan": ["run", "tiny.toml", "--set", "recipe.optimizer.lr=nan"],
     "lr infinite": ["run", "tiny.toml", "--set", "recipe.optimizer.lr=inf"],

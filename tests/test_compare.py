@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import statistics
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from scipy import stats
 
 from cli import drilldown
 from drilldown import lab, load
-from drilldown.compare import compare
+from drilldown.comparison import compare
 from drilldown.errors import DrilldownError
 from study import write_study
 
@@ -30,7 +31,7 @@ def climb(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_experiments_are_compared_over_the_seeds_that_both_have(climb: Path) -> None:
     root = climb.parent / "runs"
     lab.perform(load(climb / "02-norm.toml"), seed=7, runs=root, engine="torch")
-    first, second = compare([str(climb / "01-plain.toml"), str(climb / "02-norm.toml")], root)
+    first, second = compare(str(climb / "01-plain.toml"), str(climb / "02-norm.toml"), runs=root)
     assert (first.seeds.n, second.seeds.n) == (SEEDS, SEEDS + 1)
     assert second.against is not None
     assert second.against.ingredients == ("batch norm",)
@@ -49,7 +50,7 @@ def test_experiments_are_compared_over_the_seeds_that_both_have(climb: Path) -> 
 def test_runs_and_experiments_can_be_mixed(climb: Path) -> None:
     root = climb.parent / "runs"
     (run,) = root.glob("climb/01-plain-*/seed-1")
-    one, all_seeds, experiment = compare([str(run), str(run.parent), str(climb / "03-wider.toml")], root)
+    one, all_seeds, experiment = compare(str(run), str(run.parent), str(climb / "03-wider.toml"), runs=root)
     assert [x.seed for x in one.seeds.finished] == [1]
     assert all_seeds.seeds.n == SEEDS
     assert all_seeds.against is not None
@@ -68,7 +69,7 @@ def test_figures_on_different_images_are_not_subtracted(climb: Path) -> None:
     (run,) = (
         path for path in root.glob("climb/01-plain-*/seed-0") if "holdout" in (path / "experiment.toml").read_text()
     )
-    _, held_out = compare([str(climb / "01-plain.toml"), str(run)], root)
+    _, held_out = compare(str(climb / "01-plain.toml"), str(run), runs=root)
     assert held_out.against is not None
     assert held_out.against.accuracy is None
     assert held_out.against.why_not == "measured on different images (test, validation)"
@@ -88,14 +89,41 @@ def test_the_command_shows_all_of_it_in_80_columns(climb: Path) -> None:
 
 
 def test_shipped_experiments_are_compared_without_any_run(tmp_path: Path) -> None:
-    first, second = compare(["eva5-s5/05", "eva5-s5/06"], tmp_path)
+    first, second = compare("eva5-s5/05", "eva5-s5/06", runs=tmp_path)
     assert first.against is None
     assert second.against is not None
     assert second.against.ingredients == ("dropout",)
     assert second.missing == "drilldown run eva5-s5/06 --seeds 5"
 
 
+def test_the_same_runs_are_not_measured_against_themselves(climb: Path) -> None:
+    root = climb.parent / "runs"
+    (run,) = root.glob("climb/01-plain-*/seed-1")
+    for reference in (str(climb / "01-plain.toml"), str(run), str(run.parent)):
+        _, second = compare(reference, reference, runs=root)
+        assert second.against is not None
+        assert not second.against.difference
+        assert second.against.worth == ("worth: not known, both stand for the same runs",)
+
+
+def test_an_interrupted_run_is_to_be_resumed(climb: Path, tmp_path: Path) -> None:
+    root = climb.parent / "runs"
+    (run,) = root.glob("climb/01-plain-*/seed-1")
+    shutil.copytree(run, tmp_path / "seed-1")
+    (tmp_path / "seed-1" / "summary.json").unlink()
+    _, second = compare(str(run), str(tmp_path / "seed-1"), runs=root)
+    assert second.missing == f"drilldown resume {tmp_path / 'seed-1'}"
+
+
+def test_narrow_terminals_leave_a_column_out_and_cut_none(climb: Path) -> None:
+    shown = drilldown("compare", "climb/01-plain.toml", "climb/02-norm.toml", cwd=climb.parent, COLUMNS="60")
+    assert max(map(len, shown.stdout.splitlines())) <= 60
+    assert "…" not in shown.stdout
+    assert "last epochs %" in shown.stdout
+    assert "multiply-adds" not in shown.stdout
+
+
 @pytest.mark.parametrize("references", [["under-8k"], ["under-8k", "absent"], ["under-8k", "last"]])
 def test_what_cannot_be_compared_is_said(references: list[str], tmp_path: Path) -> None:
     with pytest.raises(DrilldownError):
-        compare(references, tmp_path)
+        compare(*references, runs=tmp_path)

@@ -5,12 +5,15 @@ Heavy modules are imported by the commands that need them, so that `--help` answ
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shlex
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -236,10 +239,9 @@ def compare(
 
     What differs from the first, and what the difference was worth over the seeds that both have.
     """
-    from drilldown import compare as comparison
-    from drilldown import display, screens
+    from drilldown import comparison, display, screens
 
-    found = comparison.compare(subjects, runs)
+    found = comparison.compare(*subjects, runs=runs)
     screens.print_comparison(display.console(stderr=False), found)
     for subject in found:
         if subject.missing:
@@ -287,11 +289,15 @@ def list_runs(runs: RunsOption = RUNS, as_json: JsonOption = False) -> None:
     from drilldown import display
     from drilldown.runs import all_runs
 
-    found = all_runs(runs)
+    if runs != RUNS and not runs.is_dir():
+        found = "is no folder" if runs.exists() else "no such folder"
+        raise DrilldownError(Problem(file=runs, found=found, expected="the folder that --runs names"))
+    listed = all_runs(runs)
     if as_json:
-        _print_json([{**r.summary, "path": str(r.path), "status": r.status} for r in found])
-    elif found:
-        display.print_runs(display.console(stderr=False), found)
+        _print_json([_run_document(run) for run in listed])
+    elif listed:
+        for problem in display.print_runs(display.console(stderr=False), listed):
+            _say(str(problem))
     else:
         _say(f"no runs in {runs} yet; drilldown run trains the first")
 
@@ -348,20 +354,24 @@ def predict(
     """Classify pictures, prepared as MNIST's digits were."""
     import torch
 
-    from drilldown import prepare
+    from drilldown import display, prepare
     from drilldown.runs import find
 
     found = find(run, runs)
-    model, experiment = found.model(), found.experiment
-    (_, height, width), _ = experiment.image
-    mean, std = found.normalisation
-    for file in images:
-        pixels = prepare.read(file, height, width)[None, None].float()
-        with torch.inference_mode():
-            shares = model((pixels / 255 - mean) / std).softmax(1)[0]
-        best = shares.topk(min(3, len(shares)))
-        rest = ", ".join(f"{int(c)} {float(p):.1%}" for p, c in zip(best.values[1:], best.indices[1:], strict=True))
-        typer.echo(f"{file}: {int(best.indices[0])}  {float(best.values[0]):.1%}  (then {rest})")
+    found.check_finished()
+    (_, height, width), _ = found.experiment.image
+    prepared: dict[Path, torch.Tensor] = {}
+    problems: list[Problem] = []
+    for file in dict.fromkeys(images):  # each once, in the order given
+        try:
+            prepared[file] = prepare.read(file, height, width)
+        except DrilldownError as error:  # does not keep the others from being read
+            problems += error.problems
+    if prepared:
+        scores = found.predict(torch.stack([*prepared.values()]))
+        display.print_predictions(display.console(stderr=False), [*prepared], scores)
+    if problems:
+        raise DrilldownError(*problems)
 
 
 @app.command()
@@ -397,22 +407,30 @@ def new(
 ) -> None:
     """Start an experiment of your own.
 
-    A copy of another one, to be changed.
+    A copy of another one, with comments, to be changed.
     """
-    from drilldown import loading
+    from drilldown import loading, starter
+    from drilldown.runs import Run
 
     if file.suffix != ".toml":
-        raise DrilldownError(Problem(file=file, found=f'the name ends in "{file.suffix}"', expected="a .toml file"))
-    if file.exists():
-        raise DrilldownError(Problem(file=file, found="is there already", suggestion="choose another name"))
-    loaded = loading.load(source)
+        found = f'the name ends in "{file.suffix}"' if file.suffix else "the name has no ending"
+        better = file.with_suffix(".toml") if file.name.strip(". ") else "mine.toml"
+        raise DrilldownError(Problem(file=file, found=found, expected="a .toml file", suggestion=f"such as {better}"))
+    if os.path.lexists(file):
+        _refuse_to_overwrite(file, "choose another name")
+    loaded = Run(Path(source)).experiment if _is_run(Path(source)) else loading.load(source)
+    module = loaded.network.python.partition(":")[0] if loaded.network.python else None
+    loaded.fingerprint  # noqa: B018 - says so where that file is missing, before anything is written
     with _writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        if loaded.network.python is not None:
-            module = loaded.network.python.partition(":")[0]
-            (file.parent / module).write_bytes((loaded.folder / module).read_bytes())
-        file.write_text(loaded.to_toml(), "utf-8")
-    typer.echo(f"wrote {file}, a copy of {loaded.name}; change it, then: drilldown run {file}")
+        if module:
+            code, beside = (loaded.folder / module).read_bytes(), file.parent / module
+            if beside.exists() and beside.read_bytes() != code:
+                _refuse_to_overwrite(beside, "choose another folder: the network's code would go here")
+            beside.write_bytes(code)
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(starter.text(loaded, file))
+    typer.echo(f"wrote {file}, which trains as {loaded.name} does; change it, then\ndrilldown run {_quoted(file)}")
 
 
 @app.command()
@@ -501,7 +519,7 @@ def _carry_out(tasks: list[Task], name: str, command: str, **options: Any) -> No
 
 
 def _is_run(folder: Path) -> bool:
-    return (folder / "experiment.toml").is_file()
+    return os.path.isfile(folder / "experiment.toml")  # Path's own raises where a name is too long
 
 
 def _passed(run: Run) -> bool:
@@ -522,10 +540,33 @@ def _check_data_folder(folder: Path | None) -> None:
         raise DrilldownError(Problem(file=folder, found="no such folder", expected="the folder that --data names"))
 
 
-def _writing(file: Path):  # type: ignore[no-untyped-def]
-    from drilldown.runs import unwritable_as_error
+@contextlib.contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    """Turns what the operating system says about writing a file into a message."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DrilldownError(Problem(file=file, found=f"cannot be written ({reason})")) from None
 
-    return unwritable_as_error(file)
+
+def _refuse_to_overwrite(file: Path, suggestion: str) -> NoReturn:
+    raise DrilldownError(Problem(file=file, found="is there already", suggestion=suggestion))
+
+
+def _run_document(run: Run) -> dict[str, Any]:
+    """What `runs --json` says of a run, and of one whose files cannot be read."""
+    from drilldown.runs import DAMAGED
+
+    try:
+        return {**run.summary, "path": str(run.path), "status": run.status}
+    except DrilldownError as error:
+        return {"path": str(run.path), "status": DAMAGED, "problem": str(error)}
+
+
+def _quoted(file: Path) -> str:
+    """A path as it is written in a command."""
+    return shlex.quote(str(file))
 
 
 def _say(text: str) -> None:

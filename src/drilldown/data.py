@@ -33,6 +33,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        height, width = self.images.shape[1:]
+        return f"<Split: {len(self):,} images of {height}x{width}>"
+
     def to(self, device: torch.device) -> Split:
         """The same on another device."""
         return Split(self.images.to(device), self.labels.to(device))
@@ -56,6 +60,21 @@ class Dataset:
     """Their standard deviation, likewise."""
     identity: str
     """What a run's fingerprint says of the data: the name where its content is verified, else a digest."""
+
+    def __repr__(self) -> str:
+        _, height, width = self.image_shape
+        images = f"{len(self.train):,} training and {len(self.test):,} test images of {height}x{width}"
+        return f"<Dataset {self.name}: {images}, {self.classes} classes>"
+
+    def __str__(self) -> str:
+        from drilldown import display
+
+        return display.text(display.print_dataset, self)
+
+    def _repr_html_(self) -> str:
+        from drilldown import notebook
+
+        return notebook.dataset(self)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -88,7 +107,7 @@ class Dataset:
         return replace(self, train=self.train.take(rest)), self.train.take(chosen.sort().values)
 
 
-def load(name: str, folder: Path | None = None, *, progress: download.Progress | None = None) -> Dataset:
+def load(name: str, folder: Path | str | None = None, *, progress: download.Progress | None = None) -> Dataset:
     """A dataset by name (see NAMES), or the folder of IDX files at a path.
 
     *Arguments*: `folder`: where to look first (`--data`); then come `$DRILLDOWN_DATA` and the user's cache.
@@ -177,9 +196,9 @@ def cache() -> Path:
     return Path(platformdirs.user_cache_dir("drilldown", appauthor=False))
 
 
-def _places(name: str, folder: Path | None) -> list[Path]:
+def _places(name: str, folder: Path | str | None) -> list[Path]:
     """The folders that may hold the dataset, the likeliest first."""
-    roots: list[Path] = [] if folder is None else [folder]
+    roots: list[Path] = [] if folder is None else [Path(folder)]
     if os.environ.get("DRILLDOWN_DATA"):
         roots.append(Path(os.environ["DRILLDOWN_DATA"]))
     roots.append(cache())

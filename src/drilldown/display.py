@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
+import io
 import statistics
+import sys
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from drilldown.anatomy import Anatomy
 from drilldown.bench import Benchmark
 from drilldown.data import Dataset
 from drilldown.engines import Tick
+from drilldown.errors import DrilldownError
 from drilldown.experiment import Experiment
 from drilldown.lab import Observer
 from drilldown.records import Epoch
-from drilldown.runs import Run
+from drilldown.runs import DAMAGED, FINISHED, Run
 from drilldown.train import Training
 from drilldown.verdict import Verdict, meets, spread
 
+if TYPE_CHECKING:
+    import torch
+
+_PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False, "emoji": False}
+
 
 def console(*, stderr: bool) -> Console:
-    """A console without rich's guesses at what in a text is a number or a path."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    """A console without rich's guesses at what in a text is a number, a path, a tag or an emoji."""
+    return Console(stderr=stderr, **_PLAIN)
+
+
+def text(show: Callable[..., None], *what: Any) -> str:
+    """What one of the functions below would print, as text: for `print` in Python.
+
+    >>> print(text(print_verdict, Verdict((), "test")))
+    No budget is set, so there is nothing to judge.
+    """
+    sink = io.StringIO()
+    show(Console(file=sink, force_terminal=False, force_jupyter=False, **_PLAIN), *what)
+    return sink.getvalue().strip("\n")
 
 
 def mark(target: Console, met: bool) -> str:
@@ -125,10 +148,8 @@ class LiveDisplay(Observer):
         assert self.training is not None
         bar = self.training.experiment.budget.accuracy
         met = f" {mark(self.console, True)}" if bar is not None and meets(epoch, bar) else ""
-        self.console.print(
-            f"{epoch.epoch:>6} {epoch.lr:>9.2g} {float(epoch.train.accuracy):>9.2f} {float(epoch.test.accuracy):>9.2f} "
-            f"{epoch.test.loss:>10.4f} {epoch.train_seconds + epoch.test_seconds:>8.1f}{met}"
-        )
+        cells = zip(epoch_cells(epoch), (6, 9, 9, 9, 10, 8), strict=True)
+        self.console.print(" ".join(f"{cell:>{width}}" for cell, width in cells) + met)
 
     def _begin_epoch(self, number: int) -> None:
         assert self.training is not None
@@ -153,6 +174,31 @@ class LiveDisplay(Observer):
         self.progress.start()
 
 
+class Lines(LiveDisplay):
+    """Shows a run as plain lines on standard output, for notebooks and scripts.
+
+    >>> experiment = drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.epochs=1"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = drilldown.perform(experiment, runs=folder, observer=Lines())
+    Under 8,000 · under-8k/01-flagship · seed 0
+    7,662 parameters · 6,000 images of glyphs · ...
+     epoch        lr   train %    test %  test loss  seconds
+         1 ...
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.console = Console(file=sys.stdout, force_terminal=False, force_jupyter=False, **_PLAIN)
+
+
+def epoch_cells(epoch: Epoch) -> list[str]:
+    """Number, learning rate, accuracies in percent, loss and seconds."""
+    return [
+        str(epoch.epoch), f"{epoch.lr:.2g}", f"{float(epoch.train.accuracy):.2f}", f"{float(epoch.test.accuracy):.2f}",
+        f"{epoch.test.loss:.4f}", f"{epoch.train_seconds + epoch.test_seconds:.1f}",
+    ]  # fmt: skip
+
+
 def print_verdict(target: Console, verdict: Verdict) -> None:
     """The budget, line by line."""
     if not verdict.lines:
@@ -168,22 +214,31 @@ def print_verdict(target: Console, verdict: Verdict) -> None:
 
 def print_result(target: Console, run: Run) -> None:
     """What a finished run comes to."""
+    verdict = run.verdict
+    assert verdict is not None
+    target.print()
+    print_verdict(target, verdict)
+    target.print()
+    for line in result_lines(run):
+        target.print(line)
+    target.print(f"run     {run.path}\nreport  {run.path / 'report.html'}\n        {run.path / 'report.md'}")
+
+
+def result_lines(run: Run) -> list[str]:
+    """A finished run's figures beside its verdict."""
     summary = run.summary
     accuracy = summary["accuracy"]
     last = " ".join(f"{value:.2f}" for value in accuracy["last"])
     held = f"last {len(accuracy['last'])} epochs" if len(accuracy["last"]) > 1 else "last epoch"
     clean = 100 * summary["clean_train_correct"] / summary["clean_train_total"]
-    target.print()
-    verdict = run.verdict
-    assert verdict is not None
-    print_verdict(target, verdict)
-    target.print(
-        f"\n{held} {last} % · best {accuracy['best']:.2f} %\nclean train {clean:.2f} % · {summary['seconds']:.0f} s"
-    )
-    if verdict.split == "validation":
+    lines = [
+        f"{held} {last} % · best {accuracy['best']:.2f} %",
+        f"clean train {clean:.2f} % · {summary['seconds']:.0f} s",
+    ]
+    if summary["verdict"]["split"] == "validation":
         test = summary["test"]
-        target.print(f"test set, looked at once: {test['correct']:,} of {test['total']:,}")
-    target.print(f"run     {run.path}\nreport  {run.path / 'report.html'}\n        {run.path / 'report.md'}")
+        lines.append(f"test set, looked at once: {test['correct']:,} of {test['total']:,}")
+    return lines
 
 
 def _clock(seconds: float) -> str:
@@ -228,45 +283,106 @@ def print_anatomy(target: Console, experiment: Experiment) -> None:
     table.add_column("layer", overflow="fold")
     for name in ("output", "parameters", "multiply-adds", "sees"):
         table.add_column(name, justify="right")
-    for row in anatomy.layers:
-        table.add_row(
-            row.name, row.layer, "x".join(map(str, row.output)), f"{row.parameters:,}" if row.parameters else "",
-            f"{row.multiply_adds:,}" if row.multiply_adds else "",
-            f"{row.receptive_field}" if row.receptive_field else "",
-        )  # fmt: skip
+    for row in layer_rows(anatomy):
+        table.add_row(*row)
     target.print(Text(f"{experiment.title} · {experiment.name}", style="bold"))
     target.print(table)
-    limit = experiment.budget.parameters
-    judged = ""
-    if limit is not None:
-        spare = limit - anatomy.parameters
-        met = mark(target, spare >= 0)
-        judged = f"  {met} {spare:,} below" if spare >= 0 else f"  {met} {-spare:,} above"
-        judged += f" the budget of {limit:,}"
-    target.print(f"\nparameters       {anatomy.parameters:,} ({anatomy.weight_bytes:,} bytes){judged}")
+    judged = against_limit(experiment, lambda met: mark(target, met))
+    total = f"{anatomy.parameters:,} ({anatomy.weight_bytes:,} bytes)"
+    target.print(f"\nparameters       {total}  {judged}".rstrip())
     target.print(f"multiply-adds    {anatomy.multiply_adds:,} an image")
     if anatomy.receptive_field:
         target.print(f"receptive field  {anatomy.receptive_field} pixels")
     target.print(f"peak activations {anatomy.peak_activation_bytes:,} bytes an image")
 
 
-def print_runs(target: Console, runs: list[Run]) -> None:
-    """Runs as a table."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("run", overflow="fold")
-    table.add_column("status")
-    table.add_column("budget")
-    table.add_column("last %", justify="right")
-    table.add_column("parameters", justify="right")
+def layer_rows(anatomy: Anatomy) -> list[tuple[str, ...]]:
+    """The layer table's cells; what a layer has none of stays empty."""
+    return [
+        (
+            row.name, row.layer, "x".join(map(str, row.output)), f"{row.parameters:,}" if row.parameters else "",
+            f"{row.multiply_adds:,}" if row.multiply_adds else "",
+            f"{row.receptive_field}" if row.receptive_field else "",
+        )
+        for row in anatomy.layers
+    ]  # fmt: skip
+
+
+def against_limit(experiment: Experiment, sign: Callable[[bool], str]) -> str:
+    """How many parameters are to spare, or too many; empty without a limit.
+
+    >>> against_limit(drilldown.load("under-8k"), lambda met: "+" if met else "x")
+    '+ 338 below the budget of 8,000'
+    """
+    limit = experiment.budget.parameters
+    if limit is None:
+        return ""
+    spare = limit - experiment.anatomy.parameters
+    return f"{sign(spare >= 0)} {abs(spare):,} {'below' if spare >= 0 else 'above'} the budget of {limit:,}"
+
+
+def print_runs(target: Console, runs: list[Run]) -> list[DrilldownError]:
+    """Runs line by line; returns what was wrong with those that are damaged."""
+    rows, problems = [], []
     for run in runs:
+        try:
+            rows.append((*_run_cells(target, run), str(run.path)))
+        except DrilldownError as error:
+            rows.append((DAMAGED, "", "", str(run.path)))
+            problems.append(error)
+    _print_lines(target, ("status", "result", ">last %", "run"), rows)
+    return problems
+
+
+def _run_cells(target: Console, run: Run) -> tuple[str, str, str]:
+    """Status, verdict and last accuracy; before the end, how many epochs are done."""
+    status = run.status
+    if status == FINISHED:
         said = run.summary
-        passed = said["verdict"]["passed"] if said else None
-        judged = "" if passed is None else f"{mark(target, passed)} {'met' if passed else 'not met'}"
-        table.add_row(
-            str(run.path), run.status, judged, f"{said['accuracy']['final']:.2f}" if said else "",
-            f"{said['parameters']:,}" if said else "",
-        )  # fmt: skip
-    target.print(table)
+        passed = said["verdict"]["passed"]
+        return status, f"{mark(target, passed)} {'met' if passed else 'not met'}", f"{said['accuracy']['final']:.2f}"
+    epochs = run.epochs
+    last = f"{float(epochs[-1].test.accuracy):.2f}" if epochs else ""
+    return status, f"{len(epochs)} {'epoch' if len(epochs) == 1 else 'epochs'}", last
+
+
+def print_predictions(target: Console, files: Sequence[Path], scores: torch.Tensor) -> None:
+    """What pictures were read as, how surely, and what came second; `scores`: (N, classes)."""
+    best = scores.softmax(1).topk(2)
+    rows = [
+        (str(int(answer)), _share(sure), f"{int(second)} {_share(less)}", str(file))
+        for file, (answer, second), (sure, less) in zip(files, best.indices.tolist(), best.values.tolist(), strict=True)
+    ]
+    _print_lines(target, ("read as", ">confidence", "runner-up", "picture"), rows)
+
+
+def _share(probability: float) -> str:
+    """In percent; what is not quite certain does not read as if it were.
+
+    >>> _share(0.99996), _share(0.9), _share(1e-6)
+    ('>99.9 %', '90.0 %', '<0.1 %')
+    """
+    if not 0.0005 <= probability < 0.9995:
+        return "<0.1 %" if probability < 0.5 else ">99.9 %"
+    return f"{100 * probability:.1f} %"
+
+
+def _print_lines(target: Console, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table whose last column, names of any length, is never cut nor folded: it can be copied at any width.
+
+    *Arguments*: `heads`: with a `>` before those whose column stands right.
+    """
+    names = [head.removeprefix(">") for head in heads]
+    widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
+    widths[-1] = 0
+
+    def line(cells: Sequence[str]) -> str:
+        aligned = zip(cells, heads, widths, strict=True)
+        return "  ".join(c.rjust(width) if head[0] == ">" else c.ljust(width) for c, head, width in aligned)
+
+    target.print(Text(line(names), style="bold"))
+    for row in rows:
+        target.print(line(row))
 
 
 def print_dataset(target: Console, dataset: Dataset) -> None:

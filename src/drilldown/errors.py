@@ -40,6 +40,10 @@ class DrilldownError(Exception):
     """A mistake that its maker can mend. The command line prints it without a traceback.
 
     *Arguments*: one or more problems; a plain string is a problem without a place.
+
+    >>> drilldown.load("under-9k")
+    Traceback (most recent call last):
+    drilldown.errors.DrilldownError: no experiment "under-9k"; ... did you mean "under-8k"?
     """
 
     exit_code = 2
@@ -58,7 +62,14 @@ class InvalidValue(ValueError):  # noqa: N818
 
 
 class TrainingDiverged(DrilldownError):  # noqa: N818
-    """The loss stopped being a finite number."""
+    """The loss stopped being a finite number.
+
+    >>> experiment = drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.optimizer.lr=1e9"])
+    >>> for epoch in drilldown.Training(experiment, engine="torch"):
+    ...     print(epoch)
+    Traceback (most recent call last):
+    drilldown.errors.TrainingDiverged: the loss is nan in epoch 1, step ... a warm-up may help
+    """
 
     exit_code = 4
 

@@ -181,6 +181,19 @@ class Experiment(Table):
     _name: str | None = PrivateAttr(default=None)
     _parent: Experiment | None = PrivateAttr(default=None)
 
+    def __repr__(self) -> str:
+        return f"<Experiment {self.name}: {self.title!r}, {self.recipe.epochs} epochs of {self.recipe.dataset}>"
+
+    def __str__(self) -> str:
+        from drilldown import display
+
+        return display.text(display.print_anatomy, self)
+
+    def _repr_html_(self) -> str:
+        from drilldown import notebook
+
+        return notebook.experiment(self)
+
     @property
     def path(self) -> Path | None:
         """The file that it was read from."""

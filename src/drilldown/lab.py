@@ -9,10 +9,8 @@ from drilldown.engines import Tick
 from drilldown.errors import DrilldownError, TrainingDiverged
 from drilldown.experiment import Experiment
 from drilldown.records import Epoch
-from drilldown.runs import FINISHED, Run
+from drilldown.runs import FINISHED, RUNS, Run
 from drilldown.train import Training
-
-RUNS = Path("runs")
 
 
 class Observer:
@@ -41,9 +39,9 @@ def perform(
     experiment: Experiment,
     *,
     seed: int = 0,
-    runs: Path = RUNS,
+    runs: Path | str = RUNS,
     folder: Path | None = None,
-    data_folder: Path | None = None,
+    data_folder: Path | str | None = None,
     engine: str = "auto",
     device: str = "auto",
     threads: int | None = None,
@@ -60,6 +58,11 @@ def perform(
 
     *Raises* DrilldownError where something is missing or does not fit; TrainingDiverged where the loss does not
     stay finite.
+
+    >>> experiment = drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.epochs=1"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     drilldown.perform(experiment, seed=3, runs=folder).verdict.passed
+    False
     """
     observer = observer or Observer()
     run = Run(folder) if folder else Run.of(experiment, seed, runs)

@@ -63,6 +63,10 @@ class Epoch:
     train_seconds: float
     test_seconds: float
 
+    def __str__(self) -> str:
+        part = "validation" if self.held_out else "test"
+        return f"epoch {self.epoch}: train {self.train}, {part} {self.test}, {part} loss {self.test.loss:.4f}"
+
     def to_json(self) -> dict[str, Any]:
         """The record as `epochs.jsonl` has it."""
         part = "val" if self.held_out else "test"

@@ -24,14 +24,25 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from drilldown import loading
+from drilldown import answers, data, loading
+from drilldown.answers import Answers
+from drilldown.data import Dataset, Split
 from drilldown.errors import DrilldownError, Problem, TrainingDiverged
 from drilldown.experiment import Experiment
 from drilldown.records import Epoch, Evaluation, Tally
 from drilldown.train import Checkpoint, Training
 from drilldown.verdict import Verdict, judge
 
+RUNS = Path("runs")
+"""The folder of all runs, where no other is named."""
 FINISHED, RUNNING, INTERRUPTED, DIVERGED = "finished", "running", "interrupted", "diverged"
+DAMAGED = "damaged"
+"""What a list of runs says of one whose files cannot be read; no status of its own."""
+_SUMMARY: dict[str, type] = {
+    "experiment": str, "seed": int, "parameters": int, "accuracy.final": float, "verdict.passed": bool,
+    "normalisation.mean": float, "normalisation.std": float,
+}  # fmt: skip
+"""What a summary must say to be one."""
 LOCK_PATIENCE_SECONDS = 1.0
 """Longer than another process takes to look whether a lock is held."""
 
@@ -42,15 +53,39 @@ class Busy(DrilldownError):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training of one experiment with one seed, on disk."""
+    """One training of one experiment with one seed, on disk.
+
+    >>> experiment = drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.epochs=1"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = drilldown.perform(experiment, runs=folder)
+    ...     answers = run.answers()
+    ...     anew = run.evaluate(run.dataset().test)
+    >>> answers.tally.total, len(anew.mistakes) == 1000 - anew.tally.correct
+    (1000, True)
+    """
 
     path: Path
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))  # in a notebook one writes a string
+
+    def __str__(self) -> str:
+        from drilldown import display
+
+        if self.verdict is None:
+            return f"{self.name}, seed {self.seed}: {self.status}, {len(self.epochs)} epochs done\n{self.path}"
+        return display.text(display.print_result, self)
+
+    def _repr_html_(self) -> str:
+        from drilldown import notebook
+
+        return notebook.run(self)
+
     @classmethod
-    def of(cls, experiment: Experiment, seed: int, root: Path) -> Run:
+    def of(cls, experiment: Experiment, seed: int, root: Path | str) -> Run:
         """Where a run belongs: `ROOT/study/step-fingerprint/seed-n`, whether it exists or not."""
         study, step = experiment.name.split("/", 1)
-        return cls(root / study / f"{step}-{experiment.fingerprint}" / f"seed-{seed}")
+        return cls(Path(root) / study / f"{step}-{experiment.fingerprint}" / f"seed-{seed}")
 
     # What a run says of itself.
 
@@ -88,7 +123,17 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """What `summary.json` says; empty before the run is finished."""
-        return _read_json(self.path / "summary.json")
+        file = self.path / "summary.json"
+        if not file.is_file():
+            return {}
+        said = _read_json(file)
+        for place, kind in _SUMMARY.items():
+            found: Any = said
+            for key in place.split("."):
+                found = found.get(key) if isinstance(found, dict) else None
+            if not isinstance(found, kind):
+                raise _damaged(file, f'"{place}" is missing' if found is None else f'"{place}" makes no sense')
+        return said
 
     @property
     def epochs(self) -> tuple[Epoch, ...]:
@@ -107,8 +152,19 @@ class Run:
         """Why the run diverged."""
         return str(_read_json(self.path / "diverged.json").get("reason", "the loss stopped being finite"))
 
+    def check_finished(self) -> None:
+        """Raises DrilldownError where there is no model yet, or never will be."""
+        status = self.status
+        if status == DIVERGED:
+            raise DrilldownError(Problem(file=self.path, found=f"the run diverged and has no model: {self.divergence}"))
+        if status != FINISHED:
+            found = f"the run is {status}; its model is there once it is finished"
+            suggestion = f"go on with: drilldown resume {self.path}" if status == INTERRUPTED else None
+            raise DrilldownError(Problem(file=self.path, found=found, suggestion=suggestion))
+
     def model(self) -> nn.Module:
         """The trained model, in evaluation mode: normalised images (N, C, H, W) to class scores (N, classes)."""
+        self.check_finished()
         network = self.experiment.build(self.seed)
         tensors = self._tensors(self.path / "weights.safetensors")
         try:
@@ -121,14 +177,41 @@ class Run:
     @property
     def normalisation(self) -> tuple[float, float]:
         """Mean and standard deviation that the model's images are normalised by, of pixels scaled to 0…1."""
-        said = self.summary.get("normalisation")
-        if said is None:
-            raise DrilldownError(f"{self.path}: the run is {self.status}; its model is there once it is finished")
+        self.check_finished()
+        said = self.summary["normalisation"]
         return said["mean"], said["std"]
 
     def scores(self) -> torch.Tensor:
-        """The model's class scores for the test images, (N, classes)."""
+        """The model's class scores for the test images, (N, classes), as they were judged."""
+        self.check_finished()
         return self._tensors(self.path / "predictions.safetensors")["scores"]
+
+    def dataset(self, data_folder: Path | str | None = None) -> Dataset:
+        """The dataset that it was trained on; `data_folder` as of `data.load`."""
+        return data.load(self.experiment.recipe.dataset, data_folder)
+
+    def answers(self, data_folder: Path | str | None = None) -> Answers:
+        """The model's answers to the test images, as they were judged."""
+        return Answers(self.dataset(data_folder).test, self.scores())
+
+    def evaluate(self, split: Split) -> Answers:
+        """The model's answers to any images with labels, such as `run.dataset().train`; counted over all of them."""
+        return Answers(split, self.predict(split.images))
+
+    def predict(self, images: torch.Tensor) -> torch.Tensor:
+        """The model's class scores, before softmax.
+
+        *Arguments*: `images`: (N, height, width) or one of (height, width), 0 background to 255 ink, as datasets and
+        `drilldown.read_picture` have them.
+
+        *Returns* (N, classes), float32.
+        """
+        height, width = self.experiment.image[0][1:]
+        if images.shape[-2:] != (height, width) or images.dim() not in (2, 3):
+            raise DrilldownError(
+                Problem(found=f"images of shape {tuple(images.shape)}", expected=f"(N, {height}, {width})")
+            )
+        return answers.scores(self.model(), images.view(-1, height, width), *self.normalisation)
 
     def checkpoint(self) -> Checkpoint | None:
         """Where to go on from; None where nothing was saved yet."""
@@ -246,14 +329,24 @@ class Run:
         return False
 
 
-def all_runs(root: Path) -> list[Run]:
-    """The runs below a folder, the one that changed last first."""
-    found = [Run(file.parent) for file in root.glob("*/*/seed-*/experiment.toml")]
+def all_runs(root: Path | str = RUNS) -> list[Run]:
+    """The runs below a folder, the one that changed last first.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     all_runs(folder)
+    []
+    """
+    found = [Run(file.parent) for file in Path(root).glob("*/*/seed-*/experiment.toml")]
     return sorted(found, key=lambda run: _changed(run.path), reverse=True)
 
 
-def find(reference: str, root: Path) -> Run:
-    """The run in a folder, or `last`: the one under `root` that changed last; raises DrilldownError for neither."""
+def find(reference: str | Path, root: Path | str = RUNS) -> Run:
+    """The run in a folder, or `last`: the one under `root` that changed last; raises DrilldownError for neither.
+
+    >>> find("last", "nowhere")
+    Traceback (most recent call last):
+    drilldown.errors.DrilldownError: nowhere: there are no runs here; try drilldown run
+    """
     if reference == "last":
         known = all_runs(root)
         if not known:
@@ -360,7 +453,9 @@ def _read_json(file: Path) -> dict[str, Any]:
         document = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise _damaged(file, error) from None
-    return document if isinstance(document, dict) else {}
+    if not isinstance(document, dict):
+        raise _damaged(file, "not a table")
+    return document
 
 
 def _changed(folder: Path) -> float:
@@ -391,11 +486,12 @@ def _unwritable(folder: Path, error: OSError) -> DrilldownError:
     return DrilldownError(Problem(file=folder, found=found, suggestion=suggestion))
 
 
-def _damaged(file: Path, error: Exception) -> DrilldownError:
+def _damaged(file: Path, error: Exception | str) -> DrilldownError:
+    reason = isinstance(error, OSError) and error.strerror
     return DrilldownError(
         Problem(
             file=file,
-            found=f"cannot be read ({error})",
+            found=f"cannot be read ({reason or error})",
             suggestion="train the run anew with drilldown run … --again",
         )
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,8 +17,13 @@ from drilldown.worklist import Estimate, Plan, Task, Watcher
 
 if TYPE_CHECKING:  # reports bring matplotlib with them
     from drilldown.ablation import Ablation
-    from drilldown.compare import Against, Subject
+    from drilldown.comparison import Against, Subject
     from drilldown.report.study import StudyEvidence
+
+
+COMPARED = ("parameters", "multiply-adds", "seeds", "last epochs %", "loss", "budget met")
+ROOMY = 74
+"""Columns that all of them take."""
 
 
 class WorklistDisplay(LiveDisplay, Watcher):
@@ -80,20 +85,28 @@ def print_comparison(target: Console, subjects: Sequence[Subject]) -> None:
         line.add_row(Text(subject.letter, style="bold"), f"{subject.experiment.title} · {subject.reference}")
         target.print(line)
     table = _table("")
-    for name in ("parameters", "multiply-adds", "seeds", "last epochs %", "loss", "budget met"):
+    shown = [name for name in COMPARED if target.width >= ROOMY or name != "multiply-adds"]
+    for name in shown:
         table.add_column(name, justify="right")
     for subject in subjects:
-        seeds, anatomy = subject.seeds, subject.experiment.anatomy
-        table.add_row(
-            subject.letter, f"{anatomy.parameters:,}", f"{anatomy.multiply_adds:,}", str(seeds.n),
-            _figure(seeds.accuracy) or "-", f"{seeds.loss.mean:.4f}" if seeds.loss else "-",
-            _rate(target, seeds.rate) or "-",
-        )  # fmt: skip
+        cells = dict(zip(COMPARED, comparison_cells(subject, lambda met: mark(target, met)), strict=True))
+        table.add_row(subject.letter, *(cells[name] for name in shown))
     target.print()
     target.print(table)
     for subject in subjects:
         if subject.against:
             _print_against(target, subjects[0], subject, subject.against)
+
+
+def comparison_cells(subject: Subject, sign: Callable[[bool], str]) -> list[str]:
+    """What the columns of COMPARED say of a subject."""
+    seeds, anatomy = subject.seeds, subject.experiment.anatomy
+    rate = seeds.rate
+    return [
+        f"{anatomy.parameters:,}", f"{anatomy.multiply_adds:,}", str(seeds.n), _figure(seeds.accuracy) or "-",
+        f"{seeds.loss.mean:.4f}" if seeds.loss else "-",
+        f"{sign(rate.met)} {rate.passed} of {rate.n}" if rate else "-",
+    ]  # fmt: skip
 
 
 def _print_against(target: Console, first: Subject, subject: Subject, against: Against) -> None:
@@ -107,18 +120,15 @@ def _print_against(target: Console, first: Subject, subject: Subject, against: A
             table.add_row(change.name, change.before, change.after)
         target.print(Padding(table, (0, 0, 0, 2)))
     for line in against.difference.layers:
-        target.print(f"  {line}", markup=False)
+        target.print(f"  {line}")
     if len(against.ingredients) > 1:
         several = Table.grid(padding=(0, 1, 0, 0))
         several.add_row("  changed at once:", ", ".join(against.ingredients))
         target.print(several)
-    if against.accuracy is None or against.loss is None:
-        target.print(f"  worth: not known, {against.why_not}")
-        return
-    target.print(f"  accuracy {against.accuracy.text(3)} points: {against.accuracy.verdict()}")
-    target.print(f"  loss     {against.loss.text(4)} nats: {against.loss.verdict()}")
-    if against.accuracy.n > 1:
-        target.print(f"  paired by seed, n = {against.accuracy.n}, 95 % t intervals")
+    worth = Table.grid()
+    for line in against.worth:
+        worth.add_row("  ", line)
+    target.print(worth)
 
 
 def print_ablation(target: Console, ablation: Ablation, sentences: Sequence[str]) -> None:

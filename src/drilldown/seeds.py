@@ -93,6 +93,11 @@ class Seeds:
         )
 
     @property
+    def paths(self) -> set[Path]:
+        """Where the finished runs lie."""
+        return {one.run.path.resolve() for one in self.finished}
+
+    @property
     def n(self) -> int:
         """Seeds that came to an end, for better or worse."""
         return len(self.finished) + len(self.diverged)

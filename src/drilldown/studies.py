@@ -52,7 +52,8 @@ def find(reference: str) -> Path:
     path = Path(reference)
     # os.path: Path's own methods raise where a name is too long.
     if reference and os.path.isdir(path):
-        return _last(Study(path))
+        run = path / "experiment.toml"  # of a run's folder, in which its parent's file lies as well
+        return run if os.path.isfile(run) else _last(Study(path))
     if path.suffix == ".toml" or os.path.isfile(path):
         if not os.path.isfile(path):
             near = [file.name for file in path.parent.glob("*.toml")] if path.parent.is_dir() else []

@@ -118,6 +118,15 @@ class Training:
             self.epochs += (record,)
             yield record
 
+    def __repr__(self) -> str:
+        done = f"{len(self.epochs)} of {self.experiment.recipe.epochs} epochs"
+        return f"<Training of {self.experiment.name}, seed {self.seed}: {done}>"
+
+    def _repr_html_(self) -> str:
+        from drilldown import notebook
+
+        return notebook.training(self)
+
     def checkpoint(self) -> Checkpoint:
         """What is needed to go on from here."""
         return Checkpoint(self.engine.state(), self.epochs, self.engine.name, self.threads)

@@ -42,6 +42,16 @@ class Verdict:
         """Whether every line is met."""
         return all(line.met for line in self.lines)
 
+    def __str__(self) -> str:
+        from drilldown import display
+
+        return display.text(display.print_verdict, self)
+
+    def _repr_html_(self) -> str:
+        from drilldown import notebook
+
+        return notebook.verdict(self)
+
     def to_json(self) -> dict[str, Any]:
         """As `summary.json` has it: each line by its name."""
         lines = {

@@ -14,14 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from drilldown import augment
+from drilldown import answers, augment
 from drilldown.data import Dataset, Split
 from drilldown.engines import TICKS_PER_EPOCH, Plan, Progress, Tick, check_finite, dropout
 from drilldown.experiment import Recipe
 from drilldown.randomness import global_stream, stream
 from drilldown.records import Evaluation, Tally
-
-EVALUATION_BATCH = 1_000
 
 
 class TorchEngine:
@@ -58,7 +56,7 @@ class TorchEngine:
                 pixels = augment.apply(self.train_split.images[rows], chosen, self.recipe.augment.interpolation)
                 labels = self.train_split.labels[rows]
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
-                    scores = self.network(self._normalise(pixels)).float()
+                    scores = self.network(answers.normalise(pixels, self.mean, self.std)).float()
                 loss = F.cross_entropy(scores, labels, label_smoothing=self.recipe.label_smoothing)
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -77,17 +75,10 @@ class TorchEngine:
                         progress(Tick(step + 1, steps, so_far))
         return so_far
 
-    @torch.inference_mode()
     def evaluate(self, split: Split, *, raw: bool = False) -> Evaluation:
         """The model's answers to all images of a split, in order, in fp32."""
-        network = (self.network if raw else self.model()).eval()
-        scores = torch.cat(
-            [
-                network(self._normalise(images.to(self.device)[:, None].float())).float()
-                for images in torch.split(split.images, EVALUATION_BATCH)
-            ]
-        )
-        return Evaluation.of(scores, split.labels)
+        network = self.network if raw else self.model()
+        return Evaluation.of(answers.scores(network, split.images, self.mean, self.std), split.labels)
 
     def model(self) -> nn.Module:
         """The model that is judged: the averaged weights where there are some."""
@@ -121,10 +112,6 @@ class TorchEngine:
                     key: value.to(parameter.device)
                     for key, value in buffers.items()
                 }
-
-    def _normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels (0…255) as the network wants them: mean 0, standard deviation 1 over the training images."""
-        return pixels.mul(1 / (255 * self.std)).sub_(self.mean / self.std)
 
 
 class WeightAverage:

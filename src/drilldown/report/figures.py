@@ -1,4 +1,4 @@
-"""A report's figures, as matplotlib figures: they render in a notebook as they are."""
+"""A report's figures, as matplotlib figures; `plot` has them for notebooks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from drilldown import augment
-from drilldown.data import Dataset
+from drilldown.answers import Mistake
+from drilldown.data import Dataset, Split
 from drilldown.experiment import Experiment
 from drilldown.randomness import stream
 from drilldown.records import Epoch
-from drilldown.report.evidence import Evidence, Mistake
+from drilldown.report.evidence import Evidence
 
 # Two colours that stay apart for the colour-blind (Okabe and Ito, 2008); line style and marker differ as well.
 TRAIN, TEST, BAR = "#0072B2", "#D55E00", "#555555"
@@ -87,10 +88,10 @@ def classes(dataset: Dataset, columns: int = 10) -> Figure:
     return _mosaic(torch.cat(rows), columns, row_labels=[str(number) for number in range(len(rows))])
 
 
-def gallery(mistakes: tuple[Mistake, ...], dataset: Dataset) -> Figure:
-    """The surest mistakes: truth → answer, its probability, and the image's index in the test set."""
+def gallery(mistakes: Sequence[Mistake], split: Split) -> Figure:
+    """The surest mistakes: truth → answer, its probability, and the image's index in the split."""
     drawn = mistakes[:GALLERY]
-    images = dataset.test.images[torch.tensor([mistake.index for mistake in drawn])]
+    images = split.images[[mistake.index for mistake in drawn]]
     titles = [f"{m.truth} → {m.predicted}  {m.confidence:.0%}" for m in drawn]
     return _mosaic(images, columns=8, titles=titles, captions=[f"#{mistake.index}" for mistake in drawn])
 
@@ -126,14 +127,14 @@ def of_run(evidence: Evidence) -> dict[str, bytes]:
         "confusion.png": confusion(evidence.confusion),
     }
     if evidence.mistakes:
-        figures["mistakes.png"] = gallery(evidence.mistakes, evidence.dataset)
+        figures["mistakes.png"] = gallery(evidence.mistakes, evidence.dataset.test)
     return {name: png(figure) for name, figure in figures.items()}
 
 
-def png(figure: Figure) -> bytes:
+def png(figure: Figure, dpi: int = 110) -> bytes:
     """A figure as a PNG file."""
     sink = io.BytesIO()
-    figure.savefig(sink, format="png", dpi=110, bbox_inches="tight")
+    figure.savefig(sink, format="png", dpi=dpi, bbox_inches="tight")
     return sink.getvalue()
 
 

@@ -23,10 +23,15 @@ class Report(NamedTuple):
     """The same as text, with figures as PNG, for repositories and diffs."""
 
 
-def write(run: Run, data_folder: Path | None = None) -> Report:
+def write(run: Run, data_folder: Path | str | None = None) -> Report:
     """Writes a run's report, both forms of it.
 
     *Raises* DrilldownError where the run is not finished or the folder cannot be written.
+
+    >>> experiment = drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.epochs=1"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(drilldown.perform(experiment, runs=folder)).html.name
+    'report.html'
     """
     evidence = gather(run, data_folder)
     report = Report(run.path / "report.html", run.path / "report.md")

@@ -1,0 +1,189 @@
+"""Experiments or runs side by side: what differs, and what the difference was worth."""
+
+from __future__ import annotations
+
+import os
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+from drilldown import difference, loading
+from drilldown.difference import Difference
+from drilldown.effects import Effect, paired
+from drilldown.errors import DrilldownError, Problem
+from drilldown.experiment import Experiment
+from drilldown.runs import RUNS, Run, find
+from drilldown.seeds import Seeds, incomparable
+
+TO_LOOK = 5
+"""Seeds: one is an anecdote."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Against:
+    """One experiment against the first."""
+
+    difference: Difference
+    ingredients: tuple[str, ...]
+    accuracy: Effect | None
+    """In points, of the mean of the last epochs; this one minus the first, paired by seed."""
+    loss: Effect | None
+    """In nats, likewise."""
+    why_not: str | None
+    """Why there is no effect, where there is none."""
+
+    @property
+    def worth(self) -> tuple[str, ...]:
+        """What the difference was worth, in lines."""
+        if self.accuracy is None or self.loss is None:
+            return (f"worth: not known, {self.why_not}",)
+        lines = (
+            f"accuracy {self.accuracy.text(3)} points: {self.accuracy.verdict()}",
+            f"loss     {self.loss.text(4)} nats: {self.loss.verdict()}",
+        )
+        n = self.accuracy.n
+        return (*lines, f"paired by seed, n = {n}, 95 % t intervals") if n > 1 else lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One of those that are compared."""
+
+    letter: str
+    reference: str
+    """As it was given; of an experiment or a run that was given as an object, the name of its folder."""
+    seeds: Seeds
+    against: Against | None
+    """None for the first."""
+    missing: str | None
+    """The command that would make its figures firmer."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was, or would be, trained."""
+        return self.seeds.experiment
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(Sequence[Subject]):
+    """Experiments and runs side by side, each against the first."""
+
+    subjects: tuple[Subject, ...]
+
+    def __len__(self) -> int:
+        return len(self.subjects)
+
+    @overload
+    def __getitem__(self, index: int) -> Subject: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Subject]: ...
+    def __getitem__(self, index: int | slice) -> Subject | Sequence[Subject]:
+        return self.subjects[index]
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {', '.join(subject.reference for subject in self)}>"
+
+    def __str__(self) -> str:
+        from drilldown import display, screens
+
+        return display.text(screens.print_comparison, self)
+
+    def _repr_html_(self) -> str:
+        from drilldown import notebook
+
+        return notebook.comparison(self)
+
+
+def compare(*references: str | Path | Experiment | Run, runs: Path | str = RUNS) -> Comparison:
+    """Reads experiments and runs, and sets each against the first.
+
+    *Arguments*: `references`: experiments, as objects, by name or by file, which stand for all of their runs under
+    `runs`; a run, its folder, or `last`, which stands for that run; a folder of several seeds. `runs`: the folder of
+    all runs.
+
+    *Raises* DrilldownError where there are fewer than two, or one is neither.
+
+    >>> compare("eva5-s5/05", "eva5-s5/06")[1].against.ingredients
+    ('dropout',)
+    """
+    if len(references) < 2:
+        raise DrilldownError(
+            Problem(
+                found=f"only {references[0]} to compare" if references else "nothing to compare",
+                expected="two experiments or runs, or more, as in drilldown compare eva5-s5/05 eva5-s5/06",
+            )
+        )
+    read = [_read(reference, Path(runs)) for reference in references]
+    first = read[0][0]
+    return Comparison(
+        tuple(
+            Subject(
+                letter=_letter(index),
+                reference=_name(reference),
+                seeds=seeds,
+                against=_against(first, seeds) if index else None,
+                missing=_missing(reference, seeds, one_run=one_run),
+            )
+            for index, (reference, (seeds, one_run)) in enumerate(zip(references, read, strict=True))
+        )
+    )
+
+
+def _name(reference: str | Path | Experiment | Run) -> str:
+    if isinstance(reference, Run):
+        return f"{reference.name}, seed {reference.seed}"
+    return f"{reference.name}-{reference.fingerprint}" if isinstance(reference, Experiment) else str(reference)
+
+
+def _read(reference: str | Path | Experiment | Run, root: Path) -> tuple[Seeds, bool]:
+    """The runs that a reference stands for, and whether it is a single one that was named."""
+    if isinstance(reference, Experiment):
+        return Seeds.of(reference, root), False
+    if isinstance(reference, Run):
+        return Seeds.among(reference.experiment, [reference]), True
+    folder = Path(reference)
+    if reference == "last" or os.path.isfile(folder / "experiment.toml"):
+        run = find(reference, root)
+        return Seeds.among(run.experiment, [run]), True
+    inside = [Run(file.parent) for file in sorted(folder.glob("seed-*/experiment.toml"))] if folder.is_dir() else []
+    if inside:
+        return Seeds.among(inside[0].experiment, inside), False
+    return Seeds.of(loading.load(reference), root), False
+
+
+def _against(first: Seeds, seeds: Seeds) -> Against:
+    why_not = incomparable(first, seeds)
+    if why_not is None and first.finished and first.paths == seeds.paths:
+        why_not = "both stand for the same runs"
+    accuracy = loss = None
+    if why_not is None:
+        hold = min(first.hold, seeds.hold)
+        accuracy = paired(first.accuracies(hold), seeds.accuracies(hold))
+        loss = paired(first.losses(hold), seeds.losses(hold))
+        if accuracy is None:
+            why_not = "no seed that both have finished"
+    return Against(
+        difference=difference.between(first.experiment, seeds.experiment),
+        ingredients=difference.ingredients(first.experiment, seeds.experiment),
+        accuracy=accuracy,
+        loss=loss,
+        why_not=why_not,
+    )
+
+
+def _missing(reference: str | Path | Experiment | Run, seeds: Seeds, *, one_run: bool) -> str | None:
+    if seeds.n >= TO_LOOK:
+        return None
+    if one_run and seeds.unfinished:
+        return f"drilldown resume {seeds.unfinished[0].path}"
+    if one_run:
+        return f"name the experiment, not one of its runs, for figures over seeds ({seeds.experiment.name})"
+    if isinstance(reference, Experiment | Run) or (seeds.finished and os.path.isdir(reference)):
+        return f"train more seeds of {seeds.experiment.name}"
+    return f"drilldown run {reference} --seeds {TO_LOOK}"
+
+
+def _letter(index: int) -> str:
+    return string.ascii_uppercase[index] if index < len(string.ascii_uppercase) else str(index + 1)
