@@ -92,7 +92,7 @@ class LiveDisplay(Observer):
         self.training = training
         experiment, recipe = training.experiment, training.experiment.recipe
         device = training.engine.device.type
-        where = f"{device}, {training.threads} threads" if device == "cpu" else device
+        where = f"{device}, {_threads(training.threads)}" if device == "cpu" else device
         self.console.print(Text(f"{experiment.title} · {experiment.name} · seed {training.seed}", style="bold"))
         self.console.print(
             f"{experiment.anatomy.parameters:,} parameters · {len(training.dataset.train):,} images of "
@@ -239,6 +239,10 @@ def result_lines(run: Run) -> list[str]:
         test = summary["test"]
         lines.append(f"test set, looked at once: {test['correct']:,} of {test['total']:,}")
     return lines
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def _clock(seconds: float) -> str:
@@ -420,6 +424,6 @@ def print_timings(target: Console, experiment: Experiment, benchmark: Benchmark)
             f"{min(timing.ratios):.2f}–{max(timing.ratios):.2f}", f"{100 * timing.accuracy:.2f}",
         )  # fmt: skip
     rounds = len(benchmark["drilldown"].seconds)
-    target.print(Text(f"{experiment.title} · {experiment.name} · {benchmark.threads} threads", style="bold"))
+    target.print(Text(f"{experiment.title} · {experiment.name} · {_threads(benchmark.threads)}", style="bold"))
     target.print(table)
     target.print(f"medians of {rounds} epochs each, in turn, augmentation included; ratios to drilldown's")
