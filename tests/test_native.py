@@ -650,6 +650,25 @@ def test_it_compiles_without_a_warning_and_keeps_the_contract_on(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+def test_on_an_emulated_arm_processor_it_trains_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver's losses to four decimals; on Debian: g++-aarch64-linux-gnu and qemu-user-static."""
+    tools = "aarch64-linux-gnu-g++", "qemu-aarch64-static"
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"no {', no '.join(missing)}")
+    here = compiled(library.SOURCES, tmp_path / "here", "-O2", "-march=native", source="driver.cpp")
+    monkeypatch.setenv("CXX", tools[0])
+    there = compiled(library.SOURCES, tmp_path / "there", "-O2", "-static", "-Wall", "-Werror", source="driver.cpp")
+    expected, found = (
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        for command in ([str(here)], [tools[1], str(there)])
+    )
+    assert len(found) > 50  # a line for each case, in which threads and slices have been compared bit by bit
+    assert found == expected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["address,undefined", "thread"])
 def test_nothing_is_found_by_the_sanitizer_of(kind: str, tmp_path: Path) -> None:
     flags = ("-O1", "-g1", "-march=native", f"-fsanitize={kind}", "-fno-sanitize-recover=all")
