@@ -188,6 +188,8 @@ def test_it_can_be_read_on_a_telephone_and_printed(browser: Browser, file: Path)
     assert small.page.evaluate("document.documentElement.scrollWidth") <= 360
     small.page.emulate_media(media="print")
     expect(small.page.locator(".ladder")).to_be_visible()
+    expect(small.page.locator("#curves .key").first).to_contain_text("02-norm")  # a legend is no mere button
+    expect(small.page.locator("#curves .key button").first).to_be_visible()
     small.close()
 
 
