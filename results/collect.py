@@ -22,6 +22,7 @@ from drilldown import studies
 from drilldown.report import study as report
 from drilldown.report.figures import BAR, png
 from drilldown.report.markdown import code, interval, rate
+from drilldown.report.study import html
 from drilldown.report.study.evidence import Step, StudyEvidence
 from drilldown.report.study.figures import COLOURS, MARKERS, of_study
 from drilldown.report.study.markdown import render, within
@@ -46,6 +47,7 @@ def main() -> None:
         for name, content in of_study(evidence).items():
             (folder / "figures" / name).write_bytes(content)
         (folder / "report.md").write_text(render(evidence), "utf-8")
+        (folder / "report.html").write_text(html.render(evidence, packed=False), "utf-8")
         (folder / "summaries.jsonl").write_text(summaries_as_lines(evidence), "utf-8")
         for page in evidence.folder.glob("*-ablation.md"):
             shutil.copy(page, folder)

@@ -20,13 +20,16 @@ from drilldown.report.study.evidence import StudyEvidence
 from drilldown.seeds import Finished
 
 
-def render(evidence: StudyEvidence, data_folder: Path | None = None) -> str:
+def render(evidence: StudyEvidence, data_folder: Path | None = None, *, packed: bool = True) -> str:
     """The page of a study.
 
     *Arguments*: `data_folder`: where datasets lie. The pages of single runs show images; without the dataset they are
-    left out, and this page says why.
+    left out, and this page says why. `packed`: whether to hold them at all; a run's takes some 100 KB.
     """
-    pages, obstacle = _pages([one for step in evidence.measured for one in step.seeds.finished], data_folder)
+    pages: dict[str, str] = {}
+    obstacle = f"this copy is kept small; drilldown report {evidence.name} makes one that holds them"
+    if packed:
+        pages, obstacle = _pages([one for step in evidence.measured for one in step.seeds.finished], data_folder)
     worth = [step for step in evidence.steps if step.change]
     effects = [(step.change.accuracy, step.change.loss) if step.change else (None, None) for step in worth]
     last = evidence.steps[-1]
@@ -56,7 +59,7 @@ def key(run: Finished) -> str:
     return f"{run.run.path.parent.name}/{run.seed}"
 
 
-def _pages(runs: Sequence[Finished], data_folder: Path | None) -> tuple[dict[str, str], str | None]:
+def _pages(runs: Sequence[Finished], data_folder: Path | None) -> tuple[dict[str, str], str]:
     """The pages of runs, gzip in base64; and why there are none, where it is so."""
     found: dict[str, str] = {}
     datasets: dict[str, data.Dataset] = {}
@@ -68,7 +71,7 @@ def _pages(runs: Sequence[Finished], data_folder: Path | None) -> tuple[dict[str
             found[key(one)] = base64.b64encode(gzip.compress(page.encode(), mtime=0)).decode()
     except DrilldownError as error:
         return {}, str(error)
-    return found, None
+    return found, ""
 
 
 def _curves(evidence: StudyEvidence) -> list[list[str]]:
