@@ -85,18 +85,22 @@ def overview(measured: Sequence[StudyEvidence]) -> Figure:
     shown: list[float] = []
     for index, evidence in enumerate(measured):
         colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+        drawn: list[int] = []
         for number, step in enumerate(evidence.steps, 1):
             if not step.seeds.finished:
                 continue
             middle, low, high = _place(step)
             shown += [middle, low, high]
             size = step.experiment.anatomy.parameters
+            left = drawn.count(size) % 2 == 1  # steps of one size would be written over one another
+            drawn.append(size)
             axes.errorbar(
                 size, middle, yerr=[[middle - high], [low - middle]], fmt=marker, color=colour, ms=6, capsize=3, lw=1
             )
             axes.annotate(
-                str(number), (size, middle), xytext=(6, 3), textcoords="offset points", fontsize=8, color=colour
-            )
+                str(number), (size, middle), xytext=(-6 if left else 6, 0), textcoords="offset points", fontsize=8,
+                color=colour, ha="right" if left else "left", va="center",
+            )  # fmt: skip
     steps = [step for evidence in measured for step in evidence.measured]
     for bar in sorted({bar for step in steps if (bar := step.experiment.budget.accuracy) is not None}):
         shown.append(wrong(bar, steps[0].total))
@@ -123,7 +127,7 @@ def overview(measured: Sequence[StudyEvidence]) -> Figure:
         Line2D([], [], color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], ls="", label=evidence.name)
         for i, evidence in enumerate(measured)
     ]
-    axes.legend(handles=handles, fontsize=8, loc="lower right")
+    figure.legend(handles=handles, fontsize=8, loc="outside upper center", ncols=len(handles))
     axes.set(xlabel="parameters", ylabel="test accuracy, mean of the last epochs, %")
     axes.grid(alpha=0.25)
     return figure
