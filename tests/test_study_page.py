@@ -219,13 +219,6 @@ def test_without_the_dataset_the_page_says_why_runs_cannot_be_opened(
     one.close()
 
 
-def test_a_small_copy_says_how_to_make_one_that_holds_the_runs_pages(evidence: report.StudyEvidence) -> None:
-    small, whole = html.render(evidence, packed=False), html.render(evidence)
-    assert "data-page" not in small.partition("<main")[2].partition("<script")[0]
-    assert "drilldown report climb makes one that holds them" in small
-    assert len(small) < len(whole) / 3
-
-
 def test_a_study_of_one_run_and_of_none_finished_for_some_steps(tmp_path: Path, browser: Browser) -> None:
     study = write_study(tmp_path)
     lab.perform(load(study / "01-plain.toml"), runs=tmp_path / "runs", engine="torch")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,14 +92,14 @@ def variations(full: Experiment) -> tuple[list[Variation], list[Skipped]]:
     return found, skipped
 
 
-def gather(full: Experiment, found: Sequence[Variation], skipped: Sequence[Skipped], root: Path) -> Ablation:
-    """Reads the runs of an experiment and of its variations under the folder of all runs.
+def gather(whole: Seeds, root: Path) -> Ablation:
+    """Reads the runs of an experiment's variations under the folder of all runs, and sets them against its own.
 
-    *Raises* DrilldownError where none of them came to an end.
+    *Raises* DrilldownError where none of its own came to an end.
     """
-    whole = Seeds.of(full, root)
     if not whole.n:
-        raise DrilldownError(Problem(file=root, found=f"no finished run of {full.name}"))
+        raise DrilldownError(Problem(file=root, found=f"no finished run of {whole.experiment.name}"))
+    found, skipped = variations(whole.experiment)
     losses = []
     for variation in found:
         seeds = Seeds.of(variation.experiment, root)
@@ -109,13 +109,13 @@ def gather(full: Experiment, found: Sequence[Variation], skipped: Sequence[Skipp
     return Ablation(full=whole, losses=tuple(losses), skipped=tuple(skipped))
 
 
-def existing(full: Experiment, root: Path) -> Ablation | None:
+def existing(whole: Seeds, root: Path) -> Ablation | None:
     """An experiment's ablation as far as it was run; None where no run of a variation came to an end."""
-    if not Seeds.of(full, root).n:
+    if not whole.n:
         return None
-    whole = gather(full, *variations(full), root)
-    losses = tuple(loss for loss in whole.losses if loss.seeds.n)
-    return replace(whole, losses=losses) if losses else None
+    found = gather(whole, root)
+    losses = tuple(loss for loss in found.losses if loss.seeds.n)
+    return replace(found, losses=losses) if losses else None
 
 
 def _without(full: Experiment, ingredient: str, changes: dict[str, Any]) -> Experiment:

@@ -265,10 +265,11 @@ def ablate(
     """
     from drilldown import ablation, display, loading, screens, worklist
     from drilldown.report import ablation as reports
+    from drilldown.seeds import Seeds
 
     _check_data_folder(data)
     full = loading.load(experiment)
-    found, skipped = ablation.variations(full)
+    found, _ = ablation.variations(full)
     if not found:
         raise DrilldownError(f"{full.name}: there is no ingredient that could be taken out")
     experiments = [full, *(variation.experiment for variation in found)]
@@ -276,7 +277,7 @@ def ablate(
         worklist.tasks(experiments, seeds, runs), full.name, f"drilldown ablate {experiment} --seeds {seeds}",
         data_folder=data, engine=engine, device=device, threads=threads,
     )  # fmt: skip
-    result = ablation.gather(full, found, skipped, runs)
+    result = ablation.gather(Seeds.of(full, runs), runs)
     page = reports.write(result, runs)
     screen = display.console(stderr=False)
     screens.print_ablation(screen, result, reports.sentences(result))

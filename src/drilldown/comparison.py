@@ -11,11 +11,11 @@ from typing import overload
 
 from drilldown import difference, loading
 from drilldown.difference import Difference
-from drilldown.effects import Effect, paired
+from drilldown.effects import Effect
 from drilldown.errors import DrilldownError, Problem
 from drilldown.experiment import Experiment
 from drilldown.runs import RUNS, Run, find
-from drilldown.seeds import Seeds, incomparable
+from drilldown.seeds import Seeds, incomparable, worth
 
 TO_LOOK = 5
 """Seeds: one is an anecdote."""
@@ -157,13 +157,9 @@ def _against(first: Seeds, seeds: Seeds) -> Against:
     why_not = incomparable(first, seeds)
     if why_not is None and first.finished and first.paths == seeds.paths:
         why_not = "both stand for the same runs"
-    accuracy = loss = None
-    if why_not is None:
-        hold = min(first.hold, seeds.hold)
-        accuracy = paired(first.accuracies(hold), seeds.accuracies(hold))
-        loss = paired(first.losses(hold), seeds.losses(hold))
-        if accuracy is None:
-            why_not = "no seed that both have finished"
+    accuracy, loss = (None, None) if why_not else worth(first, seeds)
+    if accuracy is None:
+        why_not = why_not or "no seed that both have finished"
     return Against(
         difference=difference.between(first.experiment, seeds.experiment),
         ingredients=difference.ingredients(first.experiment, seeds.experiment),

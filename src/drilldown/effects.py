@@ -26,6 +26,11 @@ class Effect:
     """Of the paired t-test, two-sided; not a number for a single pair."""
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """Of the interval; of a single pair, which has none, the difference itself."""
+        return (self.low, self.high) if self.n > 1 else (self.mean, self.mean)
+
+    @property
     def measurable(self) -> bool:
         """Whether the interval leaves zero out; a single pair has none and shows nothing."""
         return self.n > 1 and not self.low <= 0 <= self.high

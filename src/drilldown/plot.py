@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import matplotlib.figure
@@ -18,7 +17,6 @@ from drilldown.errors import DrilldownError
 from drilldown.experiment import Experiment
 from drilldown.records import Epoch
 from drilldown.report import figures
-from drilldown.report.study import Step
 from drilldown.report.study import figures as study_figures
 
 NOTEBOOK_DPI = 80
@@ -111,25 +109,13 @@ def compared(comparison: Comparison) -> Figure:
     drilldown.errors.DrilldownError: none of what is compared has a finished run yet
     """
     lines = [
-        _Line(seeds=subject.seeds, change=None, label=f"{subject.letter} {subject.experiment.title}")
+        (f"{subject.letter} {subject.experiment.title}", subject.seeds)
         for subject in comparison
         if subject.seeds.finished
     ]
     if not lines:
         raise DrilldownError("none of what is compared has a finished run yet")
     return _shown(study_figures.curves(lines))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Line(Step):
-    """One of those that are compared, under a name that no other has."""
-
-    label: str
-
-    @property
-    def name(self) -> str:
-        """Beside its line."""
-        return self.label
 
 
 def _shown(figure: matplotlib.figure.Figure) -> Figure:

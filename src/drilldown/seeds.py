@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from drilldown.effects import Effect, paired
 from drilldown.experiment import Experiment
 from drilldown.records import Epoch
 from drilldown.runs import DIVERGED, FINISHED, Run
@@ -108,6 +109,11 @@ class Seeds:
         return min(self.experiment.budget.hold, self.experiment.recipe.epochs)
 
     @property
+    def total(self) -> int:
+        """Images that accuracies are measured on; only where a run is finished."""
+        return self.finished[0].epochs[0].test.total
+
+    @property
     def split(self) -> str:
         """What epochs are measured on: `test` or `validation`."""
         return "test" if self.experiment.recipe.holdout is None else "validation"
@@ -142,6 +148,15 @@ class Seeds:
     def loss(self) -> Spread | None:
         """Cross-entropy in nats, mean of the last epochs, over seeds."""
         return self.spread(lambda one: one.loss(self.hold))
+
+
+def worth(before: Seeds, after: Seeds) -> tuple[Effect | None, Effect | None]:
+    """After minus before, paired by seed, over the last epochs that both hold; None where they share no finished seed.
+
+    *Returns* the effect on accuracy, in points, and on loss, in nats.
+    """
+    hold = min(before.hold, after.hold)
+    return paired(before.accuracies(hold), after.accuracies(hold)), paired(before.losses(hold), after.losses(hold))
 
 
 def incomparable(one: Seeds, other: Seeds) -> str | None:

@@ -130,6 +130,15 @@ class Spread:
     """The 95 % interval of the mean, by Student's t: over seeds, on this test set."""
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """Of the interval; of a single seed, which has none, the figure itself.
+
+        >>> spread([99.5]).ends
+        (99.5, 99.5)
+        """
+        return (self.low, self.high) if self.n > 1 else (self.mean, self.mean)
+
+    @property
     def further(self) -> tuple[float, float]:
         """The 95 % prediction interval: where one further seed would fall (Student's t); not numbers for one seed."""
         half = (self.high - self.mean) * math.sqrt(self.n + 1)  # t·s·√(1 + 1/n), from t·s/√n

@@ -59,6 +59,11 @@ class Chart:
         """Left, top, right and bottom of the plotting area."""
         return LEFT, TOP, self.width - RIGHT, self.height - BOTTOM
 
+    @property
+    def epochs(self) -> int:
+        """How many of them there are."""
+        return len(self.series[0].values)
+
 
 def of_run(epochs: Sequence[Epoch], experiment: Experiment) -> tuple[Chart, Chart, Chart]:
     """Accuracy with the bar and the held epochs, loss, and learning rate."""

@@ -9,7 +9,7 @@ from drilldown.report import analysis
 from drilldown.report.evidence import Evidence
 from drilldown.verdict import PassRate, Spread, meets
 
-_TEMPLATES = jinja2.Environment(
+TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("drilldown.report", "templates"),
     undefined=jinja2.StrictUndefined,
     autoescape=False,
@@ -23,7 +23,7 @@ def render(evidence: Evidence) -> str:
     """The report's text."""
     experiment, bar = evidence.experiment, evidence.experiment.budget.accuracy
     changed = difference.between(experiment.parent, experiment) if experiment.parent else None
-    return _TEMPLATES.get_template("run.md.j2").render(
+    return TEMPLATES.get_template("run.md.j2").render(
         evidence=evidence,
         experiment=experiment,
         anatomy=experiment.anatomy,
@@ -71,4 +71,4 @@ def rate(found: PassRate | None) -> str:
     return f"{found.passed} of {found.n} ({100 * low:.0f}–{100 * high:.0f} %)"
 
 
-_TEMPLATES.filters["text"] = text
+TEMPLATES.filters.update(text=text, code=code, interval=interval, rate=rate)

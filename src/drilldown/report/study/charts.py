@@ -100,19 +100,15 @@ def whiskers(effects: Sequence[Effect | None]) -> list[Whisker | None]:
     >>> whiskers([paired({0: 0.0, 1: 0.0}, {0: 1.0, 1: 1.0}), None])
     [Whisker(low=96.0, mean=96.0, high=96.0, zero=4.0), None]
     """
-    ends = [end for effect in effects if effect for end in _ends(effect)]
+    ends = [end for effect in effects if effect for end in effect.ends]
     least, most = min([0.0, *ends]), max([0.0, *ends])
     along = linear((least, most) if most > least else (-1.0, 1.0), (4.0, 96.0))
 
     def whisker(effect: Effect) -> Whisker:
-        low, high = _ends(effect)
+        low, high = effect.ends
         return Whisker(*(round(along(value), 2) for value in (low, effect.mean, high, 0.0)))
 
     return [whisker(effect) if effect else None for effect in effects]
-
-
-def _ends(effect: Effect) -> tuple[float, float]:
-    return (effect.low, effect.high) if effect.n > 1 else (effect.mean, effect.mean)
 
 
 def _means(step: Step, figure: Callable[[Epoch], float]) -> list[float]:
@@ -121,11 +117,11 @@ def _means(step: Step, figure: Callable[[Epoch], float]) -> list[float]:
 
 def _accuracy(measured: Sequence[Step]) -> Chart:
     means = [_means(step, lambda epoch: float(epoch.test.accuracy)) for step in measured]
-    wrongs = [[wrong(value, step.total) for value in of] for step, of in zip(measured, means, strict=True)]
+    wrongs = [[wrong(value, step.seeds.total) for value in of] for step, of in zip(measured, means, strict=True)]
     bar = measured[-1].experiment.budget.accuracy
     # The first epochs may leave the frame: the last ones are what it is about.
     shown = [value for of in wrongs for value in of[len(of) // 3 :]]
-    axis = AccuracyAxis.around([*shown, *([] if bar is None else [wrong(bar, measured[-1].total)])])
+    axis = AccuracyAxis.around([*shown, *([] if bar is None else [wrong(bar, measured[-1].seeds.total)])])
     place = linear((0, 1), (TALL - BOTTOM, TOP))
 
     def y(value: float) -> float:
@@ -143,7 +139,7 @@ def _accuracy(measured: Sequence[Step]) -> Chart:
         series=_lines(measured, wrongs, means, y, "{:.2f} %", WIDE),
         x_ticks=epoch_ticks(_longest(measured), WIDE),
         y_ticks=tuple((place(height), f"{tick:g}") for tick, height in sorted(axis.ticks.items())),
-        bar=None if bar is None else (y(wrong(bar, measured[-1].total)), f"bar {bar:g} %"),
+        bar=None if bar is None else (y(wrong(bar, measured[-1].seeds.total)), f"bar {bar:g} %"),
         markers=_longest(measured) <= MOST_MARKERS,
         width=WIDE,
         height=TALL,
@@ -180,13 +176,8 @@ def _sizes(measured: Sequence[Step]) -> Scatter:
     bars = sorted({bar for step in measured if (bar := step.experiment.budget.accuracy) is not None})
     limits = sorted({limit for step in measured if (limit := step.experiment.budget.parameters) is not None})
     sizes = [step.experiment.anatomy.parameters for step in measured]
-    total = measured[0].total
-    ends = [
-        wrong(value, step.total)
-        for step, accuracy in found
-        if accuracy
-        for value in ((accuracy.low, accuracy.high) if accuracy.n > 1 else (accuracy.mean,))
-    ]
+    total = measured[0].seeds.total
+    ends = [wrong(value, step.seeds.total) for step, accuracy in found if accuracy for value in accuracy.ends]
     axis = AccuracyAxis.around([*ends, *(wrong(bar, total) for bar in bars)])
     up = linear((0, 1), (HEIGHT - BOTTOM, TOP))
     least, most = min([*sizes, *limits]), max([*sizes, *limits])
@@ -198,8 +189,10 @@ def _sizes(measured: Sequence[Step]) -> Scatter:
     dots = []
     for index, (step, accuracy) in enumerate(found):
         assert accuracy is not None
-        low, high = (accuracy.low, accuracy.high) if accuracy.n > 1 else (accuracy.mean, accuracy.mean)
-        y, bottom, top = (round(up(axis.height(wrong(value, step.total))), 1) for value in (accuracy.mean, low, high))
+        low, high = accuracy.ends
+        y, bottom, top = (
+            round(up(axis.height(wrong(value, step.seeds.total))), 1) for value in (accuracy.mean, low, high)
+        )
         dots.append(
             Dot(
                 name=step.name, style=_style(index), x=round(along(scale(sizes[index])), 1), y=y, low=bottom, high=top,

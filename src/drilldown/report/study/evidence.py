@@ -10,11 +10,11 @@ from pathlib import Path
 from drilldown import ablation, difference, loading
 from drilldown.ablation import Ablation
 from drilldown.difference import Difference
-from drilldown.effects import LEVEL, Effect, holm, paired
+from drilldown.effects import LEVEL, Effect, holm
 from drilldown.errors import DrilldownError, Problem
 from drilldown.experiment import Experiment
 from drilldown.runs import Run
-from drilldown.seeds import Seeds, incomparable
+from drilldown.seeds import Seeds, incomparable, worth
 from drilldown.studies import Study
 from drilldown.verdict import Spread
 
@@ -61,11 +61,6 @@ class Step:
     def name(self) -> str:
         """Within the study, such as `06-dropout`."""
         return self.experiment.name.partition("/")[2]
-
-    @property
-    def total(self) -> int:
-        """Images that accuracies are measured on; of measured steps only."""
-        return self.seeds.finished[0].epochs[0].test.total
 
     @property
     def best(self) -> Spread | None:
@@ -142,7 +137,7 @@ def gather(study: Study | Path, root: Path, command: str = "") -> StudyEvidence:
         raise DrilldownError(Problem(file=folder, found=missing, expected="a finished one", suggestion=suggestion))
     fingerprints = [seeds.experiment.fingerprint for seeds in found]
     changes = [_change(found, fingerprints, index) if index else None for index in range(len(found))]
-    ablations = [done for seeds in found if (done := ablation.existing(seeds.experiment, folder.parent))]
+    ablations = [done for seeds in found if (done := ablation.existing(seeds, folder.parent))]
     shown = [*found, *(loss.seeds for done in ablations for loss in done.losses)]
     known = {Run.of(seeds.experiment, 0, root).path.parent.name for seeds in shown}
     return StudyEvidence(
@@ -176,13 +171,9 @@ def _change(steps: Sequence[Seeds], fingerprints: Sequence[str], index: int) -> 
     against = extended[-1] if extended else index - 1
     before, after = steps[against], steps[index]
     why_not = incomparable(before, after)
-    accuracy = loss = None
-    if why_not is None:
-        hold = min(before.hold, after.hold)
-        accuracy = paired(before.accuracies(hold), after.accuracies(hold))
-        loss = paired(before.losses(hold), after.losses(hold))
-        if accuracy is None:
-            why_not = "no seeds in common"
+    accuracy, loss = (None, None) if why_not else worth(before, after)
+    if accuracy is None:
+        why_not = why_not or "no seeds in common"
     return Change(
         against=against,
         extends=bool(extended),

@@ -17,6 +17,7 @@ from drilldown.report.figures import BAR, png
 from drilldown.report.study.evidence import Step, StudyEvidence
 from drilldown.report.study.scale import AccuracyAxis
 from drilldown.report.study.scale import wrong as wrong_of
+from drilldown.seeds import Seeds
 
 # Okabe and Ito (2008), without their yellow, which does not stand out from white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -26,39 +27,41 @@ LABEL_GAP = 0.045
 """Of the frame's height, between two labels."""
 
 
-def curves(steps: Sequence[Step]) -> Figure:
-    """Mean accuracy by epoch over the finished seeds; the band reaches from the worst seed to the best."""
+def curves(lines: Sequence[tuple[str, Seeds]]) -> Figure:
+    """Mean accuracy by epoch over the finished seeds; the band reaches from the worst seed to the best.
+
+    *Arguments*: `lines`: names and runs, some of them finished.
+    """
     figure = Figure(figsize=(10, 5.2), layout="constrained")
     axes = figure.subplots()
     ends: list[tuple[float, int, str, str]] = []
     shown: list[float] = []
-    for index, step in enumerate(steps):
-        total = step.total
+    for index, (name, seeds) in enumerate(lines):
         by_epoch = [
-            [wrong_of(value, total) for value in values]
-            for values in step.seeds.by_epoch(lambda epoch: float(epoch.test.accuracy))
+            [wrong_of(value, seeds.total) for value in values]
+            for values in seeds.by_epoch(lambda epoch: float(epoch.test.accuracy))
         ]
         numbers = range(1, len(by_epoch) + 1)
         means = [statistics.fmean(values) for values in by_epoch]
         colour = COLOURS[index % len(COLOURS)]
         axes.plot(
             numbers, means, ls=LINES[index % len(LINES)], marker=MARKERS[index % len(MARKERS)], ms=5, lw=1.5,
-            color=colour, label=step.name,
+            color=colour, label=name,
         )  # fmt: skip
         axes.fill_between(numbers, [*map(min, by_epoch)], [*map(max, by_epoch)], color=colour, alpha=0.12, lw=0)
-        ends.append((means[-1], len(means), f"{step.name}  {100 - means[-1]:.2f}", colour))
+        ends.append((means[-1], len(means), f"{name}  {100 - means[-1]:.2f}", colour))
         # The first epochs may leave the frame: the last ones are what it is about.
         shown += [value for values in by_epoch[len(by_epoch) // 3 :] for value in values]
-    bars = sorted({step.experiment.budget.accuracy for step in steps} - {None})  # type: ignore[type-var]
-    longest = max(step.experiment.recipe.epochs for step in steps)
-    for bar in bars:
-        assert bar is not None
-        wrong = wrong_of(bar, steps[0].total)
+    first = lines[0][1]
+    experiments = [seeds.experiment for _, seeds in lines]
+    longest = max(experiment.recipe.epochs for experiment in experiments)
+    for bar in sorted({bar for experiment in experiments if (bar := experiment.budget.accuracy) is not None}):
+        wrong = wrong_of(bar, first.total)
         shown.append(wrong)
         axes.axhline(wrong, color=BAR, lw=1, ls=(0, (1, 2)))
         axes.text(1, wrong, f"bar {bar:g} % ", fontsize=8, color=BAR, ha="left", va="bottom")
-    _accuracy_axis(axes, shown)
-    axes.set(xlabel="epoch", ylabel=f"{steps[0].seeds.split} accuracy, %", xlim=(0.5, longest * 1.28 + 0.5))
+    accuracy_axis(axes, shown)
+    axes.set(xlabel="epoch", ylabel=f"{first.split} accuracy, %", xlim=(0.5, longest * 1.28 + 0.5))
     axes.xaxis.set_major_locator(
         FixedLocator([t for t in MaxNLocator(integer=True).tick_values(1, longest) if 1 <= t <= longest])
     )
@@ -74,15 +77,8 @@ def sizes(steps: Sequence[Step]) -> Figure:
     shown: list[float] = []
     parameters = [step.experiment.anatomy.parameters for step in steps]
     for index, (step, size) in enumerate(zip(steps, parameters, strict=True)):
-        found = step.seeds.accuracy
-        assert found is not None
-        total = step.total
-        middle = wrong_of(found.mean, total)
-        low, high = (wrong_of(found.low, total), wrong_of(found.high, total)) if found.n > 1 else (middle, middle)
-        axes.errorbar(
-            size, middle, yerr=[[max(0.0, middle - high)], [max(0.0, low - middle)]],
-            fmt=MARKERS[index % len(MARKERS)], color=COLOURS[index % len(COLOURS)], ms=7, capsize=4, lw=1.2,
-        )  # fmt: skip
+        drawn = point(axes, step, index)
+        middle = drawn[0]
         # Steps of one size would be written over one another: to the right and to the left by turns.
         left = parameters[:index].count(size) % 2 == 1
         axes.annotate(
@@ -90,11 +86,11 @@ def sizes(steps: Sequence[Step]) -> Figure:
             ha="right" if left else "left", va="center", fontsize=8,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
         )  # fmt: skip
-        shown += [low, middle, high]
+        shown += drawn
     for step in steps:
         bar = step.experiment.budget.accuracy
         if bar is not None:
-            wrong = wrong_of(bar, step.total)
+            wrong = wrong_of(bar, step.seeds.total)
             axes.axhline(wrong, color=BAR, lw=1, ls=(0, (1, 2)))
             shown.append(wrong)
     limits = sorted({step.experiment.budget.parameters for step in steps} - {None})  # type: ignore[type-var]
@@ -102,7 +98,7 @@ def sizes(steps: Sequence[Step]) -> Figure:
     axes.set_xscale("log" if wide else "linear")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.margins(x=0.22)
-    _accuracy_axis(axes, shown)
+    accuracy_axis(axes, shown)
     for limit in limits:
         axes.axvline(float(limit or 0), color=BAR, lw=1, ls="--")
         axes.annotate(
@@ -114,12 +110,31 @@ def sizes(steps: Sequence[Step]) -> Figure:
     return figure
 
 
+def point(axes: Axes, step: Step, look: int) -> tuple[float, float, float]:
+    """Draws a measured step's accuracy with its interval above its parameters.
+
+    *Arguments*: `look`: the same number, the same colour and marker.
+
+    *Returns* percent wrong: of the mean, and of the lower and upper end of its interval.
+    """
+    found = step.seeds.accuracy
+    assert found is not None
+    middle, low, high = (wrong_of(value, step.seeds.total) for value in (found.mean, *found.ends))
+    axes.errorbar(
+        step.experiment.anatomy.parameters, middle, yerr=[[max(0.0, middle - high)], [max(0.0, low - middle)]],
+        fmt=MARKERS[look % len(MARKERS)], color=COLOURS[look % len(COLOURS)], ms=7, capsize=4, lw=1.2,
+    )  # fmt: skip
+    return middle, low, high
+
+
 def of_study(evidence: StudyEvidence) -> dict[str, bytes]:
     """All figures of a study's report by file name, as PNG."""
-    return {"curves.png": png(curves(evidence.measured)), "parameters.png": png(sizes(evidence.measured))}
+    lines = [(step.name, step.seeds) for step in evidence.measured]
+    return {"curves.png": png(curves(lines)), "parameters.png": png(sizes(evidence.measured))}
 
 
-def _accuracy_axis(axes: Axes, wrong: Sequence[float]) -> None:
+def accuracy_axis(axes: Axes, wrong: Sequence[float]) -> None:
+    """Makes the upright axis one of accuracies, on which so many percent wrong have their place."""
     axis = AccuracyAxis.around(wrong)
     axes.set_yscale("log")
     axes.set_ylim(axis.bottom, axis.top)

@@ -20,16 +20,13 @@ from drilldown.report.study.evidence import StudyEvidence
 from drilldown.seeds import Finished
 
 
-def render(evidence: StudyEvidence, data_folder: Path | None = None, *, packed: bool = True) -> str:
+def render(evidence: StudyEvidence, data_folder: Path | None = None) -> str:
     """The page of a study.
 
     *Arguments*: `data_folder`: where datasets lie. The pages of single runs show images; without the dataset they are
-    left out, and this page says why. `packed`: whether to hold them at all; a run's takes some 100 KB.
+    left out, and this page says why.
     """
-    pages: dict[str, str] = {}
-    obstacle = f"this copy is kept small; drilldown report {evidence.name} makes one that holds them"
-    if packed:
-        pages, obstacle = _pages([one for step in evidence.measured for one in step.seeds.finished], data_folder)
+    pages, obstacle = _pages([one for step in evidence.measured for one in step.seeds.finished], data_folder)
     worth = [step for step in evidence.steps if step.change]
     effects = [(step.change.accuracy, step.change.loss) if step.change else (None, None) for step in worth]
     last = evidence.steps[-1]
@@ -42,10 +39,10 @@ def render(evidence: StudyEvidence, data_folder: Path | None = None, *, packed: 
         last=last,
         sentences=analysis.sentences(evidence),
         charts=charts.of_study(evidence) if evidence.measured else (),
-        curves=_curves(evidence),
         worth=list(zip(worth, *(charts.whiskers(side) for side in zip(*effects, strict=True)), strict=True)),
         ablations=[_ablation(one) for one in evidence.ablations],
         pages=pages,
+        key=key,
         obstacle=obstacle,
         engines=markdown.engines(evidence),
         total=sum(step.seeds.n for step in evidence.steps),
@@ -72,16 +69,6 @@ def _pages(runs: Sequence[Finished], data_folder: Path | None) -> tuple[dict[str
     except DrilldownError as error:
         return {}, str(error)
     return found, ""
-
-
-def _curves(evidence: StudyEvidence) -> list[list[str]]:
-    """For each epoch, the mean accuracy of each measured step; a dash where its training was over by then."""
-    by_step = [
-        [f"{sum(values) / len(values):.2f}" for values in step.seeds.by_epoch(lambda epoch: float(epoch.test.accuracy))]
-        for step in evidence.measured
-    ]
-    longest = max(map(len, by_step), default=0)
-    return [[of[epoch] if epoch < len(of) else "–" for of in by_step] for epoch in range(longest)]
 
 
 def _ablation(found: Ablation) -> dict[str, Any]:

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import jinja2
-
 from drilldown.report import ablation
-from drilldown.report.markdown import code, interval, rate, text
+from drilldown.report.markdown import TEMPLATES
 from drilldown.report.study import analysis
 from drilldown.report.study.evidence import Step, StudyEvidence
-
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("drilldown.report", "templates"),
-    undefined=jinja2.StrictUndefined,
-    autoescape=False,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
 
 
 def render(evidence: StudyEvidence) -> str:
     """The report's text."""
-    return _TEMPLATES.get_template("study.md.j2").render(
+    return TEMPLATES.get_template("study.md.j2").render(
         evidence=evidence,
         sentences=analysis.sentences(evidence),
         engines=engines(evidence),
@@ -60,4 +49,4 @@ def within(step: Step) -> str:
     return f"{'✓ in' if step.as_reported else '✗ not in'} {low:.2f}–{high:.2f}"
 
 
-_TEMPLATES.filters.update(text=text, code=code, interval=interval, rate=rate, reported=reported, within=within)
+TEMPLATES.filters.update(reported=reported, within=within)
