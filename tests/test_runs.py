@@ -159,7 +159,8 @@ def test_a_folder_deleted_under_way_ends_in_a_message(tmp_path: Path) -> None:
     for line in process.stderr:
         if line.strip().startswith("1 "):
             break
-    shutil.rmtree(tmp_path / "runs")
+    (tmp_path / "runs").rename(tmp_path / "gone")  # at once: emptied file by file, it would be written to meanwhile
+    shutil.rmtree(tmp_path / "gone")
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "deleted or moved" in rest
