@@ -16,10 +16,31 @@
 #define UNROLLED _Pragma("GCC unroll 8")
 #endif
 
-// CHANNELS × WIDTH sums, their operands and a spare have to fit into the registers.
+// CHANNELS × WIDTH sums, the fewer of their operands and one of the others have to fit into the registers.
 constexpr int SUMS = REGISTERS >= 32 ? 25 : 12;
-constexpr int MAX_CHANNELS = REGISTERS >= 32 ? 5 : 3;
+constexpr int MAX_CHANNELS = REGISTERS >= 32 ? 5 : 4;
 constexpr int MAX_WIDTH = REGISTERS >= 32 ? 6 : 4;
+
+// sums[c][w] += left(c) · right(w) for all c and w, with each operand fetched once: the fewer of them stay in registers,
+// the others come by one at a time.
+template <int CHANNELS, int WIDTH, class Left, class Right>
+inline void multiply_add(V (&sums)[CHANNELS][WIDTH], Left left, Right right) {
+  if constexpr (WIDTH <= CHANNELS) {
+    V held[WIDTH];
+    UNROLLED for (int w = 0; w < WIDTH; ++w) held[w] = right(w);
+    UNROLLED for (int c = 0; c < CHANNELS; ++c) {
+      const V one = left(c);
+      UNROLLED for (int w = 0; w < WIDTH; ++w) sums[c][w] += one * held[w];
+    }
+  } else {
+    V held[CHANNELS];
+    UNROLLED for (int c = 0; c < CHANNELS; ++c) held[c] = left(c);
+    UNROLLED for (int w = 0; w < WIDTH; ++w) {
+      const V one = right(w);
+      UNROLLED for (int c = 0; c < CHANNELS; ++c) sums[c][w] += one * held[c];
+    }
+  }
+}
 
 // out[channel][pixel] = bias[channel] + Σ over taps of weights[tap][channel] · in[tap + pixel]
 //
@@ -38,12 +59,7 @@ void convolve(const float* in, long in_step, const int* taps, int count, const f
   }
   for (int t = 0; t < count; ++t, weights += CHANNELS) {
     const float* from = in + taps[t];
-    V pixels[PIXELS];
-    UNROLLED for (int p = 0; p < PIXELS; ++p) pixels[p] = load(from + p * in_step);
-    UNROLLED for (int c = 0; c < CHANNELS; ++c) {
-      const V weight = splat(weights[c]);
-      UNROLLED for (int p = 0; p < PIXELS; ++p) sums[c][p] += weight * pixels[p];
-    }
+    multiply_add(sums, [&](int c) { return splat(weights[c]); }, [&](int p) { return fetch(from + p * in_step); });
   }
   UNROLLED for (int c = 0; c < CHANNELS; ++c)
     UNROLLED for (int p = 0; p < PIXELS; ++p) store(out + channels[c] + p * out_step, sums[c][p]);
@@ -56,24 +72,18 @@ void convolve(const float* in, long in_step, const int* taps, int count, const f
 template <int CHANNELS, int TAPS>
 void correlate(const float* in, long in_step, long in_row, const int* taps, const float* gradient, long step, long row,
                const int* channels, int height, int width, float* sums, long stride) {
-  V block[TAPS][CHANNELS];
+  V block[CHANNELS][TAPS];
   UNROLLED for (int t = 0; t < TAPS; ++t)
-    UNROLLED for (int c = 0; c < CHANNELS; ++c) block[t][c] = load(sums + (t * stride + c) * LANES);
+    UNROLLED for (int c = 0; c < CHANNELS; ++c) block[c][t] = load(sums + (t * stride + c) * LANES);
   for (int y = 0; y < height; ++y) {
     const float *a[TAPS], *g[CHANNELS];
     UNROLLED for (int t = 0; t < TAPS; ++t) a[t] = in + y * in_row + taps[t];
     UNROLLED for (int c = 0; c < CHANNELS; ++c) g[c] = gradient + y * row + channels[c];
-    for (long x = 0, i = 0, j = 0; x < width; ++x, i += in_step, j += step) {
-      V errors[CHANNELS];
-      UNROLLED for (int c = 0; c < CHANNELS; ++c) errors[c] = load(g[c] + j);
-      UNROLLED for (int t = 0; t < TAPS; ++t) {
-        const V pixel = load(a[t] + i);
-        UNROLLED for (int c = 0; c < CHANNELS; ++c) block[t][c] += pixel * errors[c];
-      }
-    }
+    for (long x = 0, i = 0, j = 0; x < width; ++x, i += in_step, j += step)
+      multiply_add(block, [&](int c) { return fetch(g[c] + j); }, [&](int t) { return fetch(a[t] + i); });
   }
   UNROLLED for (int t = 0; t < TAPS; ++t)
-    UNROLLED for (int c = 0; c < CHANNELS; ++c) store(sums + (t * stride + c) * LANES, block[t][c]);
+    UNROLLED for (int c = 0; c < CHANNELS; ++c) store(sums + (t * stride + c) * LANES, block[c][t]);
 }
 
 using Convolve = decltype(&convolve<1, 1>);
