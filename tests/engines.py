@@ -230,6 +230,8 @@ def check(
     dataset = make_dataset(size * batches, side)
     engine = make_engine(name, layers, recipe, dataset, threads=threads)
     reference = Reference(layers, recipe, dataset, _start(engine))
+    # PyTorch in oneDNN's layout adds up a batch norm's sums each in a single float32, and is a little further off.
+    absolute = 1e-6 if name == "native" else 1e-5
     compared = 0
     for batch in range(batches):
         rows, rate = torch.arange(batch * size, (batch + 1) * size), 0.05 / (1 + batch)
@@ -245,13 +247,13 @@ def check(
         expected = [p.grad for p in reference.module.parameters()]
         names = [n for n, _ in reference.module.named_parameters()]
         # Where digits cancel (a bias before a norm has no gradient at all), nobody's float32 can do better than this.
-        floor = 5e-6 + 10 * reference.rounding
+        floor = 5 * absolute + 10 * reference.rounding
         for n, got, want in zip(names, gradients(engine), expected, strict=True):
             assert want is not None, n
             assert_close(got, want, f"gradient of {n}", floor=floor)
         found = engine.state()
         for key, want in reference.state().items():
-            assert_close(found[key], want, key)
+            assert_close(found[key], want, key, floor=absolute)
     assert_close(engine.evaluate(dataset.test).scores, reference.scores(dataset.test.images), "scores", 1e-3, 1e-4)
     return compared
 

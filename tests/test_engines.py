@@ -164,6 +164,19 @@ def test_a_loss_that_is_not_finite_stops_the_epoch_and_names_the_step(name: str)
 
 
 @each_engine
+def test_a_number_lost_within_the_network_stops_the_epoch_too(name: str) -> None:
+    """Behind a relu and a maximum, which may take what is not a number for small."""
+    dataset = make_dataset(20, (8, 8))
+    layers = ["conv 3x3 4, bn, relu, maxpool 2, flatten", f"linear {CLASSES}"]
+    engine = make_engine(name, layers, Recipe(batch_size=10), dataset)
+    state = engine.state()
+    state["network.conv1.weight"][0] = torch.nan
+    engine.restore(state)
+    with pytest.raises(TrainingDiverged, match=r"epoch 1, step 1 of 2"):
+        engine.train_epoch(make_plan(torch.arange(20), [0.1, 0.1]))
+
+
+@each_engine
 def test_progress_counts_up_to_the_whole_epoch(name: str) -> None:
     dataset = make_dataset(500, (6, 6))
     engine = make_engine(name, ["flatten", f"linear {CLASSES}"], Recipe(batch_size=7), dataset)

@@ -16,13 +16,14 @@ from torch import nn
 
 from drilldown import Training, load
 from drilldown.data import Dataset, Split
-from drilldown.engines import TICKS_PER_EPOCH, Tick, dropout
+from drilldown.engines import TICKS_PER_EPOCH, Tick, dropout, onednn
 from drilldown.engines.torch import WeightAverage
 from drilldown.errors import DrilldownError, TrainingDiverged
 from drilldown.experiment import Experiment
 from drilldown.records import Epoch
 
 SEED = 3
+CPU = torch.device("cpu")
 Parameters = Iterator[nn.Parameter]
 OPTIMIZERS: dict[str, Callable[[Parameters], torch.optim.Optimizer]] = {
     '{ name = "sgd", lr = 0.05 }': lambda p: torch.optim.SGD(p, 0.05),
@@ -74,7 +75,10 @@ def by_hand(
     epsilon: float = 0.0,
     factor: float = 1.0,
 ) -> Iterator[tuple[nn.Module, float, int]]:
-    """Plain PyTorch over the same batches: after each step, the network, and the batch's loss sum and hits."""
+    """Plain PyTorch over the same batches: after each step, the network, and the batch's loss sum and hits.
+
+    In the layout that the engine computes in, so that no relu is turned over by rounding alone.
+    """
     experiment, dataset = training.experiment, training.dataset
     network = experiment.build(SEED).train()
     optimizer = create(network.parameters())
@@ -82,7 +86,7 @@ def by_hand(
     for number in range(1, experiment.recipe.epochs + 1):
         for rows in training.plan(number).order.split(experiment.recipe.batch_size):
             labels = dataset.train.labels[rows]
-            scores = network(images[rows])
+            scores = onednn.forward(network, images[rows]) if onednn.suits(CPU) else network(images[rows])
             loss = smoothed_loss(scores, labels, epsilon)
             optimizer.zero_grad()
             loss.backward()

@@ -155,7 +155,10 @@ def warp(pixels: torch.Tensor, inverse: torch.Tensor, interpolation: str) -> tor
     # PyTorch measures in half-images: column u pixels from the centre is 2u/width.
     half = inverse.new_tensor([width / 2, height / 2])
     normalised = inverse * torch.cat([half, half.new_ones(1)]) / half[:, None]
-    grid = F.affine_grid(normalised, list(pixels.shape), align_corners=False)
+    # The map of `affine_grid`, which takes a small product for each image: here it is a single one for all.
+    ys, xs = ((2 * torch.arange(n, dtype=inverse.dtype, device=inverse.device) + 1) / n - 1 for n in (height, width))
+    places = torch.stack([xs.expand(height, width), ys[:, None].expand(height, width), xs.new_ones(height, width)])
+    grid = (normalised.view(-1, 3) @ places.view(3, -1)).view(-1, 2, height, width).permute(0, 2, 3, 1)
     return F.grid_sample(pixels, grid, mode=interpolation, padding_mode="zeros", align_corners=False)
 
 

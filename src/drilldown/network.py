@@ -107,12 +107,16 @@ def check_size(parameters: int) -> None:
         )
 
 
-def build(placed: Sequence[Placed]) -> nn.Sequential:
-    """The network as a PyTorch module, initialised by PyTorch's global generator.
+class Layers(nn.Sequential):
+    """A network in block notation: nothing but the notation's layers, one after the other.
 
     Maps images (N, channels, height, width) to class scores (N, classes).
     """
-    network = nn.Sequential()
+
+
+def build(placed: Sequence[Placed]) -> Layers:
+    """The network as a PyTorch module, initialised by PyTorch's global generator."""
+    network = Layers()
     previous: Layer | None = None
     for item in placed:
         # A layer may overwrite only what the one before it made for it alone and does not need again.

@@ -7,8 +7,9 @@ for a number: loss and counts add up there and are read at progress ticks.
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +17,9 @@ from torch import nn
 
 from drilldown import answers, augment
 from drilldown.data import Dataset, Split
-from drilldown.engines import TICKS_PER_EPOCH, Plan, Progress, Tick, check_finite, dropout
+from drilldown.engines import TICKS_PER_EPOCH, Plan, Progress, Tick, check_finite, dropout, onednn
 from drilldown.experiment import Recipe
+from drilldown.network import Layers
 from drilldown.randomness import global_stream, stream
 from drilldown.records import Evaluation, Tally
 
@@ -37,6 +39,9 @@ class TorchEngine:
         self.mean, self.std = dataset.mean, dataset.std
         self.network = network.to(device)
         dropout.install(self.network)
+        self.forward: Callable[[torch.Tensor], torch.Tensor] = self.network
+        if isinstance(self.network, Layers) and recipe.precision == "fp32" and onednn.suits(device):
+            self.forward = functools.partial(onednn.forward, self.network)
         self.optimizer = recipe.optimizer.create(network, fused=device.type in ("cpu", "cuda"))
         self.average = WeightAverage(network, recipe.ema) if recipe.ema else None
 
@@ -56,7 +61,7 @@ class TorchEngine:
                 pixels = augment.apply(self.train_split.images[rows], chosen, self.recipe.augment.interpolation)
                 labels = self.train_split.labels[rows]
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
-                    scores = self.network(answers.normalise(pixels, self.mean, self.std)).float()
+                    scores = self.forward(answers.normalise(pixels, self.mean, self.std)).float()
                 loss = F.cross_entropy(scores, labels, label_smoothing=self.recipe.label_smoothing)
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -65,7 +70,9 @@ class TorchEngine:
                 self.optimizer.step()
                 if self.average:
                     self.average.update(self.network, (plan.epoch - 1) * steps + step + 1)
-                loss_sums[step] = loss.detach() * len(rows)
+                # A NaN may show in the gradients alone (see onednn.py), and is none the less one.
+                gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+                loss_sums[step] = loss.detach() * len(rows) + 0 * torch.stack(torch._foreach_norm(gradients)).sum()
                 correct += (scores.detach().argmax(1) == labels).sum()
                 if (step + 1) % every == 0 or step + 1 == steps:
                     check_finite(loss_sums[: step + 1], plan)
