@@ -1,16 +1,21 @@
-"""Gathers what was measured: reports every study's runs into this folder, and all of them into its README.
+"""Gathers what was measured: every study's runs and report in this folder, and all of them in its README.
 
-    python results/collect.py [RUNS]
+    python results/collect.py [RUNS]            take in the runs under RUNS (`runs` unless said) and report on all
+    python results/collect.py --unpack [RUNS]   put the runs that are kept here into RUNS, where they are not there yet
 
-RUNS is the folder of all runs, `runs` unless said. Each study's folder here gets the study's report, its figures and a
-line for each of its runs; README.md gets one table and one figure over all studies, between its two markers. Nothing
-is trained, and what is written between the markers by hand is lost.
+A study's folder here keeps its runs, a line each in `runs.jsonl`: the texts of the run's folder, without weights and
+answers. All reports are made of these lines alone, so that they come out the same in any clone; unpacked, they are
+runs like any other, and `drilldown study` goes on where measuring stopped. README.md gets one table and one figure over
+all studies between its two markers; what is written there by hand is lost. Nothing is trained.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import json
 import shutil
-import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,38 +24,94 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from drilldown import studies
+from drilldown.report import ablation
 from drilldown.report import study as report
 from drilldown.report.figures import BAR, png
 from drilldown.report.markdown import code, interval, rate
-from drilldown.report.study import html
-from drilldown.report.study.evidence import Step, StudyEvidence
-from drilldown.report.study.figures import COLOURS, MARKERS, of_study
-from drilldown.report.study.markdown import render, within
-from drilldown.report.study.scale import AccuracyAxis, wrong
-from drilldown.report.study.writing import summaries_as_lines
+from drilldown.report.study.evidence import StudyEvidence
+from drilldown.report.study.figures import COLOURS, MARKERS, accuracy_axis, point
+from drilldown.report.study.markdown import within
+from drilldown.report.study.scale import wrong
+from drilldown.runs import DIVERGED, FINISHED, RUNS, all_runs
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.resolve()
 BEGIN, END = "<!-- made by collect.py -->", "<!-- end of what collect.py makes -->"
+TEXTS = ("experiment.toml", "parent.toml", "epochs.jsonl", "summary.json", "diverged.json")
+"""What is kept of a run's folder."""
+REPORTS = ("report.html", "report.md", "summaries.jsonl", "figures")
 
 
 def main() -> None:
-    """Writes all of it."""
-    runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
+    """Takes in and reports, or unpacks."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="?", type=Path, default=RUNS)
+    parser.add_argument("--unpack", action="store_true")
+    options = parser.parse_args()
+    if options.unpack:
+        unpack(options.runs)
+    else:
+        take_in(options.runs)
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # reports name runs as users would
+            unpack(RUNS)
+            report_on_all()
+
+
+def take_in(runs: Path) -> None:
+    """Keeps every run that came to an end; one that is kept already is replaced by its folder."""
+    kept = {study: packed(study) for study in names()}
+    for run in all_runs(runs):
+        study = run.path.parent.parent.name
+        if study in kept and run.status in (FINISHED, DIVERGED):
+            place = f"{run.path.parent.name}/{run.path.name}"
+            kept[study][place] = {
+                name: (run.path / name).read_text("utf-8") for name in TEXTS if (run.path / name).is_file()
+            }
+    for study, found in kept.items():
+        if found:
+            (HERE / study).mkdir(exist_ok=True)
+            lines = [json.dumps({"run": place, **found[place]}, ensure_ascii=False) + "\n" for place in sorted(found)]
+            (HERE / study / "runs.jsonl").write_text("".join(lines), "utf-8")
+
+
+def unpack(runs: Path) -> None:
+    """Writes the runs that are kept as folders; those that are there are left as they are."""
+    for study in names():
+        for place, texts in packed(study).items():
+            folder = runs / study / place
+            if not folder.exists():
+                folder.mkdir(parents=True)
+                for name, text in texts.items():
+                    (folder / name).write_text(text, "utf-8")
+
+
+def packed(study: str) -> dict[str, dict[str, str]]:
+    """The runs that are kept of a study: the texts of each, by its place in the study's folder of runs."""
+    file = HERE / study / "runs.jsonl"
+    lines = file.read_text("utf-8").splitlines() if file.is_file() else []
+    return {texts.pop("run"): texts for texts in map(json.loads, lines)}
+
+
+def names() -> list[str]:
+    """Of the studies."""
+    return [study.name for study in studies.available()]
+
+
+def report_on_all() -> None:
+    """Reports each study that has runs under `RUNS`, and all of them in README.md."""
     measured = [
-        report.gather(study, runs, f"drilldown study {study.name}")
+        report.gather(study, RUNS, f"drilldown study {study.name}")
         for study in studies.available()
-        if report.is_folder_of_runs(runs / study.name)
+        if report.is_folder_of_runs(RUNS / study.name)
     ]
     for evidence in measured:
-        folder = HERE / evidence.name
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
-        for name, content in of_study(evidence).items():
-            (folder / "figures" / name).write_bytes(content)
-        (folder / "report.md").write_text(render(evidence), "utf-8")
-        (folder / "report.html").write_text(html.render(evidence, packed=False), "utf-8")
-        (folder / "summaries.jsonl").write_text(summaries_as_lines(evidence), "utf-8")
-        for page in evidence.folder.glob("*-ablation.md"):
-            shutil.copy(page, folder)
+        report.write(evidence)
+        pages = [ablation.write(found, RUNS).name for found in evidence.ablations]
+        for name in (*REPORTS, *pages):
+            found, to = evidence.folder / name, HERE / evidence.name / name
+            if found.is_dir():
+                shutil.copytree(found, to, dirs_exist_ok=True)
+            elif found.is_file():
+                shutil.copy(found, to)
     (HERE / "parameters.png").write_bytes(png(overview(measured)))
     readme = HERE / "README.md"
     before, _, rest = readme.read_text("utf-8").partition(BEGIN)
@@ -84,36 +145,27 @@ def overview(measured: Sequence[StudyEvidence]) -> Figure:
     axes = figure.subplots()
     shown: list[float] = []
     for index, evidence in enumerate(measured):
-        colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
         drawn: list[int] = []
         for number, step in enumerate(evidence.steps, 1):
             if not step.seeds.finished:
                 continue
-            middle, low, high = _place(step)
+            middle, low, high = point(axes, step, index)
             shown += [middle, low, high]
             size = step.experiment.anatomy.parameters
             left = drawn.count(size) % 2 == 1  # steps of one size would be written over one another
             drawn.append(size)
-            axes.errorbar(
-                size, middle, yerr=[[middle - high], [low - middle]], fmt=marker, color=colour, ms=6, capsize=3, lw=1
-            )
             axes.annotate(
                 str(number), (size, middle), xytext=(-6 if left else 6, 0), textcoords="offset points", fontsize=8,
-                color=colour, ha="right" if left else "left", va="center",
+                color=COLOURS[index % len(COLOURS)], ha="right" if left else "left", va="center",
             )  # fmt: skip
     steps = [step for evidence in measured for step in evidence.measured]
     for bar in sorted({bar for step in steps if (bar := step.experiment.budget.accuracy) is not None}):
-        shown.append(wrong(bar, steps[0].total))
+        shown.append(wrong(bar, steps[0].seeds.total))
         axes.axhline(shown[-1], color=BAR, lw=1, ls=(0, (1, 2)))
         axes.annotate(f"bar {bar:g} %", (0, shown[-1]), xycoords=("axes fraction", "data"), xytext=(4, 3),
                       textcoords="offset points", fontsize=8, color=BAR)  # fmt: skip
-    axis = AccuracyAxis.around(shown)
     axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_ylim(axis.bottom, axis.top)
-    axes.yaxis.set_major_locator(FixedLocator([100 - tick for tick in axis.ticks]))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 - value:g}")
-    axes.yaxis.set_minor_locator(NullLocator())
+    accuracy_axis(axes, shown)
     sizes = [step.experiment.anatomy.parameters for step in steps]
     ticks = [tick for tick in (4_000, 5_000, 6_000, 8_000, 10_000, 24_000, 1e5, 1e6, 6.4e6) if tick <= max(sizes) * 1.2]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
@@ -131,14 +183,6 @@ def overview(measured: Sequence[StudyEvidence]) -> Figure:
     axes.set(xlabel="parameters", ylabel="test accuracy, mean of the last epochs, %")
     axes.grid(alpha=0.25)
     return figure
-
-
-def _place(step: Step) -> tuple[float, float, float]:
-    """Percent wrong: of the mean and of the lower and upper end of its interval."""
-    accuracy = step.seeds.accuracy
-    assert accuracy is not None
-    ends = (accuracy.low, accuracy.high) if accuracy.n > 1 else (accuracy.mean, accuracy.mean)
-    return wrong(accuracy.mean, step.total), wrong(ends[0], step.total), wrong(ends[1], step.total)
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def run(
         finally:
             live.stop()
         pages = [finished.path / name for name in ("report.html", "report.md")]
-        if again or not all(page.is_file() for page in pages):
+        if again or (finished.has_model and not all(page.is_file() for page in pages)):
             from drilldown import report  # brings matplotlib with it: not before it is needed
 
             report.write(finished, data)

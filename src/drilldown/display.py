@@ -221,7 +221,9 @@ def print_result(target: Console, run: Run) -> None:
     target.print()
     for line in result_lines(run):
         target.print(line)
-    target.print(f"run     {run.path}\nreport  {run.path / 'report.html'}\n        {run.path / 'report.md'}")
+    target.print(f"run     {run.path}")
+    if run.has_model:
+        target.print(f"report  {run.path / 'report.html'}\n        {run.path / 'report.md'}")
 
 
 def result_lines(run: Run) -> list[str]:

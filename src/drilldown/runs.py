@@ -137,10 +137,24 @@ class Run:
 
     @property
     def epochs(self) -> tuple[Epoch, ...]:
-        """The records of the epochs that are done."""
-        if not (self.path / "state.safetensors").is_file():
+        """The records of the epochs that are done.
+
+        From the state, where there is one; a finished run is complete without.
+        """
+        if (self.path / "state.safetensors").is_file():
+            return tuple(Epoch.from_json(record) for record in json.loads(self._metadata()["epochs"]))
+        file = self.path / "epochs.jsonl"
+        if self.status != FINISHED or not file.is_file():
             return ()
-        return tuple(Epoch.from_json(record) for record in json.loads(self._metadata()["epochs"]))
+        try:
+            return tuple(Epoch.from_json(json.loads(line)) for line in file.read_text("utf-8").splitlines())
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise _damaged(file, error) from None
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a finished run still has its weights and answers: they may be deleted, its records tell the rest."""
+        return all((self.path / name).is_file() for name in ("weights.safetensors", "predictions.safetensors"))
 
     @property
     def verdict(self) -> Verdict | None:
@@ -153,7 +167,7 @@ class Run:
         return str(_read_json(self.path / "diverged.json").get("reason", "the loss stopped being finite"))
 
     def check_finished(self) -> None:
-        """Raises DrilldownError where there is no model yet, or never will be."""
+        """Raises DrilldownError where there is no model: not yet, never, or no longer."""
         status = self.status
         if status == DIVERGED:
             raise DrilldownError(Problem(file=self.path, found=f"the run diverged and has no model: {self.divergence}"))
@@ -161,6 +175,14 @@ class Run:
             found = f"the run is {status}; its model is there once it is finished"
             suggestion = f"go on with: drilldown resume {self.path}" if status == INTERRUPTED else None
             raise DrilldownError(Problem(file=self.path, found=found, suggestion=suggestion))
+        if not self.has_model:
+            raise DrilldownError(
+                Problem(
+                    file=self.path,
+                    found="the run's records are here, its weights and answers are not",
+                    suggestion=f"train it anew: drilldown run {self.name} --seed {self.seed} --again",
+                )
+            )
 
     def model(self) -> nn.Module:
         """The trained model, in evaluation mode: normalised images (N, C, H, W) to class scores (N, classes)."""

@@ -10,10 +10,9 @@ import torch
 
 from drilldown.answers import Answers, Mistake
 from drilldown.data import Dataset
-from drilldown.errors import DrilldownError
 from drilldown.experiment import Experiment
 from drilldown.records import Epoch
-from drilldown.runs import FINISHED, Run
+from drilldown.runs import Run
 from drilldown.verdict import Verdict
 
 
@@ -34,12 +33,11 @@ class Evidence:
 
 
 def gather(run: Run, data_folder: Path | str | None = None, dataset: Dataset | None = None) -> Evidence:
-    """Reads a finished run; raises DrilldownError where it is not finished.
+    """Reads a finished run; raises DrilldownError where it is not finished, or without its model.
 
     *Arguments*: `data_folder`: where datasets lie. `dataset`: the run's, where it has been read before.
     """
-    if run.status != FINISHED:
-        raise DrilldownError(f"{run.path}: the run is {run.status}; a report is made of finished runs")
+    run.check_finished()
     experiment, verdict = run.experiment, run.verdict
     assert verdict is not None
     dataset = dataset or run.dataset(data_folder)

@@ -23,10 +23,14 @@ from drilldown.seeds import Finished
 def render(evidence: StudyEvidence, data_folder: Path | None = None) -> str:
     """The page of a study.
 
-    *Arguments*: `data_folder`: where datasets lie. The pages of single runs show images; without the dataset they are
-    left out, and this page says why.
+    *Arguments*: `data_folder`: where datasets lie. The pages of single runs show images; without the dataset, or where
+    a run's weights are not kept, they are left out, and this page says why.
     """
-    pages, obstacle = _pages([one for step in evidence.measured for one in step.seeds.finished], data_folder)
+    finished = [one for step in evidence.measured for one in step.seeds.finished]
+    pages, obstacle = _pages([one for one in finished if one.run.has_model], data_folder)
+    without = sum(not one.run.has_model for one in finished)
+    if without and not obstacle:
+        obstacle = f"of {without} of {len(finished)} runs the records are kept and not the weights"
     worth = [step for step in evidence.steps if step.change]
     effects = [(step.change.accuracy, step.change.loss) if step.change else (None, None) for step in worth]
     last = evidence.steps[-1]

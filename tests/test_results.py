@@ -1,0 +1,110 @@
+"""What is committed under results/ is what its runs say, and can be gone on from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from drilldown import lab, load, resources, user_module
+from drilldown.runs import FINISHED, Run, all_runs
+from study import command
+
+RESULTS = resources.folder("benchmarks").parent / "results"
+HEAVY = ("state.safetensors", "weights.safetensors", "predictions.safetensors")
+QUICK = ["recipe.dataset=glyphs", "recipe.epochs=1"]
+
+
+@pytest.fixture
+def collect(tmp_path: Path) -> ModuleType:
+    """`results/collect.py`, in a results folder of its own."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    shutil.copy(RESULTS / "collect.py", folder)
+    return user_module.load_file(folder / "collect.py")
+
+
+def test_a_run_that_is_kept_and_unpacked_says_what_it_said(collect: ModuleType, tmp_path: Path) -> None:
+    trained = lab.perform(load("under-8k", QUICK), runs=tmp_path / "runs")
+    collect.take_in(tmp_path / "runs")
+    collect.unpack(tmp_path / "anew")
+    (kept,) = all_runs(tmp_path / "anew")
+    assert (kept.name, kept.seed, kept.status) == (trained.name, trained.seed, FINISHED)
+    assert (kept.summary, kept.epochs) == (trained.summary, trained.epochs)
+    assert kept.experiment.to_toml() == trained.experiment.to_toml()
+    assert not any((kept.path / name).exists() for name in HEAVY)
+
+
+def test_what_is_kept_gives_way_to_its_folder_and_never_the_other_way_round(
+    collect: ModuleType, tmp_path: Path
+) -> None:
+    trained = lab.perform(load("under-8k", QUICK), runs=tmp_path / "runs")
+    file = tmp_path / "results" / "under-8k" / "runs.jsonl"
+    collect.take_in(tmp_path / "runs")
+    before = file.read_text("utf-8")
+    collect.unpack(tmp_path / "runs")
+    assert all((trained.path / name).exists() for name in HEAVY)
+    file.write_text(before.replace("glyphs", "elsewhere"), "utf-8")
+    collect.take_in(tmp_path / "runs")
+    assert file.read_text("utf-8") == before
+
+
+def test_without_weights_a_run_is_shown_and_not_repeated_and_says_what_it_cannot(tmp_path: Path) -> None:
+    arguments = ["run", "under-8k", *(f"--set={setting}" for setting in QUICK)]
+    command(*arguments, cwd=tmp_path)
+    (run,) = all_runs(tmp_path / "runs")
+    records = run.epochs
+    for name in (*HEAVY, "report.html", "report.md"):
+        (run.path / name).unlink()
+    said = (run.path / "summary.json").stat().st_mtime_ns
+    shown, _ = command(*arguments, cwd=tmp_path)
+    assert f"{float(records[-1].test.accuracy):.2f} %" in shown
+    assert "report.html" not in shown
+    assert (run.path / "summary.json").stat().st_mtime_ns == said
+    assert Run(run.path).epochs == records
+    with pytest.raises(Exception, match=r"records are here, its weights and answers are not.*--again"):
+        command("report", "last", cwd=tmp_path)
+
+
+def test_records_that_cannot_be_read_are_said_so(tmp_path: Path) -> None:
+    run = lab.perform(load("under-8k", QUICK), runs=tmp_path / "runs")
+    (run.path / "state.safetensors").unlink()
+    (run.path / "epochs.jsonl").write_text('{"epoch": 1}\n{"epo', "utf-8")
+    with pytest.raises(Exception, match=r"epochs\.jsonl: cannot be read"):
+        _ = run.epochs
+
+
+def test_the_committed_reports_are_those_of_the_committed_runs(
+    collect: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for study in RESULTS.iterdir():
+        if (study / "runs.jsonl").is_file():
+            (tmp_path / "results" / study.name).mkdir()
+            shutil.copy(study / "runs.jsonl", tmp_path / "results" / study.name)
+    shutil.copy(RESULTS / "README.md", tmp_path / "results")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    collect.unpack(Path("runs"))
+    collect.report_on_all()
+    made = sorted(path.relative_to(tmp_path / "results") for path in (tmp_path / "results").rglob("*.md"))
+    assert len(made) > 6
+    for page in made:
+        assert (tmp_path / "results" / page).read_text("utf-8") == (RESULTS / page).read_text("utf-8"), page
+
+
+def test_every_committed_run_is_whole() -> None:
+    for file in RESULTS.glob("*/runs.jsonl"):
+        for line in file.read_text("utf-8").splitlines():
+            kept = json.loads(line)
+            if "diverged.json" in kept:
+                continue
+            summary = json.loads(kept["summary.json"])
+            records = [json.loads(record) for record in kept["epochs.jsonl"].splitlines()]
+            assert len(records) == summary["epochs"], kept["run"]
+            assert [record["test_correct"] for record in records][-len(summary["last_correct"]) :] == summary[
+                "last_correct"
+            ]
+            assert kept["run"].endswith(f"-{summary['fingerprint']}/seed-{summary['seed']}")
