@@ -81,12 +81,13 @@ def by_hand(
     """
     experiment, dataset = training.experiment, training.dataset
     network = experiment.build(SEED).train()
+    layers = onednn.ordered(network) if onednn.suits(network, CPU) else None
     optimizer = create(network.parameters())
     images = normalised(dataset.train, dataset)
     for number in range(1, experiment.recipe.epochs + 1):
         for rows in training.plan(number).order.split(experiment.recipe.batch_size):
             labels = dataset.train.labels[rows]
-            scores = onednn.forward(network, images[rows]) if onednn.suits(CPU) else network(images[rows])
+            scores = network(images[rows]) if layers is None else onednn.forward(layers, images[rows])
             loss = smoothed_loss(scores, labels, epsilon)
             optimizer.zero_grad()
             loss.backward()

@@ -219,6 +219,18 @@ def test_without_the_dataset_the_page_says_why_runs_cannot_be_opened(
     one.close()
 
 
+def test_runs_kept_without_weights_are_in_the_ladder_and_have_no_page(tmp_path: Path, browser: Browser) -> None:
+    study = write_study(tmp_path, steps=1)
+    runs = [lab.perform(load(study / "01-plain.toml"), seed=seed, runs=tmp_path / "runs") for seed in (0, 1)]
+    (runs[0].path / "weights.safetensors").unlink()
+    one = Opened(browser, report.write(report.gather(Study(study), tmp_path / "runs")).html)
+    expect(one.page.locator("#steps")).to_contain_text("of 1 of 2 runs the records are kept and not the weights")
+    expect(one.page.locator("#steps .runs li")).to_have_count(2)
+    expect(one.page.locator("[data-page]")).to_have_count(1)
+    assert one.complaints == []
+    one.close()
+
+
 def test_a_study_of_one_run_and_of_none_finished_for_some_steps(tmp_path: Path, browser: Browser) -> None:
     study = write_study(tmp_path)
     lab.perform(load(study / "01-plain.toml"), runs=tmp_path / "runs", engine="torch")

@@ -6,6 +6,7 @@ every image is resampled once. All of it happens on raw pixels (0…255), before
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -152,14 +153,23 @@ def warp(pixels: torch.Tensor, inverse: torch.Tensor, interpolation: str) -> tor
     *Returns* the images, of the same shape; what lies outside the input is 0.
     """
     height, width = pixels.shape[2:]
-    # PyTorch measures in half-images: column u pixels from the centre is 2u/width.
-    half = inverse.new_tensor([width / 2, height / 2])
-    normalised = inverse * torch.cat([half, half.new_ones(1)]) / half[:, None]
+    to_halves, places = _grid(height, width, inverse.dtype, inverse.device)
     # The map of `affine_grid`, which takes a small product for each image: here it is a single one for all.
-    ys, xs = ((2 * torch.arange(n, dtype=inverse.dtype, device=inverse.device) + 1) / n - 1 for n in (height, width))
-    places = torch.stack([xs.expand(height, width), ys[:, None].expand(height, width), xs.new_ones(height, width)])
-    grid = (normalised.view(-1, 3) @ places.view(3, -1)).view(-1, 2, height, width).permute(0, 2, 3, 1)
+    grid = ((inverse * to_halves).view(-1, 3) @ places).view(-1, 2, height, width).permute(0, 2, 3, 1)
     return F.grid_sample(pixels, grid, mode=interpolation, padding_mode="zeros", align_corners=False)
+
+
+@functools.lru_cache
+def _grid(height: int, width: int, dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """PyTorch measures in half-images: column u pixels from the centre is 2u/width.
+
+    *Returns* what turns (2, 3) maps in pixels into maps in half-images, by its elements, and the pixels' places in
+    half-images, (3, height · width): column, row, and 1.
+    """
+    half = torch.tensor([width / 2, height / 2], dtype=dtype, device=device)
+    ys, xs = ((2 * torch.arange(n, dtype=dtype, device=device) + 1) / n - 1 for n in (height, width))
+    places = torch.stack([xs.expand(height, width), ys[:, None].expand(height, width), xs.new_ones(height, width)])
+    return torch.cat([half, half.new_ones(1)]) / half[:, None], places.view(3, -1)
 
 
 def _rotation(degrees: torch.Tensor) -> torch.Tensor:

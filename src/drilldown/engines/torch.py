@@ -40,8 +40,8 @@ class TorchEngine:
         self.network = network.to(device)
         dropout.install(self.network)
         self.forward: Callable[[torch.Tensor], torch.Tensor] = self.network
-        if isinstance(self.network, Layers) and recipe.precision == "fp32" and onednn.suits(device):
-            self.forward = functools.partial(onednn.forward, self.network)
+        if isinstance(self.network, Layers) and recipe.precision == "fp32" and onednn.suits(self.network, device):
+            self.forward = functools.partial(onednn.forward, onednn.ordered(self.network))
         self.optimizer = recipe.optimizer.create(network, fused=device.type in ("cpu", "cuda"))
         self.average = WeightAverage(network, recipe.ema) if recipe.ema else None
 
@@ -58,8 +58,9 @@ class TorchEngine:
             for step, rate in enumerate(plan.rates):
                 rows = order[step * size : (step + 1) * size]
                 chosen = draws.slice(step * size, (step + 1) * size)
-                pixels = augment.apply(self.train_split.images[rows], chosen, self.recipe.augment.interpolation)
-                labels = self.train_split.labels[rows]
+                images = self.train_split.images.index_select(0, rows)  # whole rows; by [rows], byte after byte
+                labels = self.train_split.labels.index_select(0, rows)
+                pixels = augment.apply(images, chosen, self.recipe.augment.interpolation)
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
                     scores = self.forward(answers.normalise(pixels, self.mean, self.std)).float()
                 loss = F.cross_entropy(scores, labels, label_smoothing=self.recipe.label_smoothing)
