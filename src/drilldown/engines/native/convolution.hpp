@@ -32,6 +32,14 @@ struct Sweep {
   long in_row = 0, in_step = 0, out_row = 0, out_step = 0;      // from pixel to pixel of the output
   std::vector<int> columns;                                     // widths of the blocks along a row
 
+  // At the upper and lower edge some of a kernel's rows lie on zeros, and are left out: on small images, with the borders
+  // that gradients have, that is up to half of the work.
+  struct Seen {
+    int first, count;  // of a kernel's rows, in the order of the taps
+  };
+  std::vector<Seen> seen;  // from each row of the output; empty: all, always
+  int kernel = 0;          // its rows, and the taps of a row
+
   void cut_columns() {
     int channels = 1;
     for (const Block& block : blocks) channels = std::max(channels, block.count);
@@ -41,15 +49,33 @@ struct Sweep {
   // `in`: where the taps of pixel (0, 0) count from. `out`: pixel (0, 0).
   void run(const float* in, float* out) const {
     for (int y = 0; y < height; ++y) {
+      const bool whole = seen.empty() || seen[y].count == kernel;
+      const int left_out = whole ? 0 : seen[y].first * kernel;
       long x = 0;
       for (const int pixels : columns) {
-        for (const Block& block : blocks)
-          convolve_for(block.count, pixels)(in + y * in_row + x * in_step, in_step, block.taps.data(),
-                                            int(block.taps.size()), block.weights.data(),
+        for (const Block& block : blocks) {
+          const int all = int(block.taps.size()), area = kernel * kernel;
+          const Taps taps = whole ? Taps{block.taps.data(), all, 1, 0}
+                                  : Taps{block.taps.data() + left_out, seen[y].count * kernel, all / area, area};
+          convolve_for(block.count, pixels)(in + y * in_row + x * in_step, in_step, taps,
+                                            block.weights.data() + left_out * block.count,
                                             block.bias.empty() ? nullptr : block.bias.data(),
                                             out + y * out_row + x * out_step, out_step, block.channels.data());
+        }
         x += pixels;
       }
+    }
+  }
+
+  // `row(y, k)`: which row, as stored, the kernel's k-th lies on.
+  template <class Row>
+  void leave_out_zeros(const Layout& from, Row row) {
+    const int top = from.border, bottom = top + (from.height - 1) * from.spacing;
+    for (int y = 0; y < height; ++y) {
+      int first = kernel, end = 0;
+      for (int k = 0; k < kernel; ++k)
+        if (row(y, k) >= top && row(y, k) <= bottom) first = std::min(first, k), end = k + 1;
+      seen.push_back({first, std::max(0, end - first)});
     }
   }
 };
@@ -152,6 +178,9 @@ class Convolution : public Layer {
       add_blocks(backward_sweep, group * in_per_group(), in_per_group(), back_taps,
                  [&](int c) { return int(c * in_gradient.plane()); });
     }
+    forward_sweep.kernel = backward_sweep.kernel = kernel;
+    forward_sweep.leave_out_zeros(in, [this](int y, int k) { return y * stride + k; });
+    backward_sweep.leave_out_zeros(out_gradient, [this](int y, int k) { return y + kernel - 1 - k; });
     if (has_bias)
       for (Block& block : forward_sweep.blocks) block.bias.resize(block.count);
   }

@@ -42,24 +42,33 @@ inline void multiply_add(V (&sums)[CHANNELS][WIDTH], Left left, Right right) {
   }
 }
 
+// Offsets in floats that a sum runs through: `times` stretches of `count`, which begin `apart` from each other.
+struct Taps {
+  const int* offsets;
+  int count, times, apart;
+};
+
 // out[channel][pixel] = bias[channel] + Σ over taps of weights[tap][channel] · in[tap + pixel]
 //
 //   in       first pixel; pixel p lies `in_step`·p floats on
-//   taps     count offsets, in floats
-//   weights  [count][CHANNELS]
+//   weights  [tap][CHANNELS], as if `taps` left nothing out
 //   bias     [CHANNELS], or null
 //   out      first pixel; pixel p lies `out_step`·p floats on, channel c `channels[c]` floats on
 template <int CHANNELS, int PIXELS>
-void convolve(const float* in, long in_step, const int* taps, int count, const float* weights, const float* bias,
-              float* out, long out_step, const int* channels) {
+void convolve(const float* in, long in_step, const Taps& taps, const float* weights, const float* bias, float* out,
+              long out_step, const int* channels) {
   V sums[CHANNELS][PIXELS];
   UNROLLED for (int c = 0; c < CHANNELS; ++c) {
     const V start = bias ? splat(bias[c]) : V{};
     UNROLLED for (int p = 0; p < PIXELS; ++p) sums[c][p] = start;
   }
-  for (int t = 0; t < count; ++t, weights += CHANNELS) {
-    const float* from = in + taps[t];
-    multiply_add(sums, [&](int c) { return splat(weights[c]); }, [&](int p) { return fetch(from + p * in_step); });
+  for (int s = 0; s < taps.times; ++s) {
+    const int* offsets = taps.offsets + s * taps.apart;
+    const float* w = weights + s * taps.apart * CHANNELS;
+    for (int t = 0; t < taps.count; ++t, w += CHANNELS) {
+      const float* from = in + offsets[t];
+      multiply_add(sums, [&](int c) { return splat(w[c]); }, [&](int p) { return fetch(from + p * in_step); });
+    }
   }
   UNROLLED for (int c = 0; c < CHANNELS; ++c)
     UNROLLED for (int p = 0; p < PIXELS; ++p) store(out + channels[c] + p * out_step, sums[c][p]);

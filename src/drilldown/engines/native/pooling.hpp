@@ -1,6 +1,8 @@
 // Layers that change an image's shape without weights.
 #pragma once
 
+#include <type_traits>
+
 #include "layer.hpp"
 
 // The maximum of each size × size window; a remainder at the edge is left out. The first maximum gets the gradient.
@@ -12,20 +14,22 @@ class MaxPool : public Layer {
   }
 
   void forward(const Pass&, const Tile&, const float* from, float* to) override {
-    for (int c = 0; c < out.channels; ++c)
-      for (int y = 0; y < out.height; ++y) {
-        const float* window = from + in.at(c, y * size, 0);
-        float* pixel = to + out.at(c, y, 0);
-        for (int x = 0; x < out.width; ++x, window += size * in.step(), pixel += out.step()) {
-          V best = load(window);
-          for (int i = 0; i < size; ++i)
-            for (int j = 0; j < size; ++j) {
-              const V value = load(window + i * in.row() + j * in.step());
-              best = (value > best) | (value != value) ? value : best;  // NaN is passed on, as in PyTorch
-            }
-          store(pixel, best);
+    with_size([&](auto size) {
+      for (int c = 0; c < out.channels; ++c)
+        for (int y = 0; y < out.height; ++y) {
+          const float* window = from + in.at(c, y * size, 0);
+          float* pixel = to + out.at(c, y, 0);
+          for (int x = 0; x < out.width; ++x, window += size * in.step(), pixel += out.step()) {
+            V best = load(window);
+            for (int i = 0; i < size; ++i)
+              for (int j = 0; j < size; ++j) {
+                const V value = load(window + i * in.row() + j * in.step());
+                best = (value > best) | (value != value) ? value : best;  // NaN is passed on, as in PyTorch
+              }
+            store(pixel, best);
+          }
         }
-      }
+    });
   }
 
   void backward(const Pass&, const Tile&, const float* from, const float* to, const float* errors,
@@ -35,26 +39,38 @@ class MaxPool : public Layer {
       for (int c = 0; c < in.channels; ++c)
         for (int y = 0; y < in.height; ++y)
           for (int x = 0; x < in.width; ++x) store(in_errors + in_gradient.at(c, y, x), V{});
-    for (int c = 0; c < out.channels; ++c)
-      for (int y = 0; y < out.height; ++y) {
-        const float *window = from + in.at(c, y * size, 0), *best = to + out.at(c, y, 0);
-        const float* error = errors + out_gradient.at(c, y, 0);
-        float* target = in_errors + in_gradient.at(c, y * size, 0);
-        for (int x = 0; x < out.width; ++x) {
-          V left = load(error);  // until it has been given away
-          for (int i = 0; i < size; ++i)
-            for (int j = 0; j < size; ++j) {
-              const auto hit = load(window + i * in.row() + j * in.step()) == load(best);
-              store(target + i * in_gradient.row() + j * in_gradient.step(), hit ? left : V{});
-              left = hit ? V{} : left;
-            }
-          window += size * in.step(), target += size * in_gradient.step();
-          best += out.step(), error += out_gradient.step();
+    with_size([&](auto size) {
+      for (int c = 0; c < out.channels; ++c)
+        for (int y = 0; y < out.height; ++y) {
+          const float *window = from + in.at(c, y * size, 0), *best = to + out.at(c, y, 0);
+          const float* error = errors + out_gradient.at(c, y, 0);
+          float* target = in_errors + in_gradient.at(c, y * size, 0);
+          for (int x = 0; x < out.width; ++x) {
+            const V maximum = load(best);
+            V left = load(error);  // until it has been given away
+            for (int i = 0; i < size; ++i)
+              for (int j = 0; j < size; ++j) {
+                const auto hit = load(window + i * in.row() + j * in.step()) == maximum;
+                store(target + i * in_gradient.row() + j * in_gradient.step(), hit ? left : V{});
+                left = hit ? V{} : left;
+              }
+            window += size * in.step(), target += size * in_gradient.step();
+            best += out.step(), error += out_gradient.step();
+          }
         }
-      }
+    });
   }
 
  private:
+  // The usual size as a constant, for which the compiler unrolls the loops over a window.
+  template <class Work>
+  void with_size(Work work) {
+    if (size == 2)
+      work(std::integral_constant<int, 2>{});
+    else
+      work(size);
+  }
+
   int size;
 };
 
