@@ -18,7 +18,8 @@ import pytest
 from cli import drilldown, environment, start, world
 from drilldown import lab, load
 from drilldown.errors import DrilldownError, TrainingDiverged
-from drilldown.runs import DIVERGED, FINISHED, INTERRUPTED, RUNNING, Run, all_runs, find, write_whole
+from drilldown.files import write_whole
+from drilldown.runs import DIVERGED, FINISHED, INTERRUPTED, RUNNING, Run, all_runs, find
 
 TIMES = ("train_seconds", "test_seconds")
 EPOCHS = 60

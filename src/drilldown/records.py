@@ -100,3 +100,14 @@ class Epoch:
             train_seconds=said["train_seconds"],
             test_seconds=said["test_seconds"],
         )
+
+
+def log_lines(epoch: Epoch) -> str:
+    """An epoch as the lines that authors of such drill-downs paste."""
+    part = "Validation" if epoch.held_out else "Test"
+
+    def line(name: str, tally: Tally) -> str:
+        share = f"{tally.correct}/{tally.total} ({float(tally.accuracy):.2f}%)"
+        return f"{name} set: Average loss: {tally.loss:.4f}, Accuracy: {share}\n"
+
+    return f"EPOCH: {epoch.epoch}\n{line('Train', epoch.train)}{line(part, epoch.test)}\n"

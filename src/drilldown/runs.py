@@ -8,13 +8,9 @@ from it. Status is never stored but derived, so that a killed run cannot claim t
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
-import os
-import platform
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from importlib import metadata
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +25,17 @@ from drilldown.answers import Answers
 from drilldown.data import Dataset, Split
 from drilldown.errors import DrilldownError, Problem, TrainingDiverged
 from drilldown.experiment import Experiment
-from drilldown.records import Epoch, Evaluation, Tally
+from drilldown.files import as_json, damaged, read_json, unwritable, unwritable_as_error, write_whole
+from drilldown.records import Epoch, Evaluation, Tally, log_lines
+from drilldown.summary import read_summary, summarise
 from drilldown.train import Checkpoint, Training
-from drilldown.verdict import Verdict, judge
+from drilldown.verdict import Verdict
 
 RUNS = Path("runs")
 """The folder of all runs, where no other is named."""
 FINISHED, RUNNING, INTERRUPTED, DIVERGED = "finished", "running", "interrupted", "diverged"
 DAMAGED = "damaged"
 """What a list of runs says of one whose files cannot be read; no status of its own."""
-_SUMMARY: dict[str, type] = {
-    "experiment": str, "seed": int, "parameters": int, "accuracy.final": float, "verdict.passed": bool,
-    "normalisation.mean": float, "normalisation.std": float,
-}  # fmt: skip
-"""What a summary must say to be one."""
 LOCK_PATIENCE_SECONDS = 1.0
 """Longer than another process takes to look whether a lock is held."""
 
@@ -126,14 +119,7 @@ class Run:
         file = self.path / "summary.json"
         if not file.is_file():
             return {}
-        said = _read_json(file)
-        for place, kind in _SUMMARY.items():
-            found: Any = said
-            for key in place.split("."):
-                found = found.get(key) if isinstance(found, dict) else None
-            if not isinstance(found, kind):
-                raise _damaged(file, f'"{place}" is missing' if found is None else f'"{place}" makes no sense')
-        return said
+        return read_summary(file)
 
     @property
     def epochs(self) -> tuple[Epoch, ...]:
@@ -149,7 +135,7 @@ class Run:
         try:
             return tuple(Epoch.from_json(json.loads(line)) for line in file.read_text("utf-8").splitlines())
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise _damaged(file, error) from None
+            raise damaged(file, error) from None
 
     @property
     def has_model(self) -> bool:
@@ -164,7 +150,7 @@ class Run:
     @property
     def divergence(self) -> str:
         """Why the run diverged."""
-        return str(_read_json(self.path / "diverged.json").get("reason", "the loss stopped being finite"))
+        return str(read_json(self.path / "diverged.json").get("reason", "the loss stopped being finite"))
 
     def check_finished(self) -> None:
         """Raises DrilldownError where there is no model: not yet, never, or no longer."""
@@ -261,7 +247,7 @@ class Run:
                 )
             ) from None
         except OSError as error:
-            raise _unwritable(self.path, error) from None
+            raise unwritable(self.path, error) from None
         try:
             yield
         finally:
@@ -304,11 +290,11 @@ class Run:
         self._write_records(training.epochs)  # a kill may have come between the last state and what follows from it
         self._write("weights.safetensors", safetensors.torch.save(weights, {"format": "pt"}))
         self._write("predictions.safetensors", safetensors.torch.save({"scores": test.scores.contiguous()}))
-        self._write("summary.json", _json(_summary(training, test.tally, clean_train)))
+        self._write("summary.json", as_json(summarise(training, test.tally, clean_train)))
 
     def diverge(self, error: TrainingDiverged) -> None:
         """Writes down that and why the training failed."""
-        self._write("diverged.json", _json({"reason": str(error)}))
+        self._write("diverged.json", as_json({"reason": str(error)}))
 
     def _write_records(self, epochs: tuple[Epoch, ...]) -> None:
         lines = [json.dumps(epoch.to_json()) + "\n" for epoch in epochs]
@@ -323,7 +309,7 @@ class Run:
         try:
             tensors: dict[str, torch.Tensor] = safetensors.torch.load(file.read_bytes())
         except (OSError, safetensors.SafetensorError) as error:
-            raise _damaged(file, error) from None
+            raise damaged(file, error) from None
         return tensors
 
     def _metadata(self) -> dict[str, str]:
@@ -334,7 +320,7 @@ class Run:
             with safetensors.safe_open(file, "pt") as state:
                 return dict(state.metadata() or {})
         except (OSError, safetensors.SafetensorError) as error:
-            raise _damaged(file, error) from None
+            raise damaged(file, error) from None
 
     def _is_locked(self) -> bool:
         file = self.path / ".lock"
@@ -390,130 +376,7 @@ def find(reference: str | Path, root: Path | str = RUNS) -> Run:
     )
 
 
-def log_lines(epoch: Epoch) -> str:
-    """An epoch as the lines that authors of such drill-downs paste."""
-    part = "Validation" if epoch.held_out else "Test"
-
-    def line(name: str, tally: Tally) -> str:
-        share = f"{tally.correct}/{tally.total} ({float(tally.accuracy):.2f}%)"
-        return f"{name} set: Average loss: {tally.loss:.4f}, Accuracy: {share}\n"
-
-    return f"EPOCH: {epoch.epoch}\n{line('Train', epoch.train)}{line(part, epoch.test)}\n"
-
-
-def write_whole(file: Path, content: bytes) -> None:
-    """Writes a file whole or not at all, and so that it is still there after a power cut."""
-    partial = file.with_name(f".{file.name}.partial")
-    try:
-        with partial.open("wb") as sink:
-            sink.write(content)
-            sink.flush()
-            os.fsync(sink.fileno())
-        os.replace(partial, file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # the rename itself; Windows has no way to ask for it
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _summary(training: Training, test: Tally, clean_train: Tally) -> dict[str, Any]:
-    experiment, epochs = training.experiment, training.epochs
-    verdict = judge(experiment.budget, experiment.anatomy.parameters, epochs)
-    last = epochs[-experiment.budget.hold :]
-    percents = [float(epoch.test.accuracy) for epoch in epochs]
-    held = percents[-len(last) :]
-    return {
-        "experiment": experiment.name,
-        "title": experiment.title,
-        "seed": training.seed,
-        "fingerprint": experiment.fingerprint,
-        "parameters": experiment.anatomy.parameters,
-        "epochs": len(epochs),
-        "engine": training.engine.name,
-        "device": _device_name(training.engine.device),
-        "threads": training.threads,
-        "versions": {
-            "drilldown": metadata.version("drilldown"),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-        "seconds": round(sum(epoch.train_seconds + epoch.test_seconds for epoch in epochs), 3),
-        "accuracy": {
-            "best": max(percents),
-            "final": percents[-1],
-            "last": held,
-            "mean_last": sum(held) / len(held),
-        },
-        "last_correct": [epoch.test.correct for epoch in last],
-        "total": epochs[-1].test.total,
-        "test": asdict(test),
-        "normalisation": {"mean": training.dataset.mean, "std": training.dataset.std},
-        "clean_train_correct": clean_train.correct,
-        "clean_train_total": clean_train.total,
-        "verdict": verdict.to_json(),
-    }
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def _json(document: dict[str, Any]) -> bytes:
-    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
-    try:
-        document = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise _damaged(file, error) from None
-    if not isinstance(document, dict):
-        raise _damaged(file, "not a table")
-    return document
-
-
 def _changed(folder: Path) -> float:
     """When a run was last written to, in seconds; reports and locks do not count."""
     names = ("summary.json", "diverged.json", "state.safetensors", "experiment.toml")
     return max((file.stat().st_mtime for name in names if (file := folder / name).is_file()), default=0.0)
-
-
-@contextlib.contextmanager
-def unwritable_as_error(folder: Path) -> Iterator[None]:
-    """Turns what the operating system says about writing into a run's folder into a message."""
-    try:
-        yield
-    except OSError as error:
-        raise _unwritable(folder, error) from None
-
-
-def _unwritable(folder: Path, error: OSError) -> DrilldownError:
-    suggestion = "name another folder with --runs"
-    if isinstance(error, FileNotFoundError):
-        found = "the run's folder has been deleted or moved under way"
-        suggestion = "start the run again"
-    elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        found = f"there is no room left to save the run ({error.strerror})"
-        suggestion = "what was saved before is intact: make room, then repeat the command to go on"
-    else:
-        found = f"the run cannot be written here ({error.strerror})"
-    return DrilldownError(Problem(file=folder, found=found, suggestion=suggestion))
-
-
-def _damaged(file: Path, error: Exception | str) -> DrilldownError:
-    reason = isinstance(error, OSError) and error.strerror
-    return DrilldownError(
-        Problem(
-            file=file,
-            found=f"cannot be read ({reason or error})",
-            suggestion="train the run anew with drilldown run … --again",
-        )
-    )

@@ -3,8 +3,8 @@
 On a CPU, PyTorch hands convolutions to the library oneDNN, which computes on blocks of eight or sixteen channels and
 turns every input into them and every output back: on layers of 8 to 20 channels that costs as much as the convolution.
 Here images are turned once, where a convolution first wants them, and stay so through all layers that know the layout.
-The layers, their weights and what they compute are the same; a step of the flagship takes three quarters of the time
-(benchmarks/README.md).
+The layers, their weights and what they compute are the same; a step of the flagship takes between three quarters and
+nine tenths of the time (benchmarks/README.md).
 """
 
 from __future__ import annotations

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from drilldown import difference
 from drilldown.ablation import Ablation, Loss
+from drilldown.files import write_whole
 from drilldown.report.markdown import code, interval, rate, text
 from drilldown.report.writing import alone_in
-from drilldown.runs import Run, write_whole
+from drilldown.runs import Run
 
 
 def write(ablation: Ablation, root: Path) -> Path:

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import filelock
 
+from drilldown.files import unwritable_as_error, write_whole
 from drilldown.report import figures, html, markdown
 from drilldown.report.evidence import gather
-from drilldown.runs import Run, unwritable_as_error, write_whole
+from drilldown.runs import Run
 
 
 class Report(NamedTuple):

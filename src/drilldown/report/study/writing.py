@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from drilldown.files import write_whole
 from drilldown.report.study import figures, html, markdown
 from drilldown.report.study.evidence import StudyEvidence
 from drilldown.report.writing import Report, alone_in
-from drilldown.runs import write_whole
 
 
 def write(evidence: StudyEvidence, data_folder: Path | None = None) -> Report:
