@@ -19,6 +19,7 @@ from drilldown.experiment import Experiment
 from drilldown.layers import BatchNorm, Dropout, GlobalAveragePool, parse_block
 from drilldown.report import ablation as report
 from drilldown.runs import Run
+from drilldown.seeds import Seeds
 from study import command
 
 SHIPPED = sorted(f"{file.parent.name}/{file.stem}" for file in resources.folder("studies").glob("*/*.toml"))
@@ -222,7 +223,7 @@ def test_variations_lie_beside_the_full_experiment_and_know_it_as_their_parent(a
 
 def test_the_table_is_sorted_by_what_is_lost(ablated: Path) -> None:
     full = load(ablated / "tiny.toml")
-    gathered = ablation.gather(full, *variations(full), ablated / "runs")
+    gathered = ablation.gather(Seeds.of(full, ablated / "runs"), ablated / "runs")
     lost = [loss.effect.mean for loss in gathered.losses if loss.effect]
     assert lost == sorted(lost)
     assert len(lost) == len(INGREDIENTS)
@@ -238,7 +239,7 @@ def test_a_variation_that_diverges_is_a_result(ablated: Path, tmp_path: Path) ->
     root = tmp_path / "runs"
     shutil.copytree(ablated / "runs", root)
     full = load(ablated / "tiny.toml")
-    found, skipped = variations(full)
+    found, _ = variations(full)
     with pytest.raises(TrainingDiverged):
         lab.perform(
             load(ablated / "tiny.toml", ["recipe.optimizer.lr=1e30"]), runs=tmp_path / "other", engine="torch"
@@ -248,7 +249,7 @@ def test_a_variation_that_diverges_is_a_result(ablated: Path, tmp_path: Path) ->
     for seed in range(2):
         shutil.rmtree(Run.of(one.experiment, seed, root).path)
         shutil.copytree(diverged, Run.of(one.experiment, seed, root).path)
-    gathered = ablation.gather(full, found, skipped, root)
+    gathered = ablation.gather(Seeds.of(full, root), root)
     assert gathered.losses[0].ingredient == "batch norm"
     assert gathered.losses[0].effect is None
     text = report.render(gathered)
