@@ -80,8 +80,11 @@ class Step:
 
     @property
     def expected(self) -> tuple[float, float] | None:
-        """Percent: where one further seed's best epoch would fall, with 95 %; widened by half a unit of the report."""
-        if self.best is None or self.best.n < 2:
+        """Percent: where one further seed's best epoch would fall, with 95 %; widened by half a unit of the report.
+
+        None for fewer than three seeds: of two, such an interval is as often empty of meaning as it is wide.
+        """
+        if self.best is None or self.best.n < 3:
             return None
         low, high = self.best.further
         return low - HALF_UNIT, high + HALF_UNIT
