@@ -5,8 +5,10 @@
 
 A study's folder here keeps its runs, a line each in `runs.jsonl`: the texts of the run's folder, without weights and
 answers. All reports are made of these lines alone, so that they come out the same in any clone; unpacked, they are
-runs like any other, and `drilldown study` goes on where measuring stopped. README.md gets one table and one figure over
-all studies between its two markers; what is written there by hand is lost. Nothing is trained.
+runs like any other, and `drilldown study` goes on where measuring stopped. `questions/` is kept likewise and has no
+report of its own: an experiment there is a step of a study with a change that could account for its reported figure.
+README.md gets a table of all steps and one of the questions between markers, where what is written by hand is lost, and
+a figure over all studies. Nothing is trained.
 """
 
 from __future__ import annotations
@@ -23,19 +25,22 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from drilldown import studies
+from drilldown import loading, studies
 from drilldown.report import ablation
 from drilldown.report import study as report
 from drilldown.report.figures import BAR, png
 from drilldown.report.markdown import code, interval, rate
-from drilldown.report.study.evidence import StudyEvidence
+from drilldown.report.study.evidence import Step, StudyEvidence
 from drilldown.report.study.figures import COLOURS, MARKERS, accuracy_axis, point
 from drilldown.report.study.markdown import within
 from drilldown.report.study.scale import wrong
 from drilldown.runs import DIVERGED, FINISHED, RUNS, all_runs
+from drilldown.seeds import Seeds, worth
+from drilldown.studies import Study
 
 HERE = Path(__file__).parent.resolve()
-BEGIN, END = "<!-- made by collect.py -->", "<!-- end of what collect.py makes -->"
+QUESTIONS = Study(HERE / "questions")
+BEGIN, END = "<!-- made by collect.py: {} -->", "<!-- end of what collect.py makes: {} -->"
 TEXTS = ("experiment.toml", "parent.toml", "epochs.jsonl", "summary.json", "diverged.json")
 """What is kept of a run's folder."""
 REPORTS = ("report.html", "report.md", "summaries.jsonl", "figures")
@@ -92,8 +97,8 @@ def packed(study: str) -> dict[str, dict[str, str]]:
 
 
 def names() -> list[str]:
-    """Of the studies."""
-    return [study.name for study in studies.available()]
+    """Of what runs are kept of: the studies, and the questions."""
+    return [study.name for study in (*studies.available(), QUESTIONS)]
 
 
 def report_on_all() -> None:
@@ -114,12 +119,16 @@ def report_on_all() -> None:
                 shutil.copy(found, to)
     (HERE / "parameters.png").write_bytes(png(overview(measured)))
     readme = HERE / "README.md"
-    before, _, rest = readme.read_text("utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    readme.write_text(f"{before}{BEGIN}\n\n{table(measured)}\n{END}{after}", "utf-8")
+    text = readme.read_text("utf-8")
+    for name, made in (("steps", steps_table(measured)), ("questions", questions_table())):
+        begin, end = BEGIN.format(name), END.format(name)
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        text = f"{before}{begin}\n\n{made}\n{end}{after}"
+    readme.write_text(text, "utf-8")
 
 
-def table(measured: Sequence[StudyEvidence]) -> str:
+def steps_table(measured: Sequence[StudyEvidence]) -> str:
     """All steps of all studies beside what their authors report."""
     lines = [
         "| step | parameters | seeds | reported best, % | our best epoch, % | reported within our spread "
@@ -136,6 +145,29 @@ def table(measured: Sequence[StudyEvidence]) -> str:
                 f"| {within(step)} | {interval(step.seeds.accuracy, 3)} | {rate(step.seeds.rate)} "
                 f"| {change.accuracy.text(3) if change and change.accuracy else ''} |"
             )
+    return "\n".join(lines)
+
+
+def questions_table() -> str:
+    """Each question beside the step that it is asked of, and whether the reported figure lies in its spread."""
+    lines = [
+        "| step | changed | reported best, % | best epoch, % | and so changed | seeds | reported within the spread so "
+        "changed | difference of the last epochs, points |",
+        "| --- | --- | --: | --: | --: | --: | --- | --: |",
+    ]
+    for file in QUESTIONS.steps:
+        question = loading.read(file)
+        parent = question.parent
+        assert parent, f"{file.name} extends no step"
+        assert parent.reported, f"{parent.name} has no reported figure"
+        question = question.model_copy(update={"reported": parent.reported})
+        of, asked = (Step(seeds=Seeds.of(one, RUNS), change=None) for one in (parent, question))
+        effect, _ = worth(of.seeds, asked.seeds)
+        lines.append(
+            f"| {code(parent.name)} | [{question.title}](questions/{file.name}) | {parent.reported.test:.2f} "
+            f"| {interval(of.best, 2)} | {interval(asked.best, 2)} | {asked.seeds.n} | {within(asked)} "
+            f"| {effect.text(3) if effect else ''} |"
+        )
     return "\n".join(lines)
 
 
