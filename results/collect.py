@@ -26,6 +26,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from drilldown import loading, studies
+from drilldown.experiment import Reported
 from drilldown.report import ablation
 from drilldown.report import study as report
 from drilldown.report.figures import BAR, png
@@ -131,27 +132,41 @@ def report_on_all() -> None:
 def steps_table(measured: Sequence[StudyEvidence]) -> str:
     """All steps of all studies beside what their authors report."""
     lines = [
-        "| step | parameters | seeds | reported best, % | our best epoch, % | reported within our spread "
+        "| step | parameters | seeds | reported, % | our best epoch, % | reported within our spread "
         "| mean of the last epochs, % | budget met | worth, points |",
         "| --- | --: | --: | --: | --: | --- | --: | --- | --: |",
     ]
     for evidence in measured:
         lines.append(f"| [**{evidence.name}**]({evidence.name}/report.md) | | | | | | | | |")
         for step in evidence.steps:
-            said, change = step.experiment.reported, step.change
+            said = step.experiment.reported
             lines.append(
                 f"| {code(step.name)} | {step.experiment.anatomy.parameters:,} | {step.seeds.n} "
-                f"| {f'{said.test:.2f}' if said and said.test is not None else ''} | {interval(step.best, 2)} "
+                f"| {_test(said)} | {interval(step.best, 2)} "
                 f"| {within(step)} | {interval(step.seeds.accuracy, 3)} | {rate(step.seeds.rate)} "
-                f"| {change.accuracy.text(3) if change and change.accuracy else ''} |"
+                f"| {_worth(step)} |"
             )
     return "\n".join(lines)
+
+
+def _test(said: Reported | None) -> str:
+    if said is None or said.test is None:
+        return ""
+    return f"{said.test:.2f}" if said.figure == "best" else f"{said.test:.2f} ({said.epochs})"
+
+
+def _worth(step: Step) -> str:
+    effect = step.change.accuracy if step.change else None
+    if effect is None:
+        return ""
+    fewer = effect.has_interval and effect.n < step.seeds.n
+    return f"{effect.text(3)}{f' ({effect.n} seeds)' if fewer else ''}"
 
 
 def questions_table() -> str:
     """Each question beside the step that it is asked of, and whether the reported figure lies in its spread."""
     lines = [
-        "| step | changed | reported best, % | best epoch, % | and so changed | seeds | reported within the spread so "
+        "| step | changed | reported, % | best epoch, % | and so changed | seeds | reported within the spread so "
         "changed | difference of the last epochs, points |",
         "| --- | --- | --: | --: | --: | --: | --- | --: |",
     ]
@@ -164,7 +179,7 @@ def questions_table() -> str:
         of, asked = (Step(seeds=Seeds.of(one, RUNS), change=None) for one in (parent, question))
         effect, _ = worth(of.seeds, asked.seeds)
         lines.append(
-            f"| {code(parent.name)} | [{question.title}](questions/{file.name}) | {parent.reported.test:.2f} "
+            f"| {code(parent.name)} | [{question.title}](questions/{file.name}) | {_test(parent.reported)} "
             f"| {interval(of.best, 2)} | {interval(asked.best, 2)} | {asked.seeds.n} | {within(asked)} "
             f"| {effect.text(3) if effect else ''} |"
         )

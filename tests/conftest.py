@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from drilldown import glyphs
+from drilldown import glyphs, train
 from drilldown.data import Dataset, Split
 
 
@@ -19,10 +19,10 @@ def _interruptible() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
     """Tensors this small gain nothing from a second thread, and lose much to waiting for it on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "CORES", 1)
+        torch.set_num_threads(1)
+        yield
 
 
 @pytest.fixture(scope="session")

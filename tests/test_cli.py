@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import shlex
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
+from rich.console import Console
 
 from cli import drilldown, environment, world
-from drilldown import glyphs, load
+from drilldown import cli, glyphs, load
+from drilldown.display import LiveDisplay
 from drilldown.errors import DrilldownError
 from drilldown.runs import Run
 from study import command
@@ -367,6 +373,51 @@ def test_a_reader_that_leaves_early_is_no_error(lab: Path) -> None:
     done = subprocess.run(command, shell=True, cwd=lab, env=environment(), capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert "Under 8,000" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell with pipefail")
+def test_a_reader_that_has_gone_is_told_as_by_other_tools(lab: Path) -> None:
+    import subprocess
+
+    for arguments in ("summary under-8k", "summary under-8k --json"):
+        command = f"set -o pipefail; {sys.executable} -m drilldown {arguments} | true"
+        done = subprocess.run(["bash", "-c", command], cwd=lab, env=environment(), capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+def test_a_file_that_comes_a_second_time_from_the_next_mirror_has_its_bar_again() -> None:
+    live = LiveDisplay()
+    live.console = Console(file=io.StringIO(), force_terminal=True)
+    for received in (50, 100, 20, 100):  # whole, and not what it should be; then from elsewhere
+        live.fetching("train-images", received, 100)
+    assert live.progress is None
+
+
+def test_a_finished_run_is_said_to_be_finished(lab: Path) -> None:
+    _, told = command("run", "tiny.toml", cwd=lab)
+    assert re.search(r"/tiny, seed 0: finished already and not repeated; drilldown run --again does", told)
+
+
+def test_a_run_cannot_be_changed_by_set(lab: Path) -> None:
+    with pytest.raises(DrilldownError, match=r"--set: .* is a run; expected an experiment"):
+        command("verdict", str(plain_run(lab)), "--set", "recipe.epochs=5", cwd=lab)
+
+
+@pytest.mark.parametrize(
+    "arguments", ["report", "resume", "verdict", "predict", "compare", "study", "data", "runs --runs"]
+)
+def test_a_name_that_is_too_long_is_one_message(arguments: str, lab: Path) -> None:
+    rest = {"predict": ["a.png"], "compare": ["tiny.toml"]}.get(arguments, [])
+    with pytest.raises(DrilldownError):
+        command(*arguments.split(), "x" * 300, *rest, cwd=lab)
+    with pytest.raises(DrilldownError):
+        command("data", "glyphs", "--data", "x" * 300, cwd=lab)
+
+
+def test_how_to_go_on_says_the_options_that_were_given() -> None:
+    asked = cli._with_options(["drilldown", "study", "a b"], runs=Path("else where"), engine="auto", threads=2)
+    assert shlex.split(asked) == ["drilldown", "study", "a b", "--runs", "else where", "--threads", "2"]
+    assert cli._with_options(["drilldown", "study", "s5"], runs=Path("runs"), device="auto") == "drilldown study s5"
 
 
 def test_help_answers_without_loading_pytorch(tmp_path: Path) -> None:

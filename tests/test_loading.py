@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from drilldown import difference, resources
 from drilldown.errors import DrilldownError
 from drilldown.experiment import Experiment
 from drilldown.loading import load, read
@@ -203,6 +204,55 @@ def test_a_missing_parent_is_answered_with_the_nearest_name(write):
 def test_a_parent_that_is_no_file_is_refused(write, extends):
     child = write("child.toml", f'title = "B"\nextends = "{extends}"\n')
     assert mistake(child).startswith("child.toml:2: extends: there is no ")
+
+
+def test_a_step_of_a_study_is_extended_from_wherever_the_file_lies(write):
+    child = read(write("mine.toml", 'title = "Mine"\nextends = "eva5-s5/06"\n[recipe]\nepochs = 3\n'))
+    assert child.parent is not None
+    assert child.parent.fingerprint == load("eva5-s5/06").fingerprint
+    assert (child.network, child.recipe.epochs) == (load("eva5-s5/06").network, 3)
+    write("eva5-s5/06", PLAIN)  # a file that lies there is meant first
+    assert (
+        read(write("mine.toml", 'title = "Mine"\nextends = "eva5-s5/06"\n')).network
+        == read(write("plain.toml", PLAIN)).network
+    )
+
+
+def test_the_experiment_in_the_readme_is_one_and_changes_what_it_says(write):
+    (toml,) = re.findall(
+        r"```toml\n(.*?)```", (resources.folder("studies").parent / "README.md").read_text(), re.DOTALL
+    )
+    wider = read(write("mine.toml", toml))
+    assert wider.parent is not None
+    assert difference.ingredients(wider.parent, wider) == ("layers",)
+    assert wider.anatomy.parameters > wider.parent.anatomy.parameters
+
+
+def test_a_fraction_is_no_bar(write):
+    path = write("a.toml", PLAIN + "[budget]\naccuracy = 0.994\n")
+    assert mistake(path) == "a.toml:7: budget.accuracy: found 0.994; expected percent, such as 99.4"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("recipe.schedule.name=adam", 'recipe.schedule.name: found "adam"'),
+        ("recipe.schedule.name=constant", 'recipe.schedule: unknown key "finish"'),
+        ("recipe.optimizer.name=adam", 'recipe.optimizer: unknown key "momentum"'),
+    ],
+)
+def test_a_name_given_by_set_is_what_its_table_does_not_fit(override, message):
+    with pytest.raises(DrilldownError) as refused:
+        load("under-8k", [override])
+    said = str(refused.value).splitlines()[0]
+    assert said.startswith(f"--set {override}: {message}")
+    table = ".".join(override.split(".")[:2])
+    assert said.endswith(f"set all of it: --set '{table}={{ name = \"…\", … }}'")
+
+
+def test_a_table_given_as_its_name_is_answered_with_a_table():
+    with pytest.raises(DrilldownError, match=r'found "cosine"; expected a table, as in .* = \{ name = "cosine", … \}'):
+        load("under-8k", ["recipe.schedule=cosine"])
 
 
 @pytest.mark.parametrize("extends", ["5", '["a.toml"]', "{}", "true"])
@@ -942,7 +992,7 @@ VALID = table(
         {},
         parameters=st.integers(1, 10**6),
         epochs=st.integers(1, 100),
-        accuracy=st.floats(0, 100) | st.integers(0, 100),
+        accuracy=st.just(0) | st.floats(1, 100, exclude_min=True) | st.integers(2, 100),
         hold=st.integers(1, 9),
     ),
     recipe=table(

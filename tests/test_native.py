@@ -5,6 +5,7 @@ notice if they were not is shown here."""
 from __future__ import annotations
 
 import ctypes
+import gc
 import itertools
 import os
 import platform
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -380,7 +382,20 @@ def test_a_path_without_a_compiler_names_those_that_were_looked_for(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(Unavailable, match=re.escape(", ".join(library.COMPILERS))):
-        library.load.__wrapped__()
+        library._load(None)
+
+
+def test_whoever_is_told_of_the_compiling_is_not_kept() -> None:
+    class Told:
+        def notice(self, text: str) -> None: ...
+
+    told = Told()
+    library.load(told.notice)
+    seen = weakref.ref(told)
+    del told
+    gc.collect()
+    assert seen() is None
+    assert library.load() is library.load(lambda _: None)
 
 
 def test_where_the_compiler_fails_auto_trains_with_pytorch_and_passes_on_its_error(place: Path) -> None:
@@ -419,7 +434,7 @@ def cache(small_sources: Path, tmp_path: Path) -> Path:
 def notices() -> list[str]:
     """What a load of the library has to say; it must end in a library that works."""
     said: list[str] = []
-    assert library.load.__wrapped__(said.append).drilldown_lanes() == 1
+    assert library._load(said.append).drilldown_lanes() == 1
     return said
 
 
@@ -511,7 +526,7 @@ def test_a_compiler_whose_libraries_do_not_load_counts_as_none(
     )
     monkeypatch.setenv("CXX", str(foreign))
     with pytest.raises(Unavailable):
-        library.load.__wrapped__()
+        library._load(None)
     assert not list(cache.glob("*.partial"))
 
 
@@ -521,7 +536,7 @@ def test_a_compilation_that_fails_leaves_nothing_in_the_cache(
     monkeypatch.setattr(library, "SOURCES", small_sources)
     (small_sources / "native.cpp").write_text("#error not like this\n")
     with pytest.raises(Unavailable, match="not like this"):
-        library.load.__wrapped__()
+        library._load(None)
     assert libraries(cache) == []
 
 

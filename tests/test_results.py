@@ -85,7 +85,6 @@ def test_the_committed_reports_are_those_of_the_committed_runs(
             (tmp_path / "results" / study.name).mkdir()
             shutil.copy(study / "runs.jsonl", tmp_path / "results" / study.name)
     shutil.copy(RESULTS / "README.md", tmp_path / "results")
-    (tmp_path / "studies").symlink_to(RESULTS.parent / "studies")
     for question in (RESULTS / "questions").glob("*.toml"):
         (tmp_path / "results" / "questions").mkdir(exist_ok=True)
         shutil.copy(question, tmp_path / "results" / "questions")

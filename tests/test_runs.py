@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from drilldown import lab, load
 from drilldown.errors import DrilldownError, TrainingDiverged
 from drilldown.files import write_whole
 from drilldown.runs import DIVERGED, FINISHED, INTERRUPTED, RUNNING, Run, all_runs, find
+from drilldown.train import Training
 
 TIMES = ("train_seconds", "test_seconds")
 EPOCHS = 60
@@ -136,6 +138,38 @@ def test_a_finished_run_is_shown_and_not_repeated_unless_asked(uninterrupted: Pa
     assert (uninterrupted / "state.safetensors").stat().st_mtime_ns > written
 
 
+@pytest.mark.parametrize("wrong", [{"engine": "natve"}, {"device": "tpu"}, {"threads": 0}], ids=str)
+def test_what_cannot_be_repeated_is_not_forgotten(uninterrupted: Path, tmp_path: Path, wrong: dict[str, Any]) -> None:
+    shutil.copytree(uninterrupted, tmp_path / "seed-0")
+    with pytest.raises(DrilldownError):
+        lab.perform(Run(uninterrupted).experiment, folder=tmp_path / "seed-0", again=True, **wrong)
+    assert Run(tmp_path / "seed-0").status == FINISHED
+    assert outcome(tmp_path / "seed-0") == outcome(uninterrupted)
+
+
+def test_a_run_is_told_by_its_folder_from_wherever_one_looks(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "runs" / "some" / "step-01234567" / "seed-3"
+    folder.mkdir(parents=True)
+    shutil.copy(uninterrupted / "experiment.toml", folder)  # killed before its first epoch was saved
+    for place, reference in ((folder, "."), (folder.parent, "seed-3"), (tmp_path, str(folder))):
+        monkeypatch.chdir(place)
+        assert (Run(Path(reference)).name, Run(Path(reference)).seed) == ("some/step", 3)
+
+
+def test_a_run_goes_on_on_the_device_that_it_began_on(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(uninterrupted, tmp_path / "seed-0")
+    run = Run(tmp_path / "seed-0")
+    checkpoint = run.checkpoint()
+    assert checkpoint is not None
+    assert checkpoint.device == "cpu"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)  # another machine, or a new card
+    assert Training(run.experiment, seed=0, checkpoint=checkpoint).engine.device.type == "cpu"
+
+
 def test_a_second_process_is_kept_out_of_a_run(tmp_path: Path) -> None:
     world(tmp_path, epochs=500)
     first = start("run", "tiny.toml", cwd=tmp_path)
@@ -218,6 +252,14 @@ def test_a_diverged_run_says_so_with_epoch_step_and_rate(tmp_path: Path) -> None
     assert "step" in run.divergence
     assert drilldown("verdict", str(run.path), cwd=tmp_path).returncode == 4
     assert drilldown("run", "tiny.toml", "--set", "recipe.optimizer.lr=1e30", cwd=tmp_path).returncode == 4
+
+
+def test_seeds_that_all_diverge_are_a_failed_training(tmp_path: Path) -> None:
+    world(tmp_path)
+    failed = drilldown("run", "tiny.toml", "--seeds", "2", "--set", "recipe.optimizer.lr=1e30", cwd=tmp_path)
+    assert failed.stdout.count("diverged") == 2
+    assert "budget met: 0 of 2 seeds" in failed.stdout
+    assert failed.returncode == 4
 
 
 def test_a_diverged_seed_counts_as_a_failure(tmp_path: Path) -> None:

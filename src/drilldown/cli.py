@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from drilldown.worklist import Task
 
 BUDGET_NOT_MET = 3
+READER_GONE = 128 + 13
+"""What a shell says of a tool that SIGPIPE ended."""
 
 app = typer.Typer(
     add_completion=False,
@@ -107,7 +109,7 @@ def run(
             continue
         except KeyboardInterrupt:
             live.stop()
-            _say(_how_to_go_on(place))
+            _say(_how_to_go_on(place, data_folder=data, engine=engine, device=device, threads=threads))
             raise
         finally:
             live.stop()
@@ -122,6 +124,8 @@ def run(
         display.print_seeds(screen, list(chosen), done)
         rate = PassRate(sum(r is not None and _passed(r) for r in done), len(done))
         screen.print(f"budget met: {rate}")
+        if not any(done):
+            raise typer.Exit(TrainingDiverged.exit_code)
 
 
 @app.command()
@@ -149,7 +153,7 @@ def resume(
         )
     except KeyboardInterrupt:
         live.stop()
-        _say(_how_to_go_on(interrupted))
+        _say(_how_to_go_on(interrupted, data_folder=data, engine=engine, device=device, threads=threads))
         raise
     finally:
         live.stop()
@@ -177,12 +181,12 @@ def study(
     _check_data_folder(data)
     chosen = studies.find_study(study)
     experiments = [loading.read(file) for file in chosen.steps]
-    command = f"drilldown study {study} --seeds {seeds}"
+    command = ["drilldown", "study", study, "--seeds", str(seeds)]
     _carry_out(
-        worklist.tasks(experiments, seeds, runs), chosen.name, command, data_folder=data, engine=engine, device=device,
-        threads=threads,
+        worklist.tasks(experiments, seeds, runs), chosen.name, command, runs=runs, data_folder=data, engine=engine,
+        device=device, threads=threads,
     )  # fmt: skip
-    evidence = reports.gather(chosen, runs, command)
+    evidence = reports.gather(chosen, runs, shlex.join(command))
     page = reports.write(evidence, data).html
     screen = display.console(stderr=False)
     screens.print_study(screen, evidence)
@@ -210,9 +214,10 @@ def report(
     data: DataOption = None,
     runs: RunsOption = RUNS,
 ) -> None:
-    """Write report.html, one file with everything in it, and report.md with its figures, of a run or a study.
+    """Write report.html and report.md.
 
-    Prints where the first lies; the second is beside it.
+    Of a run or a study; the first is one file with everything in it, the second has its figures beside it. Prints where
+    the first lies.
     """
     from drilldown import report as reports
     from drilldown import studies
@@ -223,7 +228,7 @@ def report(
     folder = Path(subject)
     if study_reports.is_folder_of_runs(folder):
         typer.echo(study_reports.write(study_reports.gather(folder, folder.parent), data).html)
-    elif subject == "last" or (folder.is_dir() and not any(folder.glob("*.toml"))) or _is_run(folder):
+    elif subject == "last" or (os.path.isdir(folder) and not any(folder.glob("*.toml"))) or _is_run(folder):
         typer.echo(reports.write(find(subject, runs), data).html)
     else:
         evidence = study_reports.gather(studies.find_study(subject), runs, f"drilldown study {subject}")
@@ -274,8 +279,8 @@ def ablate(
         raise DrilldownError(f"{full.name}: there is no ingredient that could be taken out")
     experiments = [full, *(variation.experiment for variation in found)]
     _carry_out(
-        worklist.tasks(experiments, seeds, runs), full.name, f"drilldown ablate {experiment} --seeds {seeds}",
-        data_folder=data, engine=engine, device=device, threads=threads,
+        worklist.tasks(experiments, seeds, runs), full.name, ["drilldown", "ablate", experiment, "--seeds", str(seeds)],
+        runs=runs, data_folder=data, engine=engine, device=device, threads=threads,
     )  # fmt: skip
     result = ablation.gather(Seeds.of(full, runs), runs)
     page = reports.write(result, runs)
@@ -290,8 +295,8 @@ def list_runs(runs: RunsOption = RUNS, as_json: JsonOption = False) -> None:
     from drilldown import display
     from drilldown.runs import all_runs
 
-    if runs != RUNS and not runs.is_dir():
-        found = "is no folder" if runs.exists() else "no such folder"
+    if runs != RUNS and not os.path.isdir(runs):
+        found = "is no folder" if os.path.exists(runs) else "no such folder"
         raise DrilldownError(Problem(file=runs, found=found, expected="the folder that --runs names"))
     listed = all_runs(runs)
     if as_json:
@@ -314,15 +319,19 @@ def verdict(
     On a run, or on all runs of an experiment: then four in five of its seeds must meet the budget.
     """
     from drilldown import display, loading
-    from drilldown.runs import DIVERGED, FINISHED, Run, find
+    from drilldown.runs import DIVERGED, FINISHED, RUNNING, Run, find
     from drilldown.verdict import PassRate
 
     screen = display.console(stderr=False)
     if subject == "last" or _is_run(Path(subject)):
+        if overrides:
+            raise DrilldownError(Problem(place="--set", found=f"{subject} is a run", expected="an experiment"))
         one = find(subject, runs)
         if one.status == DIVERGED:
             raise TrainingDiverged(f"{one.path}: {one.divergence}")
         found = one.verdict
+        if found is None and one.status == RUNNING:
+            raise DrilldownError(f"{one.path}: the run is being trained; ask again when it has ended")
         if found is None:
             raise DrilldownError(f"{one.path}: the run is {one.status}; go on with: drilldown resume {one.path}")
         display.print_verdict(screen, found)
@@ -486,9 +495,9 @@ def main() -> None:
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = 128 + signal.SIGINT
-    except BrokenPipeError:  # the reader has gone, as in `drilldown runs | head`
+    except SystemExit:  # so typer and rich say that the reader has gone, as in `drilldown runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        code = READER_GONE
     except Exception as error:
         if hasattr(error, "exit_code") and hasattr(error, "show"):  # typer's own: bad usage
             error.show()
@@ -500,8 +509,8 @@ def main() -> None:
     sys.exit(128 + terminated[0] if terminated else code or 0)
 
 
-def _carry_out(tasks: list[Task], name: str, command: str, **options: Any) -> None:
-    """Trains what is to do, shown on standard error; `command` is how to go on where it is interrupted."""
+def _carry_out(tasks: list[Task], name: str, command: list[str], *, runs: Path, **options: Any) -> None:
+    """Trains what is to do, shown on standard error; `command`, with the options, goes on where it is interrupted."""
     from drilldown import screens, worklist
 
     live = screens.WorklistDisplay(name)
@@ -513,7 +522,7 @@ def _carry_out(tasks: list[Task], name: str, command: str, **options: Any) -> No
         live.stop()
         done = sum(task.done for task in tasks)
         _say(f"interrupted: {done} of {len(tasks)} runs are there, and every epoch that was done is saved")
-        _say(f"go on with: {command}")
+        _say(f"go on with: {_with_options(command, runs=runs, **options)}")
         raise
     finally:
         live.stop()
@@ -528,16 +537,28 @@ def _passed(run: Run) -> bool:
     return found is not None and found.passed
 
 
-def _how_to_go_on(run: Run) -> str:
+def _how_to_go_on(run: Run, **options: Any) -> str:
     if not run.path.exists():
         return "interrupted before training began; nothing was written"
     done = len(run.epochs)
     saved = f"{done} epochs are saved" if done != 1 else "1 epoch is saved"
-    return f"interrupted: {saved}, the one under way will be repeated\ngo on with: drilldown resume {run.path}"
+    command = _with_options(["drilldown", "resume", str(run.path)], **options)
+    return f"interrupted: {saved}, the one under way will be repeated\ngo on with: {command}"
+
+
+def _with_options(
+    command: list[str], *, runs: Path = RUNS, data_folder: Path | None = None, **options: str | int | None
+) -> str:
+    """A command to copy, with the options that were given and are no defaults."""
+    given: dict[str, Path | str | int | None] = {"runs": None if runs == RUNS else runs, "data": data_folder, **options}
+    for name, value in given.items():
+        if value not in (None, "auto"):
+            command = [*command, f"--{name}", str(value)]
+    return shlex.join(command)
 
 
 def _check_data_folder(folder: Path | None) -> None:
-    if folder is not None and not folder.is_dir():
+    if folder is not None and not os.path.isdir(folder):  # Path's own raises where a name is too long
         raise DrilldownError(Problem(file=folder, found="no such folder", expected="the folder that --data names"))
 
 

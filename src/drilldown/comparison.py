@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,8 +44,9 @@ class Against:
             f"accuracy {self.accuracy.text(3)} points: {self.accuracy.verdict()}",
             f"loss     {self.loss.text(4)} nats: {self.loss.verdict()}",
         )
-        n = self.accuracy.n
-        return (*lines, f"paired by seed, n = {n}, 95 % t intervals") if n > 1 else lines
+        if self.accuracy.has_interval:
+            return (*lines, f"paired by seed, n = {self.accuracy.n}, 95 % t intervals")
+        return lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +126,7 @@ def compare(*references: str | Path | Experiment | Run, runs: Path | str = RUNS)
                 reference=_name(reference),
                 seeds=seeds,
                 against=_against(first, seeds) if index else None,
-                missing=_missing(reference, seeds, one_run=one_run),
+                missing=_missing(reference, seeds, Path(runs), one_run=one_run),
             )
             for index, (reference, (seeds, one_run)) in enumerate(zip(references, read, strict=True))
         )
@@ -147,7 +149,8 @@ def _read(reference: str | Path | Experiment | Run, root: Path) -> tuple[Seeds, 
     if reference == "last" or os.path.isfile(folder / "experiment.toml"):
         run = find(reference, root)
         return Seeds.among(run.experiment, [run]), True
-    inside = [Run(file.parent) for file in sorted(folder.glob("seed-*/experiment.toml"))] if folder.is_dir() else []
+    files = sorted(folder.glob("seed-*/experiment.toml")) if os.path.isdir(folder) else []
+    inside = [Run(file.parent) for file in files]
     if inside:
         return Seeds.among(inside[0].experiment, inside), False
     return Seeds.of(loading.load(reference), root), False
@@ -169,7 +172,7 @@ def _against(first: Seeds, seeds: Seeds) -> Against:
     )
 
 
-def _missing(reference: str | Path | Experiment | Run, seeds: Seeds, *, one_run: bool) -> str | None:
+def _missing(reference: str | Path | Experiment | Run, seeds: Seeds, root: Path, *, one_run: bool) -> str | None:
     if seeds.n >= TO_LOOK:
         return None
     if one_run and seeds.unfinished:
@@ -178,7 +181,8 @@ def _missing(reference: str | Path | Experiment | Run, seeds: Seeds, *, one_run:
         return f"name the experiment, not one of its runs, for figures over seeds ({seeds.experiment.name})"
     if isinstance(reference, Experiment | Run) or (seeds.finished and os.path.isdir(reference)):
         return f"train more seeds of {seeds.experiment.name}"
-    return f"drilldown run {reference} --seeds {TO_LOOK}"
+    elsewhere = f" --runs {shlex.quote(str(root))}" if root != RUNS else ""
+    return f"drilldown run {shlex.quote(str(reference))} --seeds {TO_LOOK}{elsewhere}"
 
 
 def _letter(index: int) -> str:

@@ -171,7 +171,6 @@ def check_name(name: str) -> str:
         return name
     raise DrilldownError(
         Problem(
-            place="recipe.dataset",
             found=f'unknown dataset "{name}"',
             expected=f"one of {quoted(NAMES)}, or a folder of IDX files such as ./{name}",
             suggestion=did_you_mean(name, NAMES),

@@ -25,7 +25,7 @@ from drilldown.lab import Observer
 from drilldown.records import Epoch
 from drilldown.runs import DAMAGED, FINISHED, Run
 from drilldown.train import Training
-from drilldown.verdict import Verdict, meets, spread
+from drilldown.verdict import Verdict, epochs_in_words, meets, spread
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +73,7 @@ class LiveDisplay(Observer):
             if file != self.fetched:
                 self.console.print(f"fetching {file}")
         else:
-            if file != self.fetched:
+            if self.progress is None or file != self.fetched:  # the same once more: from the next mirror
                 self.stop()
                 self._start(f"fetching {file}", total)
             assert self.progress is not None
@@ -100,6 +100,8 @@ class LiveDisplay(Observer):
         )
         if training.held_out:
             self.console.print(f"judged on {len(training.judged):,} images held out of the training set")
+        if experiment.out_of_reach:
+            self.console.print(f"the budget cannot be met: {experiment.out_of_reach}")
         if training.epochs:
             self.console.print(f"going on after epoch {len(training.epochs)}; everything before it was saved")
         part = "val" if training.held_out else "test"
@@ -300,6 +302,8 @@ def print_anatomy(target: Console, experiment: Experiment) -> None:
     if anatomy.receptive_field:
         target.print(f"receptive field  {anatomy.receptive_field} pixels")
     target.print(f"peak activations {anatomy.peak_activation_bytes:,} bytes an image")
+    if experiment.out_of_reach:
+        target.print(f"\n{mark(target, False)} cannot be met: {experiment.out_of_reach}")
 
 
 def layer_rows(anatomy: Anatomy) -> list[tuple[str, ...]]:
@@ -349,7 +353,7 @@ def _run_cells(target: Console, run: Run) -> tuple[str, str, str]:
         return status, f"{mark(target, passed)} {'met' if passed else 'not met'}", f"{said['accuracy']['final']:.2f}"
     epochs = run.epochs
     last = f"{float(epochs[-1].test.accuracy):.2f}" if epochs else ""
-    return status, f"{len(epochs)} {'epoch' if len(epochs) == 1 else 'epochs'}", last
+    return status, epochs_in_words(len(epochs)), last
 
 
 def print_predictions(target: Console, files: Sequence[Path], scores: torch.Tensor) -> None:

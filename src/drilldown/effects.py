@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drilldown.verdict import spread
+from drilldown.verdict import SEEDS_OF_AN_INTERVAL, spread
 
 LEVEL = 0.05
 """Of significance: what is left of 95 %."""
@@ -26,29 +26,36 @@ class Effect:
     """Of the paired t-test, two-sided; not a number for a single pair."""
 
     @property
+    def has_interval(self) -> bool:
+        """Whether there are pairs enough to give one."""
+        return self.n >= SEEDS_OF_AN_INTERVAL
+
+    @property
     def ends(self) -> tuple[float, float]:
-        """Of the interval; of a single pair, which has none, the difference itself."""
-        return (self.low, self.high) if self.n > 1 else (self.mean, self.mean)
+        """Of the interval; of fewer than three pairs, the difference itself."""
+        return (self.low, self.high) if self.has_interval else (self.mean, self.mean)
 
     @property
     def measurable(self) -> bool:
-        """Whether the interval leaves zero out; a single pair has none and shows nothing."""
-        return self.n > 1 and not self.low <= 0 <= self.high
+        """Whether the interval leaves zero out; fewer than three pairs show nothing."""
+        return self.has_interval and not self.low <= 0 <= self.high
 
     def text(self, digits: int) -> str:
         """The difference and its interval, with so many decimals.
 
-        >>> paired({0: 99.0, 1: 99.2}, {0: 99.5, 1: 99.7}).text(1)
+        >>> paired({0: 99.0, 1: 99.2, 2: 99.1}, {0: 99.5, 1: 99.7, 2: 99.6}).text(1)
         '+0.5 [+0.5, +0.5]'
         """
-        if self.n == 1:
-            return f"{self.mean:+.{digits}f} (one seed)"
+        if not self.has_interval:
+            return f"{self.mean:+.{digits}f} ({'one seed' if self.n == 1 else f'{self.n} seeds'})"
         return f"{self.mean:+.{digits}f} [{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
 
     def verdict(self) -> str:
         """What it shows, in words."""
         if self.n == 1:
             return "an anecdote"
+        if not self.has_interval:
+            return "too few seeds to tell"
         return "measurable" if self.measurable else "no measurable effect"
 
 

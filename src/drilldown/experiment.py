@@ -139,12 +139,18 @@ class Recipe(Table):
             raise InvalidValue(error.problems[0]) from None
 
 
+def _not_a_fraction(accuracy: float) -> float:
+    if 0 < accuracy <= 1:
+        raise ValueError(f"found {accuracy}, expected percent, such as {100 * accuracy:g}")
+    return accuracy
+
+
 class Budget(Table):
     """At most so many parameters and epochs, and a bar for the last epochs; a line left out is not judged."""
 
     parameters: Annotated[int, Field(ge=1)] | None = None
     epochs: Annotated[int, Field(ge=1)] | None = None
-    accuracy: Percent | None = None
+    accuracy: Annotated[Percent, AfterValidator(_not_a_fraction)] | None = None
     """Percent that every one of the last `hold` epochs must reach."""
     hold: Annotated[int, Field(ge=1)] = 5
 
@@ -154,7 +160,20 @@ class Reported(Table):
 
     train: Percent | None = None
     test: Percent | None = None
+    figure: Literal["best", "final", "mean_last"] = "best"
+    """Which of a run's accuracies they are: of the best epoch, of the last one, or of the last ones, about."""
     note: str | None = None
+
+    @property
+    def epochs(self) -> str:
+        """What they were taken of, in words."""
+        return {"best": "best epoch", "final": "last epoch", "mean_last": "about, last epochs"}[self.figure]
+
+    def __str__(self) -> str:
+        said = ", ".join(
+            f"{name} {value:.2f} %" for name, value in (("train", self.train), ("test", self.test)) if value is not None
+        )
+        return f"{said} ({self.epochs}). {self.note or ''}".rstrip() if said else self.note or "nothing"
 
 
 class Experiment(Table):
@@ -210,6 +229,13 @@ class Experiment(Table):
         if self._name:
             return self._name
         return f"{self._path.resolve().parent.name}/{self._path.stem}" if self._path else "unnamed/experiment"
+
+    @property
+    def out_of_reach(self) -> str | None:
+        """Why its budget cannot be met, however well it trains; None where it can."""
+        if self.budget.accuracy is not None and self.recipe.epochs < self.budget.hold:
+            return f"the budget asks for the last {self.budget.hold} epochs, and recipe.epochs is {self.recipe.epochs}"
+        return None
 
     @property
     def folder(self) -> Path:

@@ -67,14 +67,13 @@ def perform(
     observer = observer or Observer()
     run = Run(folder) if folder else Run.of(experiment, seed, runs)
     if run.status == FINISHED and not again:
+        observer.notice(f"{run.name}, seed {run.seed}: finished already and not repeated; drilldown run --again does")
         return run
     with run.lock():
-        if again:
-            run.clear()
-        if run.status == FINISHED:  # another process has just done it
+        if run.status == FINISHED and not again:  # another process has just done it
             return run
-        if (run.path / "diverged.json").is_file():
-            raise TrainingDiverged(f"{run.path}: {run.divergence} (--again repeats it)")
+        if (run.path / "diverged.json").is_file() and not again:
+            raise TrainingDiverged(f"{run.path}: {run.divergence} (drilldown run --again repeats it)")
         dataset = data.load(experiment.recipe.dataset, data_folder, progress=observer.fetching)
         training = Training(
             experiment,
@@ -83,10 +82,12 @@ def perform(
             engine=engine,
             device=device,
             threads=threads,
-            checkpoint=run.checkpoint(),
+            checkpoint=None if again else run.checkpoint(),
             progress=observer.tick,
             notice=observer.notice,
         )
+        if again:  # not before all that can be refused has been
+            run.clear()
         run.begin(experiment)
         observer.started(run, training)
         try:

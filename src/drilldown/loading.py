@@ -185,10 +185,13 @@ def _parent_path(own: _Origin, extends: object, family: tuple[Path, ...]) -> Pat
         raise DrilldownError(
             own.problem(
                 ("extends",),
-                Problem(place="extends", found=f"found {extends!r}", expected="the name of a file"),
+                Problem(place="extends", found=f"found {extends!r}", expected="the name of a file, or study/step"),
             )
         )
     path = family[-1].parent / extends
+    if not os.path.isfile(path) and "/" in extends and not extends.endswith(".toml"):
+        with contextlib.suppress(DrilldownError):
+            path = studies.find(extends)
     if not os.path.isfile(path):  # Path's own raises where a name is too long
         near = [file.name for file in path.parent.glob("*.toml")] if path.parent.is_dir() else []
         raise DrilldownError(
@@ -197,7 +200,7 @@ def _parent_path(own: _Origin, extends: object, family: tuple[Path, ...]) -> Pat
                 Problem(
                     place="extends",
                     found=f'there is no "{extends}"',
-                    expected=f"a file in {path.parent}",
+                    expected=f"a file in {path.parent}, or study/step",
                     suggestion=did_you_mean(extends, near),
                 ),
             )
@@ -311,7 +314,15 @@ def _problems(error: ValidationError, source: _Source) -> Iterator[Problem]:
     """Pydantic's findings in our words, each with the file and line that it comes from."""
     for detail in error.errors():
         place, model = _walk(detail["loc"])
-        yield source.origin(place).problem(place, _problem(detail, place, model))
+        problem = _problem(detail, place, model)
+        origin = source.origin(place)
+        for table in (place, place[:-1]):
+            named = source.origins.get((*table, "name"))
+            if named and named is not origin:  # by a `--set`, and with the name it has other keys than the file says
+                whole = f"set all of it: --set '{_spell(table)}={{ name = \"…\", … }}'"
+                origin = named
+                problem = dataclasses.replace(problem, suggestion=problem.suggestion or whole)
+        yield origin.problem(place, problem)
 
 
 def _problem(detail: ErrorDetails, place: Place, model: type[BaseModel]) -> Problem:
@@ -342,6 +353,10 @@ def _problem(detail: ErrorDetails, place: Place, model: type[BaseModel]) -> Prob
             expected=f"one of {choices}" if choices else f'a "name", as in {said} = {{ name = "…", … }}',
             suggestion=did_you_mean(str(name), choices.replace('"', "").split(", ")) if choices else None,
         )
+    if kind == "model_attributes_type" and place[-1] in ("optimizer", "schedule"):
+        name = value if isinstance(value, str) else "…"
+        expected = f'a table, as in {said} = {{ name = "{name}", … }}'
+        return Problem(place=said, found=f"found {_literal(value)}", expected=expected)
     if kind in _KINDS:
         return Problem(place=said, found=f"found {_literal(value)}", expected=_KINDS[kind])
     message = detail["msg"].removeprefix("Value error, ")

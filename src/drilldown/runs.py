@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,8 @@ class Run:
     @property
     def name(self) -> str:
         """`study/step`."""
-        return f"{self.path.parent.parent.name}/{self.path.parent.name.rpartition('-')[0]}"
+        step = self.path.resolve().parent  # `.` has no name
+        return f"{step.parent.name}/{step.name.rpartition('-')[0]}"
 
     @property
     def seed(self) -> int:
@@ -93,7 +95,7 @@ class Run:
         known = self.summary or self._metadata()
         if "seed" in known:
             return int(known["seed"])
-        digits = self.path.name.removeprefix("seed-")
+        digits = self.path.resolve().name.removeprefix("seed-")
         return int(digits) if digits.isdigit() else 0
 
     @property
@@ -101,7 +103,9 @@ class Run:
         """The experiment as it was when the run began, with its parent where it had one."""
         experiment = loading.read(self.path / "experiment.toml", name=self.name)
         if (self.path / "parent.toml").is_file():
-            experiment._parent = loading.read(self.path / "parent.toml")
+            experiment._parent = parent = loading.read(self.path / "parent.toml")
+            with contextlib.suppress(DrilldownError):  # of a user's module, only the child's copy is kept with a run
+                parent._name = self._name_of(parent.fingerprint)
         return experiment
 
     @property
@@ -226,7 +230,7 @@ class Run:
         if not (self.path / "state.safetensors").is_file():
             return None
         tensors, said = self._tensors(self.path / "state.safetensors"), self._metadata()
-        return Checkpoint(tensors, self.epochs, said["engine"], int(said["threads"]))
+        return Checkpoint(tensors, self.epochs, said["engine"], int(said["threads"]), said.get("device", "auto"))
 
     # What is written.
 
@@ -279,6 +283,7 @@ class Run:
             "seed": str(seed),
             "engine": checkpoint.engine,
             "threads": str(checkpoint.threads),
+            "device": checkpoint.device,
             "epochs": json.dumps([epoch.to_json() for epoch in checkpoint.epochs]),
         }
         self._write("state.safetensors", safetensors.torch.save(checkpoint.tensors, said))
@@ -295,6 +300,11 @@ class Run:
     def diverge(self, error: TrainingDiverged) -> None:
         """Writes down that and why the training failed."""
         self._write("diverged.json", as_json({"reason": str(error)}))
+
+    def _name_of(self, fingerprint: str) -> str | None:
+        """`study/step` of an experiment that has runs beside this one's, or in another study's folder."""
+        found = next(self.path.resolve().parents[2].glob(f"*/*-{fingerprint}"), None)
+        return f"{found.parent.name}/{found.name.rpartition('-')[0]}" if found else None
 
     def _write_records(self, epochs: tuple[Epoch, ...]) -> None:
         lines = [json.dumps(epoch.to_json()) + "\n" for epoch in epochs]
@@ -361,9 +371,10 @@ def find(reference: str | Path, root: Path | str = RUNS) -> Run:
             raise DrilldownError(Problem(file=root, found="there are no runs here", suggestion="try drilldown run"))
         return known[0]
     path = Path(reference)
-    if (path / "experiment.toml").is_file():
+    if os.path.isfile(path / "experiment.toml"):
         return Run(path)
-    inside = sorted(path.glob("seed-*/experiment.toml")) if path.is_dir() else []
+    # os.path: Path's own methods raise where a name is too long.
+    inside = sorted(path.glob("seed-*/experiment.toml")) if os.path.isdir(path) else []
     if len(inside) == 1:
         return Run(inside[0].parent)
     seeds = ", ".join(file.parent.name for file in inside)

@@ -71,11 +71,11 @@ def print_study(target: Console, evidence: StudyEvidence) -> None:
         )  # fmt: skip
     target.print(Text(f"Study {evidence.name}", style="bold"))
     target.print(table)
-    target.print(
-        "means over seeds with 95 % t intervals; worth: against the step that it extends,\npaired by seed"
-        if any(step.seeds.n > 1 for step in evidence.steps)
-        else "one seed: an anecdote"
-    )
+    if any(step.seeds.n > 1 for step in evidence.steps):
+        target.print("means over seeds, of three or more with 95 % t intervals; worth: against the step")
+        target.print("that it extends, paired by seed")
+    else:
+        target.print("one seed: an anecdote")
 
 
 def print_comparison(target: Console, subjects: Sequence[Subject]) -> None:

@@ -45,6 +45,11 @@ class Finished:
         return float(max(epoch.test.accuracy for epoch in self.epochs))
 
     @property
+    def final(self) -> float:
+        """Percent, of the last epoch."""
+        return float(self.epochs[-1].test.accuracy)
+
+    @property
     def clean_train(self) -> float:
         """Percent of the training images, seen plainly."""
         return 100 * float(self.summary["clean_train_correct"]) / float(self.summary["clean_train_total"])

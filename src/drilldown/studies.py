@@ -9,8 +9,6 @@ from pathlib import Path
 from drilldown import resources
 from drilldown.errors import DrilldownError, Problem, did_you_mean
 
-FLAGSHIP = "under-8k"
-
 
 @dataclass(frozen=True, slots=True)
 class Study:

@@ -25,6 +25,8 @@ from drilldown.records import Epoch, Evaluation
 ENGINES = ("auto", "native", "torch")
 DEVICES = ("auto", "cpu", "cuda")
 MOST_THREADS = 64
+CORES = torch.get_num_threads()
+"""Asked once: training with PyTorch sets the number of its threads."""
 
 Notice = Callable[[str], None]
 """Told, in a sentence, what takes its time or was decided before training begins."""
@@ -39,6 +41,7 @@ class Checkpoint:
     engine: str
     threads: int
     """The engine's result depends on it, unless it is the native one."""
+    device: str
 
 
 class Training:
@@ -78,8 +81,9 @@ class Training:
             self.judged = dataset.test
         _check_fit(experiment, dataset)
         self.experiment, self.dataset, self.seed, self.progress = experiment, dataset, seed, progress
-        if checkpoint:  # another engine, or PyTorch with other threads, would go on with other last bits
+        if checkpoint:  # another engine or device, or PyTorch with other threads, would go on with other last bits
             engine = checkpoint.engine if engine == "auto" else engine
+            device = checkpoint.device if device == "auto" else device
             threads = threads or checkpoint.threads
         self.threads = _threads(threads)
         self.engine = _engine(experiment, dataset, seed, engine, _device(device), self.threads, notice)
@@ -129,7 +133,7 @@ class Training:
 
     def checkpoint(self) -> Checkpoint:
         """What is needed to go on from here."""
-        return Checkpoint(self.engine.state(), self.epochs, self.engine.name, self.threads)
+        return Checkpoint(self.engine.state(), self.epochs, self.engine.name, self.threads, self.engine.device.type)
 
     def final(self) -> tuple[Evaluation, Evaluation]:
         """The model's answers to the test images, and to the training images seen plainly."""
@@ -185,7 +189,7 @@ def _threads(asked: int | None) -> int:
         raise DrilldownError(
             Problem(place="--threads", found=f"{asked} threads", expected=f"a number from 1 to {MOST_THREADS}")
         )
-    return asked or min(torch.get_num_threads(), MOST_THREADS)
+    return asked or min(CORES, MOST_THREADS)
 
 
 def _device(name: str) -> torch.device:

@@ -89,7 +89,7 @@ def load_file(file: Path) -> ModuleType:
     keep, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # as above
+    except (Exception, SystemExit) as error:
         raise DrilldownError(_in_user_code(file, "cannot be loaded", error)) from error
     finally:
         sys.dont_write_bytecode = keep

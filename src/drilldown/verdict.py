@@ -14,6 +14,9 @@ from drilldown.records import Epoch
 
 SHARE_OF_SEEDS = Fraction(4, 5)
 """Of an experiment's seeds, how many must meet the budget for the experiment to meet it."""
+SEEDS_OF_AN_INTERVAL = 3
+"""Accuracies are counts, and two of them are often equal: their interval is then empty, and else a dozen times as
+wide as they are apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +89,15 @@ def meets(epoch: Epoch, bar: float | None) -> bool:
     return bar is None or epoch.test.accuracy >= Fraction(Decimal(str(bar)))
 
 
+def epochs_in_words(count: int) -> str:
+    """So many of them.
+
+    >>> epochs_in_words(1), epochs_in_words(15)
+    ('1 epoch', '15 epochs')
+    """
+    return f"{count} epoch{'' if count == 1 else 's'}"
+
+
 def _at_most(name: str, limit: int, found: int) -> Line:
     met = found <= limit
     return Line(
@@ -102,7 +114,7 @@ def _accuracy(bar: Decimal, hold: int, epochs: Sequence[Epoch]) -> Line:
     last = epochs[-hold:]
     if len(last) < hold:
         by = f"only {len(last)} of {hold} epochs there"
-        return Line(name="accuracy", limit=limit, found=f"{len(epochs)} epochs", met=False, by=by)
+        return Line(name="accuracy", limit=limit, found=epochs_in_words(len(epochs)), met=False, by=by)
     worst = min((epoch.test for epoch in last), key=lambda tally: tally.accuracy)
     needed = math.ceil(Fraction(bar) * worst.total / 100)
     spare = worst.correct - needed
@@ -121,8 +133,6 @@ class Spread:
     n: int
     mean: float
     median: float
-    minimum: float
-    maximum: float
     deviation: float
     """Sample standard deviation; not a number for a single seed."""
     low: float
@@ -130,13 +140,18 @@ class Spread:
     """The 95 % interval of the mean, by Student's t: over seeds, on this test set."""
 
     @property
+    def has_interval(self) -> bool:
+        """Whether there are seeds enough to give one."""
+        return self.n >= SEEDS_OF_AN_INTERVAL
+
+    @property
     def ends(self) -> tuple[float, float]:
-        """Of the interval; of a single seed, which has none, the figure itself.
+        """Of the interval; of fewer than three seeds, the mean itself.
 
         >>> spread([99.5]).ends
         (99.5, 99.5)
         """
-        return (self.low, self.high) if self.n > 1 else (self.mean, self.mean)
+        return (self.low, self.high) if self.has_interval else (self.mean, self.mean)
 
     @property
     def further(self) -> tuple[float, float]:
@@ -145,17 +160,19 @@ class Spread:
         return self.mean - half, self.mean + half
 
     def text(self, digits: int) -> str:
-        """Mean and half of its interval, with so many decimals; for a single seed the figure alone.
+        """Mean and half of its interval, with so many decimals; of fewer than three seeds the mean alone.
 
-        >>> spread([99.5]).text(2), spread([99.5, 99.5]).text(2)
-        ('99.50', '99.50 ± 0.00')
+        >>> spread([99.4, 99.6]).text(2), spread([99.4, 99.5, 99.6]).text(2)
+        ('99.50', '99.50 ± 0.25')
         """
-        half = f" ± {self.high - self.mean:.{digits}f}" if self.n > 1 else ""
+        half = f" ± {self.high - self.mean:.{digits}f}" if self.has_interval else ""
         return f"{self.mean:.{digits}f}{half}"
 
     def __str__(self) -> str:
         if self.n == 1:
             return f"{self.mean:.2f} (one seed: an anecdote)"
+        if not self.has_interval:
+            return f"{self.mean:.3f} (n = {self.n}, too few for an interval)"
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}] (n = {self.n}, 95 % t interval over seeds)"
 
 
@@ -176,8 +193,6 @@ def spread(values: Sequence[float]) -> Spread:
         n=n,
         mean=mean,
         median=(ordered[(n - 1) // 2] + ordered[n // 2]) / 2,
-        minimum=ordered[0],
-        maximum=ordered[-1],
         deviation=deviation,
         low=mean - half,
         high=mean + half,

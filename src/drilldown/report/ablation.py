@@ -70,7 +70,7 @@ def sentences(ablation: Ablation) -> list[str]:
 
 
 def _missed(ablation: Ablation) -> Iterator[str]:
-    asked = [(loss, loss.effect) for loss in ablation.losses if loss.effect and loss.effect.n > 1]
+    asked = [(loss, loss.effect) for loss in ablation.losses if loss.effect and loss.effect.has_interval]
     shown = [(loss, effect) for loss, effect in asked if effect.measurable]
     missed = [(loss, effect) for loss, effect in shown if effect.mean < 0]
     better = [(loss, effect) for loss, effect in shown if effect.mean > 0]
@@ -94,11 +94,14 @@ def _diverged(ablation: Ablation) -> Iterator[str]:
 def _budget(ablation: Ablation) -> Iterator[str]:
     judged = [(loss, loss.seeds.rate) for loss in ablation.losses if loss.seeds.rate]
     kept = [loss.ingredient for loss, rate in judged if rate and rate.met]
+    whole = ablation.full.rate
+    if not judged or not whole:
+        return
+    yield f"With all ingredients the budget is {'met' if whole.met else 'missed'}: {whole}."
     if kept:
-        said = f"The budget is still met without one of {len(kept)} of {len(judged)} ingredients: {', '.join(kept)}"
+        yield f"It is {'still met' if whole.met else 'met'} without {' or '.join(kept)} ({len(kept)} of {len(judged)})."
     else:
-        said = f"Without any one of the {len(judged)} ingredients the budget is missed"
-    yield f"{said}; with all of them it is met by {ablation.full.rate}."
+        yield f"It is missed without any one of the {len(judged)} that were taken out{'' if whole.met else ' too'}."
 
 
 def _anecdote(ablation: Ablation) -> Iterator[str]:

@@ -39,7 +39,9 @@ def _bar(evidence: Evidence) -> Iterator[str]:
         yield f"No epoch reached {bar} %: the best, epoch {best.epoch}, gave {best.test}, {short} images short."
         return
     below = [epoch.epoch for epoch in epochs if epoch.epoch > met[0] and not meets(epoch, bar)]
-    if not below:
+    if met[0] == len(epochs):
+        yield f"The bar of {bar} % was reached in the last epoch, {met[0]}."
+    elif not below:
         yield f"The bar of {bar} % was reached in epoch {met[0]} and held in every epoch after it."
     elif below[-1] == len(epochs):
         yield f"The bar of {bar} % was reached in epoch {met[0]}; the last epoch is below it: {epochs[-1].test}."
@@ -90,7 +92,8 @@ def _regularisation(evidence: Evidence) -> Iterator[str]:
     clean = 100 * evidence.summary["clean_train_correct"] / evidence.summary["clean_train_total"]
     yield (
         f"While training it got {running} right, {clean - float(running.accuracy):.2f} points less than of the same "
-        f"images seen plainly ({clean:.2f} %): that much harder {' and '.join(causes)} made them."
+        f"images seen plainly ({clean:.2f} %): {' and '.join(causes)} made them harder, and the weights were still "
+        f"changing."
     )
 
 
@@ -126,11 +129,7 @@ def _mistakes(evidence: Evidence) -> Iterator[str]:
     if not mistakes:
         yield f"It made no mistake on {evidence.summary['test']['total']:,} test images."
         return
-    pairs: dict[tuple[int, int], int] = {}
-    for mistake in mistakes:
-        pair = (mistake.truth, mistake.predicted)
-        pairs[pair] = pairs.get(pair, 0) + 1
-    (truth, predicted), count = max(pairs.items(), key=lambda item: (item[1], -item[0][0]))
+    truth, predicted, count = evidence.confusions[0]
     sure = sum(mistake.confidence > SURE for mistake in mistakes)
     yield (
         f"Of {len(mistakes)} mistakes on the test images, {count} read a {truth} as a {predicted}, the commonest "
@@ -140,10 +139,10 @@ def _mistakes(evidence: Evidence) -> Iterator[str]:
 
 def _reported(evidence: Evidence) -> Iterator[str]:
     reported = evidence.experiment.reported
-    if reported is None or reported.test is None:
+    if reported is None or reported.test is None or evidence.verdict.split != "test":
         return
-    best = evidence.summary["accuracy"]["best"]
+    here = evidence.summary["accuracy"][reported.figure]
     yield (
-        f"The source reports {reported.test:.2f} % as its best epoch on the test set; the best epoch here is "
-        f"{best:.2f} %, {best - reported.test:+.2f} points."
+        f"The source reports {reported.test:.2f} % on the test set ({reported.epochs}); here it is {here:.2f} %, "
+        f"{here - reported.test:+.2f} points."
     )

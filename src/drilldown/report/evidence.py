@@ -28,6 +28,8 @@ class Evidence:
     dataset: Dataset
     mistakes: tuple[Mistake, ...]
     """The surest first."""
+    confusions: list[tuple[int, int, int]]
+    """(truth, answer, count), the commonest first."""
     confusion: torch.Tensor
     """(classes, classes), int64: test images of each class (row) by the class that they were read as."""
 
@@ -50,5 +52,6 @@ def gather(run: Run, data_folder: Path | str | None = None, dataset: Dataset | N
         verdict=verdict,
         dataset=dataset,
         mistakes=answers.mistakes,
+        confusions=answers.confusions,
         confusion=answers.confusion,
     )

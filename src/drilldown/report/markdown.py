@@ -7,7 +7,7 @@ import jinja2
 from drilldown import difference
 from drilldown.report import analysis
 from drilldown.report.evidence import Evidence
-from drilldown.verdict import PassRate, Spread, meets
+from drilldown.verdict import PassRate, Spread, epochs_in_words, meets
 
 TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("drilldown.report", "templates"),
@@ -71,4 +71,4 @@ def rate(found: PassRate | None) -> str:
     return f"{found.passed} of {found.n} ({100 * low:.0f}–{100 * high:.0f} %)"
 
 
-TEMPLATES.filters.update(text=text, code=code, interval=interval, rate=rate)
+TEMPLATES.filters.update(text=text, code=code, interval=interval, rate=rate, epochs=epochs_in_words)

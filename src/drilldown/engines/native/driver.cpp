@@ -59,6 +59,7 @@ const std::vector<Example> EXAMPLES = {
     {"norm of features", 4, 5, true, {dropout(0.9), flatten, norm, relu_, dropout(0.3), linear(4)}},
     {"large kernels, bias, no linear", 9, 9, false,
      {conv(3, 7, 1, 6, 1, 1), norm, relu_, max_pool(5), conv(4, 3, 1, 0, 1, 1), flatten}},
+    {"an average and hardly a weight", 28, 28, false, {gap, linear(10)}},
     {"linear only", 6, 5, false, {flatten, linear(10)}},
     {"two linear layers", 5, 6, false, {linear(17), relu_, dropout(0.5), linear(3)}},
 };

@@ -7,7 +7,6 @@ Python: where there is no compiler, it installs and trains all the same, with Py
 from __future__ import annotations
 
 import ctypes
-import functools
 import hashlib
 import os
 import platform
@@ -88,12 +87,21 @@ class Epoch(ctypes.Structure):
     )
 
 
-@functools.cache
+_loaded: list[ctypes.CDLL] = []
+"""The library, once it is loaded."""
+
+
 def load(notice: Callable[[str], None] | None = None) -> ctypes.CDLL:
     """The compiled library; `notice` is told where that takes a while.
 
     *Raises* Unavailable where there is no compiler, or it fails.
     """
+    if not _loaded:  # no cache by argument, which would keep whoever is to be told
+        _loaded.append(_load(notice))
+    return _loaded[0]
+
+
+def _load(notice: Callable[[str], None] | None) -> ctypes.CDLL:
     compiler = _compiler()
     key = _key(compiler)
     try:

@@ -82,18 +82,15 @@ class Trainer {
 
   // What `allocate` will take.
   size_t bytes() const {
-    size_t sum = threads * Reader::bytes(images);
-    for (const auto& layer : layers) {
-      sum += layer->bytes(tiles, threads);
-      sum += sizeof(float) * arenas() * size_t(layer->in.size() + layer->out_gradient.size());
-    }
+    size_t sum = threads * Reader::bytes(images) + sizeof(float) * arenas() * arena();
+    for (const auto& layer : layers) sum += layer->bytes(tiles, threads);
     return sum;
   }
 
   void allocate() {
     for (const auto& layer : layers) layer->allocate(tiles, threads);
     for (int i = 0; i < threads; ++i) readers.emplace_back(images);
-    memory = Buffer(bytes() / sizeof(float));
+    memory = Buffer(arenas() * arena());
     float* next = memory;
     const auto take = [&](const Layout& layout) { return std::exchange(next, next + layout.size()); };
     for (int i = 0; i < arenas(); ++i) {
@@ -253,6 +250,13 @@ class Trainer {
     return int((std::min<int64_t>(recipe.batch, epoch.count - int64_t(step) * recipe.batch) + LANES - 1) / LANES);
   }
   int arenas() const { return std::max(tiles, threads); }  // one a tile while training, one a thread otherwise
+
+  // How many floats a tile's activations and their gradients are.
+  size_t arena() const {
+    size_t floats = layers.back()->out.size();
+    for (const auto& layer : layers) floats += layer->in.size() + layer->out_gradient.size();
+    return floats;
+  }
 
   std::vector<std::unique_ptr<Layer>> layers;
   Images images;

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from drilldown.report.study.evidence import Step, StudyEvidence
 
-ENOUGH_TO_CLAIM = 10
+ENOUGH_TO_LOOK, ENOUGH_TO_CLAIM = 5, 10
 """Seeds."""
 
 
@@ -49,10 +49,11 @@ def _highest(evidence: StudyEvidence) -> Iterator[str]:
     if len(known) < 2:
         return
     best, accuracy = max(known, key=lambda pair: pair[1].mean)
-    over = f"{accuracy.n} seeds, 95 % t interval {accuracy.low:.3f} to {accuracy.high:.3f} %"
+    over = "one seed, an anecdote" if accuracy.n == 1 else f"{accuracy.n} seeds"
+    if accuracy.has_interval:
+        over += f", 95 % t interval {accuracy.low:.3f} to {accuracy.high:.3f} %"
     yield (
-        f"The highest mean of the last {best.seeds.hold} epochs is that of {_of(best)}: {accuracy.mean:.3f} % "
-        f"({over if accuracy.n > 1 else 'one seed, an anecdote'})."
+        f"The highest mean of the last {best.seeds.hold} epochs is that of {_of(best)}: {accuracy.mean:.3f} % ({over})."
     )
 
 
@@ -60,7 +61,7 @@ def _effects(evidence: StudyEvidence) -> Iterator[str]:
     asked = [
         (step, step.change.accuracy)
         for step in evidence.steps
-        if step.change and step.change.accuracy and step.change.accuracy.n > 1
+        if step.change and step.change.accuracy and step.change.accuracy.has_interval
     ]
     if not asked:
         return
@@ -103,7 +104,7 @@ def _reported(evidence: StudyEvidence) -> Iterator[str]:
         side = "above" if reported.test > expected[1] else "below"
         said.append(f"{_of(step)} ({reported.test:.2f} %, {side} {expected[0]:.2f} to {expected[1]:.2f} %)")
     yield (
-        f"{len(asked) - len(outside)} of {len(asked)} reported best accuracies lie where one further seed of ours "
+        f"{len(asked) - len(outside)} of {len(asked)} reported accuracies lie where one further seed of ours "
         f"would fall with 95 %" + (f"; outside: {', '.join(said)}." if said else ".")
     )
 
@@ -135,7 +136,7 @@ def _noise(evidence: StudyEvidence) -> Iterator[str]:
     over = f" (median over {len(deviations)} steps; {min(deviations):.3f} to {max(deviations):.3f})"
     yield (
         f"Seeds of one step differ with a standard deviation of {statistics.median(deviations):.3f} points"
-        f"{over if len(deviations) > 1 else ''}: that much apart, two single runs say nothing."
+        f"{over if len(deviations) > 1 else ''}: two single runs that differ by no more show nothing."
     )
 
 
@@ -162,8 +163,10 @@ def _how_many(evidence: StudyEvidence) -> Iterator[str]:
     single = sum(count == 1 for count in counts)
     if single:
         yield f"{single} of {len(counts)} steps {'rest' if single > 1 else 'rests'} on one seed, an anecdote."
-    if not single and max(counts) < ENOUGH_TO_CLAIM:
-        yield f"With {max(counts)} seeds this is a look; {ENOUGH_TO_CLAIM} are what a claim takes."
+    fewest = min((count for count in counts if count), default=0)
+    if not single and fewest < ENOUGH_TO_CLAIM:
+        this = "a look" if fewest >= ENOUGH_TO_LOOK else f"less than a look, which takes {ENOUGH_TO_LOOK}"
+        yield f"With {fewest} seeds of a step this is {this}; {ENOUGH_TO_CLAIM} are what a claim takes."
 
 
 def _of(step: Step) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,8 +65,16 @@ class Step:
 
     @property
     def best(self) -> Spread | None:
-        """Percent, of the best epoch, over seeds: what authors report."""
+        """Percent, of the best epoch, over seeds."""
         return self.seeds.spread(lambda one: one.best)
+
+    @property
+    def compared(self) -> Spread | None:
+        """Percent, over seeds, of the figure that the author reports: the best epoch, unless the file says another."""
+        figure = self.experiment.reported.figure if self.experiment.reported else "best"
+        if figure == "mean_last":
+            return self.seeds.accuracy
+        return self.seeds.spread(lambda one: one.final) if figure == "final" else self.best
 
     @property
     def clean_train(self) -> Spread | None:
@@ -80,18 +89,18 @@ class Step:
 
     @property
     def expected(self) -> tuple[float, float] | None:
-        """Percent: where one further seed's best epoch would fall, with 95 %; widened by half a unit of the report.
+        """Percent: where one further seed's figure would fall, with 95 %; widened by half a unit of the report.
 
-        None for fewer than three seeds: of two, such an interval is as often empty of meaning as it is wide.
+        None for fewer than three seeds.
         """
-        if self.best is None or self.best.n < 3:
+        if self.compared is None or not self.compared.has_interval:
             return None
-        low, high = self.best.further
+        low, high = self.compared.further
         return low - HALF_UNIT, high + HALF_UNIT
 
     @property
     def as_reported(self) -> bool | None:
-        """Whether the reported best accuracy lies there; None where one of the two is missing."""
+        """Whether the reported accuracy lies there; None where one of the two is missing."""
         reported = self.experiment.reported
         if self.expected is None or reported is None or reported.test is None or self.seeds.split != "test":
             return None
@@ -155,7 +164,7 @@ def gather(study: Study | Path, root: Path, command: str = "") -> StudyEvidence:
 
 def is_folder_of_runs(folder: Path) -> bool:
     """Whether a folder holds a study's runs."""
-    return bool(_step_folders(folder))
+    return os.path.isdir(folder) and bool(_step_folders(folder))  # Path's own raises where a name is too long
 
 
 def _step_folders(folder: Path) -> list[Path]:

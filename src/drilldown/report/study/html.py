@@ -30,7 +30,7 @@ def render(evidence: StudyEvidence, data_folder: Path | None = None) -> str:
     pages, obstacle = _pages([one for one in finished if one.run.has_model], data_folder)
     without = sum(not one.run.has_model for one in finished)
     if without and not obstacle:
-        obstacle = f"of {without} of {len(finished)} runs the records are kept and not the weights"
+        obstacle = f"the weights of {without} of {len(finished)} runs are not kept, only their records"
     worth = [step for step in evidence.steps if step.change]
     effects = [(step.change.accuracy, step.change.loss) if step.change else (None, None) for step in worth]
     last = evidence.steps[-1]

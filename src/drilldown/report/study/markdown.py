@@ -38,11 +38,12 @@ def reported(step: Step) -> str:
     said = step.experiment.reported
     if said is None:
         return ""
-    return " / ".join("—" if value is None else f"{value:.2f}" for value in (said.train, said.test))
+    figures = " / ".join("—" if value is None else f"{value:.2f}" for value in (said.train, said.test))
+    return figures if said.figure == "best" else f"{figures} ({said.epochs})"
 
 
 def within(step: Step) -> str:
-    """Whether the author's best test accuracy lies within the spread of our seeds."""
+    """Whether the author's test accuracy lies within the spread of our seeds."""
     if step.as_reported is None or step.expected is None:
         return ""
     low, high = step.expected
