@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import shutil
@@ -13,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from scipy import stats
 
@@ -22,6 +25,7 @@ from drilldown.errors import DrilldownError, TrainingDiverged
 from drilldown.experiment import Experiment
 from drilldown.report import study as report
 from drilldown.report.study import analysis
+from drilldown.report.study.scale import apart
 from drilldown.runs import FINISHED, Run
 from drilldown.seeds import Seeds
 from drilldown.studies import Study
@@ -270,6 +274,17 @@ def test_a_reported_figure_is_held_against_where_one_further_seed_would_fall(evi
     assert step.expected == pytest.approx((low - 0.005, high + 0.005))
     assert step.as_reported is False
     assert evidence.steps[1].as_reported is None
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=9), st.floats(0.1, 20))
+def test_labels_lie_apart_in_their_order_around_their_places(places: list[float], gap: float) -> None:
+    found = apart(places, gap)
+    order = sorted(range(len(places)), key=places.__getitem__)
+    assert all(found[b] - found[a] > gap - 1e-9 for a, b in itertools.pairwise(order))
+    assert statistics.fmean(found) == pytest.approx(statistics.fmean(places))
+    if all(places[b] - places[a] >= gap for a, b in itertools.pairwise(order)):
+        assert found == pytest.approx(places)
 
 
 def test_every_sentence_of_the_analysis_carries_a_number(evidence: report.StudyEvidence, page: str) -> None:

@@ -29,14 +29,14 @@ from drilldown.report.curves import (
     steps as round_numbers,
 )
 from drilldown.report.study.evidence import Step, StudyEvidence
-from drilldown.report.study.scale import AccuracyAxis, wrong
+from drilldown.report.study.scale import AccuracyAxis, apart, wrong
 
 STYLES = 11
 """How many lines page.css can tell apart."""
 WIDE, TALL = 960, 420
 """Of the chart that all steps' accuracies are in."""
-LONGEST_LABEL = 118
-"""The width that a step's name may take beside its dot, in the chart's units."""
+LONGEST_LABEL, LABEL_GAP = 122, 12
+"""The width that a step's name may take beside its dot, and the height, in the chart's units."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +52,8 @@ class Dot:
     """The ends of its interval."""
     text: str
     """Its values in words."""
-    left: bool
-    """Whether its name is written to the left of it."""
+    label: float
+    """The height at which its name is written, to the right of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,11 +183,11 @@ def _sizes(measured: Sequence[Step]) -> Scatter:
     least, most = min([*sizes, *limits]), max([*sizes, *limits])
     wide = most > 10 * least
     scale = math.log if wide else float
-    # Half of the dots have their name at their left, half at their right: both need room.
-    along = linear((scale(least), scale(most + (most == least))), (LEFT + LONGEST_LABEL * 0.6, WIDTH - LONGEST_LABEL))
+    along = linear((scale(least), scale(most + (most == least))), (LEFT + 12, WIDTH - LONGEST_LABEL))
     ticks = decades(least, most) if wide else round_numbers(least, most + (most == least), 5)
     dots = []
-    for index, (step, accuracy) in enumerate(found):
+    heights = [up(axis.height(wrong(accuracy.mean, total))) for _, accuracy in found if accuracy]
+    for index, ((step, accuracy), label) in enumerate(zip(found, apart(heights, LABEL_GAP), strict=True)):
         assert accuracy is not None
         low, high = accuracy.ends
         y, bottom, top = (
@@ -197,7 +197,7 @@ def _sizes(measured: Sequence[Step]) -> Scatter:
             Dot(
                 name=step.name, style=_style(index), x=round(along(scale(sizes[index])), 1), y=y, low=bottom, high=top,
                 text=f"{step.name}: {sizes[index]:,} parameters, {accuracy.text(3)} %",
-                left=sizes[:index].count(sizes[index]) % 2 == 1,
+                label=round(label, 1),
             )
         )  # fmt: skip
     return Scatter(

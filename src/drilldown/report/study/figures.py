@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from drilldown.report.figures import BAR, png
 from drilldown.report.study.evidence import Step, StudyEvidence
-from drilldown.report.study.scale import AccuracyAxis
+from drilldown.report.study.scale import AccuracyAxis, apart
 from drilldown.report.study.scale import wrong as wrong_of
 from drilldown.seeds import Seeds
 
@@ -76,16 +76,10 @@ def sizes(steps: Sequence[Step]) -> Figure:
     axes = figure.subplots()
     shown: list[float] = []
     parameters = [step.experiment.anatomy.parameters for step in steps]
-    for index, (step, size) in enumerate(zip(steps, parameters, strict=True)):
+    middles = []
+    for index, step in enumerate(steps):
         drawn = point(axes, step, index)
-        middle = drawn[0]
-        # Steps of one size would be written over one another: to the right and to the left by turns.
-        left = parameters[:index].count(size) % 2 == 1
-        axes.annotate(
-            step.name, (size, middle), xytext=(-9 if left else 9, 0), textcoords="offset points",
-            ha="right" if left else "left", va="center", fontsize=8,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
-        )  # fmt: skip
+        middles.append(drawn[0])
         shown += drawn
     for step in steps:
         bar = step.experiment.budget.accuracy
@@ -102,8 +96,16 @@ def sizes(steps: Sequence[Step]) -> Figure:
     for limit in limits:
         axes.axvline(float(limit or 0), color=BAR, lw=1, ls="--")
         axes.annotate(
-            f"at most {limit:,}", (float(limit or 0), 0), xycoords=("data", "axes fraction"), xytext=(4, 5),
-            textcoords="offset points", fontsize=8, color=BAR,
+            f"at most {limit:,}", (float(limit or 0), 0), xycoords=("data", "axes fraction"), xytext=(-3, 5),
+            textcoords="offset points", fontsize=8, color=BAR, ha="right", rotation=90,
+        )  # fmt: skip
+    points = list(zip(parameters, middles, strict=True))
+    places = [_in_frame(axes, point) for point in points]
+    for step, of, (x, _), height in zip(steps, points, places, apart([y for _, y in places], LABEL_GAP), strict=True):
+        axes.annotate(
+            step.name, of, xytext=(x + 0.016, height), textcoords="axes fraction", va="center", fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
+            arrowprops={"arrowstyle": "-", "lw": 0.5, "alpha": 0.6},
         )  # fmt: skip
     axes.set(xlabel="parameters", ylabel=f"{steps[0].seeds.split} accuracy, last epochs, %")
     axes.grid(alpha=0.25)
@@ -143,14 +145,16 @@ def accuracy_axis(axes: Axes, wrong: Sequence[float]) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
 
 
+def _in_frame(axes: Axes, point: tuple[float, float]) -> tuple[float, float]:
+    """A point of the data as fractions of the frame."""
+    x, y = axes.transAxes.inverted().transform(axes.transData.transform(point))
+    return float(x), float(y)
+
+
 def _name(axes: Axes, ends: Sequence[tuple[float, int, str, str]], longest: int) -> None:
     """Writes each line's name beside its end, apart from one another."""
-    to_frame = axes.transAxes.inverted().transform
-    places = [float(to_frame(axes.transData.transform((last, wrong)))[1]) for wrong, last, _, _ in ends]
-    height = -1.0
-    for i in sorted(range(len(ends)), key=places.__getitem__):
-        height = max(places[i], height + LABEL_GAP)
-        wrong, last, label, colour = ends[i]
+    places = [_in_frame(axes, (last, wrong))[1] for wrong, last, _, _ in ends]
+    for (wrong, last, label, colour), height in zip(ends, apart(places, LABEL_GAP), strict=True):
         axes.annotate(
             label, (last, wrong), xytext=(longest * 1.02 + 0.15, height), textcoords=axes.get_xaxis_transform(),
             fontsize=8, va="center", ha="left",

@@ -6,7 +6,7 @@ Between 99.0 and 99.5 % lies as much of it as between 90 and 95 %.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 TICKS = (99, 90, 50, 99.4, 0, 95, 99.9, 98, 99.6, 99.2, 80, 99.8, 30, 70, 99.5, 99.3, 97, 99.95, 10, 85, 99.98, 99.99)
@@ -49,6 +49,21 @@ class AccuracyAxis:
             if 0 <= height <= 1 and all(abs(height - other) >= TICK_GAP for other in found.values()):
                 found[tick] = height
         return found
+
+
+def apart(places: Sequence[float], gap: float) -> list[float]:
+    """Where to write labels: as near as can be to their places, in their order, `gap` or more from one another.
+
+    >>> apart([10.0, 1.0, 0.0], 4.0)
+    [10.0, 2.5, -1.5]
+    """
+    from scipy import optimize
+
+    order = sorted(range(len(places)), key=places.__getitem__)
+    shares = {index: rank * gap for rank, index in enumerate(order)}  # what is left of the places must not fall
+    kept = optimize.isotonic_regression([places[index] - shares[index] for index in order]).x if order else []
+    found = dict(zip(order, map(float, kept), strict=True))
+    return [found[index] + shares[index] for index in range(len(places))]
 
 
 def wrong(accuracy: float, total: int) -> float:
