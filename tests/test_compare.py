@@ -60,7 +60,7 @@ def test_runs_and_experiments_can_be_mixed(climb: Path) -> None:
     assert experiment.against is not None
     assert experiment.against.accuracy is None
     assert experiment.against.why_not == "no seed that both have finished"
-    assert experiment.missing == f"drilldown run {climb / '03-wider.toml'} --seeds 5"
+    assert experiment.missing == f"drilldown run {climb / '03-wider.toml'} --seeds 5 --runs {root}"
 
 
 def test_figures_on_different_images_are_not_subtracted(climb: Path) -> None:
@@ -93,7 +93,7 @@ def test_shipped_experiments_are_compared_without_any_run(tmp_path: Path) -> Non
     assert first.against is None
     assert second.against is not None
     assert second.against.ingredients == ("dropout",)
-    assert second.missing == "drilldown run eva5-s5/06 --seeds 5"
+    assert second.missing == f"drilldown run eva5-s5/06 --seeds 5 --runs {tmp_path}"
 
 
 def test_the_same_runs_are_not_measured_against_themselves(climb: Path) -> None:

@@ -276,6 +276,13 @@ def test_a_reported_figure_is_held_against_where_one_further_seed_would_fall(evi
     assert evidence.steps[1].as_reported is None
 
 
+def test_a_runs_parent_has_the_name_of_its_own_runs(climb: Path) -> None:
+    (folder,) = (climb.parent / "runs").glob("climb/03-wider-*/seed-0")
+    parent = Run(folder).experiment.parent
+    assert parent is not None
+    assert parent.name == "climb/01-plain"
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=9), st.floats(0.1, 20))
 def test_labels_lie_apart_in_their_order_around_their_places(places: list[float], gap: float) -> None:
