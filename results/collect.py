@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
@@ -32,9 +33,9 @@ from drilldown.report import study as report
 from drilldown.report.figures import BAR, png
 from drilldown.report.markdown import code, interval, rate
 from drilldown.report.study.evidence import Step, StudyEvidence
-from drilldown.report.study.figures import COLOURS, MARKERS, accuracy_axis, point
+from drilldown.report.study.figures import COLOURS, MARKERS, accuracy_axis, in_frame, point
 from drilldown.report.study.markdown import within
-from drilldown.report.study.scale import wrong
+from drilldown.report.study.scale import apart, wrong
 from drilldown.runs import DIVERGED, FINISHED, RUNS, all_runs
 from drilldown.seeds import Seeds, worth
 from drilldown.studies import Study
@@ -44,6 +45,8 @@ QUESTIONS = Study(HERE / "questions")
 BEGIN, END = "<!-- made by collect.py: {} -->", "<!-- end of what collect.py makes: {} -->"
 TEXTS = ("experiment.toml", "parent.toml", "epochs.jsonl", "summary.json", "diverged.json")
 """What is kept of a run's folder."""
+COLUMN = 0.02
+"""Of the figure's width, within which dots have their numbers in one column."""
 REPORTS = ("report.html", "report.md", "summaries.jsonl", "figures")
 
 
@@ -191,20 +194,13 @@ def overview(measured: Sequence[StudyEvidence]) -> Figure:
     figure = Figure(figsize=(10, 6.4), layout="constrained")
     axes = figure.subplots()
     shown: list[float] = []
+    dots: list[tuple[float, float, str, str]] = []
     for index, evidence in enumerate(measured):
-        drawn: list[int] = []
         for number, step in enumerate(evidence.steps, 1):
-            if not step.seeds.finished:
-                continue
-            middle, low, high = point(axes, step, index)
-            shown += [middle, low, high]
-            size = step.experiment.anatomy.parameters
-            left = drawn.count(size) % 2 == 1  # steps of one size would be written over one another
-            drawn.append(size)
-            axes.annotate(
-                str(number), (size, middle), xytext=(-6 if left else 6, 0), textcoords="offset points", fontsize=8,
-                color=COLOURS[index % len(COLOURS)], ha="right" if left else "left", va="center",
-            )  # fmt: skip
+            if step.seeds.finished:
+                middle, low, high = point(axes, step, index)
+                shown += [middle, low, high]
+                dots.append((step.experiment.anatomy.parameters, middle, str(number), COLOURS[index % len(COLOURS)]))
     steps = [step for evidence in measured for step in evidence.measured]
     for bar in sorted({bar for step in steps if (bar := step.experiment.budget.accuracy) is not None}):
         shown.append(wrong(bar, steps[0].seeds.total))
@@ -222,6 +218,7 @@ def overview(measured: Sequence[StudyEvidence]) -> Figure:
         axes.axvline(limit, color=BAR, lw=1, ls="--")
         axes.annotate(f"at most {limit:,}", (limit, 0), xycoords=("data", "axes fraction"), xytext=(-3, 5),
                       textcoords="offset points", fontsize=8, color=BAR, ha="right", rotation=90)  # fmt: skip
+    number_all(axes, dots)
     handles = [
         Line2D([], [], color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], ls="", label=evidence.name)
         for i, evidence in enumerate(measured)
@@ -230,6 +227,25 @@ def overview(measured: Sequence[StudyEvidence]) -> Figure:
     axes.set(xlabel="parameters", ylabel="test accuracy, mean of the last epochs, %")
     axes.grid(alpha=0.25)
     return figure
+
+
+def number_all(axes: Axes, dots: Sequence[tuple[float, float, str, str]]) -> None:
+    """Writes each dot's number to the right of it, where dots of nearly one size lie all of theirs in one column.
+
+    *Arguments*: `dots`: place in the data, number and colour of each.
+    """
+    columns: list[list[tuple[float, float, int]]] = []
+    for x, y, i in sorted((*in_frame(axes, (size, middle)), i) for i, (size, middle, _, _) in enumerate(dots)):
+        if not columns or x - columns[-1][0][0] > COLUMN:
+            columns.append([])
+        columns[-1].append((x, y, i))
+    for column in columns:
+        for (_, _, i), height in zip(column, apart([y for _, y, _ in column], 0.024), strict=True):
+            size, middle, number, colour = dots[i]
+            axes.annotate(
+                number, (size, middle), xytext=(column[-1][0] + 0.012, height), textcoords="axes fraction", fontsize=8,
+                color=colour, va="center", arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5},
+            )  # fmt: skip
 
 
 if __name__ == "__main__":

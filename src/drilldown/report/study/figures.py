@@ -100,7 +100,7 @@ def sizes(steps: Sequence[Step]) -> Figure:
             textcoords="offset points", fontsize=8, color=BAR, ha="right", rotation=90,
         )  # fmt: skip
     points = list(zip(parameters, middles, strict=True))
-    places = [_in_frame(axes, point) for point in points]
+    places = [in_frame(axes, point) for point in points]
     for step, of, (x, _), height in zip(steps, points, places, apart([y for _, y in places], LABEL_GAP), strict=True):
         axes.annotate(
             step.name, of, xytext=(x + 0.016, height), textcoords="axes fraction", va="center", fontsize=8,
@@ -145,7 +145,7 @@ def accuracy_axis(axes: Axes, wrong: Sequence[float]) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
 
 
-def _in_frame(axes: Axes, point: tuple[float, float]) -> tuple[float, float]:
+def in_frame(axes: Axes, point: tuple[float, float]) -> tuple[float, float]:
     """A point of the data as fractions of the frame."""
     x, y = axes.transAxes.inverted().transform(axes.transData.transform(point))
     return float(x), float(y)
@@ -153,7 +153,7 @@ def _in_frame(axes: Axes, point: tuple[float, float]) -> tuple[float, float]:
 
 def _name(axes: Axes, ends: Sequence[tuple[float, int, str, str]], longest: int) -> None:
     """Writes each line's name beside its end, apart from one another."""
-    places = [_in_frame(axes, (last, wrong))[1] for wrong, last, _, _ in ends]
+    places = [in_frame(axes, (last, wrong))[1] for wrong, last, _, _ in ends]
     for (wrong, last, label, colour), height in zip(ends, apart(places, LABEL_GAP), strict=True):
         axes.annotate(
             label, (last, wrong), xytext=(longest * 1.02 + 0.15, height), textcoords=axes.get_xaxis_transform(),
