@@ -152,7 +152,7 @@ RECIPES: dict[str, dict[str, object]] = {
     },
     "eva-drilldown/06-augmentation": {"augment": EVA_DISTORTION},
     "eva-drilldown/07-onecycle": {
-        "optimizer": {"name": "sgd", "lr": 0.015, "momentum": 0.7},
+        "optimizer": {"name": "sgd", "lr": 0.015, "momentum": 0.9},
         "schedule": {"name": "onecycle"},
         "augment": EVA_DISTORTION,
     },

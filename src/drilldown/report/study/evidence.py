@@ -96,7 +96,7 @@ class Step:
         if self.compared is None or not self.compared.has_interval:
             return None
         low, high = self.compared.further
-        return low - HALF_UNIT, high + HALF_UNIT
+        return max(0.0, low - HALF_UNIT), min(100.0, high + HALF_UNIT)
 
     @property
     def as_reported(self) -> bool | None:
