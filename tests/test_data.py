@@ -335,7 +335,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(name, meant):
     for ask in (load, shape_of, data.check_name):
         with pytest.raises(DrilldownError) as caught:
             ask(name)
-        assert str(caught.value).startswith(f'recipe.dataset: unknown dataset "{name}"; expected one of "mnist", ')
+        assert str(caught.value).startswith(f'unknown dataset "{name}"; expected one of "mnist", ')
         assert str(caught.value).endswith(f'did you mean "{meant}"?')
 
 

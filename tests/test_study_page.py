@@ -19,7 +19,7 @@ from drilldown.studies import Study
 from drilldown.worklist import Watcher
 from study import STEPS, write_study
 
-SEEDS = 2
+SEEDS = 3
 HOSTILE = '</title></script><script>hacked = 1</script><img src=x onerror="hacked = 1"> {{ 7 * 7 }} `a` \u2028 ]]> <!--'
 SHOWN = " ".join(HOSTILE.split())
 EPOCHS = 3
@@ -224,7 +224,7 @@ def test_runs_kept_without_weights_are_in_the_ladder_and_have_no_page(tmp_path: 
     runs = [lab.perform(load(study / "01-plain.toml"), seed=seed, runs=tmp_path / "runs") for seed in (0, 1)]
     (runs[0].path / "weights.safetensors").unlink()
     one = Opened(browser, report.write(report.gather(Study(study), tmp_path / "runs")).html)
-    expect(one.page.locator("#steps")).to_contain_text("of 1 of 2 runs the records are kept and not the weights")
+    expect(one.page.locator("#steps")).to_contain_text("the weights of 1 of 2 runs are not kept, only their records")
     expect(one.page.locator("#steps .runs li")).to_have_count(2)
     expect(one.page.locator("[data-page]")).to_have_count(1)
     assert one.complaints == []
