@@ -155,7 +155,7 @@ def steps_table(measured: Sequence[StudyEvidence]) -> str:
 def _test(said: Reported | None) -> str:
     if said is None or said.test is None:
         return ""
-    return f"{said.test:.2f}" if said.figure == "best" else f"{said.test:.2f} ({said.epochs})"
+    return f"{said.test:.2f}{said.aside}"
 
 
 def _worth(step: Step) -> str:

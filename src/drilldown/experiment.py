@@ -165,6 +165,11 @@ class Reported(Table):
     note: str | None = None
 
     @property
+    def aside(self) -> str:
+        """Of what they are, to be written behind them; nothing for the best epoch, the usual."""
+        return "" if self.figure == "best" else f" ({self.epochs})"
+
+    @property
     def epochs(self) -> str:
         """What they were taken of, in words."""
         return {"best": "best epoch", "final": "last epoch", "mean_last": "about, last epochs"}[self.figure]

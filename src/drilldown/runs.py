@@ -103,9 +103,7 @@ class Run:
         """The experiment as it was when the run began, with its parent where it had one."""
         experiment = loading.read(self.path / "experiment.toml", name=self.name)
         if (self.path / "parent.toml").is_file():
-            experiment._parent = parent = loading.read(self.path / "parent.toml")
-            with contextlib.suppress(DrilldownError):  # of a user's module, only the child's copy is kept with a run
-                parent._name = self._name_of(parent.fingerprint)
+            experiment._parent = loading.read(self.path / "parent.toml")
         return experiment
 
     @property
@@ -300,11 +298,6 @@ class Run:
     def diverge(self, error: TrainingDiverged) -> None:
         """Writes down that and why the training failed."""
         self._write("diverged.json", as_json({"reason": str(error)}))
-
-    def _name_of(self, fingerprint: str) -> str | None:
-        """`study/step` of an experiment that has runs beside this one's, or in another study's folder."""
-        found = next(self.path.resolve().parents[2].glob(f"*/*-{fingerprint}"), None)
-        return f"{found.parent.name}/{found.name.rpartition('-')[0]}" if found else None
 
     def _write_records(self, epochs: tuple[Epoch, ...]) -> None:
         lines = [json.dumps(epoch.to_json()) + "\n" for epoch in epochs]

@@ -139,6 +139,7 @@ def gather(study: Study | Path, root: Path, command: str = "") -> StudyEvidence:
     if isinstance(study, Path):
         folder = study
         found = [_of_folder(path) for path in _step_folders(folder) if ABLATED not in path.name]
+        _link(found)
     else:
         folder = root / study.name
         found = [Seeds.of(loading.read(file), root) for file in study.steps]
@@ -174,6 +175,14 @@ def _step_folders(folder: Path) -> list[Path]:
 def _of_folder(folder: Path) -> Seeds:
     runs = [Run(file.parent) for file in sorted(folder.glob("seed-*/experiment.toml"))]
     return Seeds.among(runs[0].experiment, runs)
+
+
+def _link(steps: Sequence[Seeds]) -> None:
+    """Makes an earlier step the parent of those that extend it; with a run lies a copy, without name or ancestors."""
+    earlier: dict[str | None, Experiment] = {}
+    for experiment in (seeds.experiment for seeds in steps):
+        experiment._parent = earlier.get(_parent(experiment), experiment.parent)
+        earlier[experiment.fingerprint] = experiment
 
 
 def _change(steps: Sequence[Seeds], fingerprints: Sequence[str], index: int) -> Change:

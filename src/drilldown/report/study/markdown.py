@@ -39,7 +39,7 @@ def reported(step: Step) -> str:
     if said is None:
         return ""
     figures = " / ".join("—" if value is None else f"{value:.2f}" for value in (said.train, said.test))
-    return figures if said.figure == "best" else f"{figures} ({said.epochs})"
+    return figures + said.aside
 
 
 def within(step: Step) -> str:
