@@ -7,8 +7,8 @@ A study's folder here keeps its runs, a line each in `runs.jsonl`: the texts of 
 answers. All reports are made of these lines alone, so that they come out the same in any clone; unpacked, they are
 runs like any other, and `drilldown study` goes on where measuring stopped. `questions/` is kept likewise and has no
 report of its own: an experiment there is a step of a study with a change that could account for its reported figure.
-README.md gets a table of all steps and one of the questions between markers, where what is written by hand is lost, and
-a figure over all studies. Nothing is trained.
+README.md gets tables of all steps, of the questions and of the ablations between markers, where what is written by hand is
+lost, and a figure over all studies. Nothing is trained.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -27,6 +28,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from drilldown import loading, studies
+from drilldown.ablation import Loss
 from drilldown.experiment import Reported
 from drilldown.report import ablation
 from drilldown.report import study as report
@@ -124,7 +126,8 @@ def report_on_all() -> None:
     (HERE / "parameters.png").write_bytes(png(overview(measured)))
     readme = HERE / "README.md"
     text = readme.read_text("utf-8")
-    for name, made in (("steps", steps_table(measured)), ("questions", questions_table())):
+    tables = {"steps": steps_table(measured), "questions": questions_table(), "ablations": ablations_table(measured)}
+    for name, made in tables.items():
         begin, end = BEGIN.format(name), END.format(name)
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
@@ -143,8 +146,10 @@ def steps_table(measured: Sequence[StudyEvidence]) -> str:
         lines.append(f"| [**{evidence.name}**]({evidence.name}/report.md) | | | | | | | | |")
         for step in evidence.steps:
             said = step.experiment.reported
+            epochs, allowed = step.experiment.recipe.epochs, step.experiment.budget.epochs
+            shorter = f", {epochs} epochs" if allowed and epochs < allowed else ""
             lines.append(
-                f"| {code(step.name)} | {step.experiment.anatomy.parameters:,} | {step.seeds.n} "
+                f"| {code(step.name)}{shorter} | {step.experiment.anatomy.parameters:,} | {step.seeds.n} "
                 f"| {_test(said)} | {interval(step.best, 2)} "
                 f"| {within(step)} | {interval(step.seeds.accuracy, 3)} | {rate(step.seeds.rate)} "
                 f"| {_worth(step)} |"
@@ -187,6 +192,41 @@ def questions_table() -> str:
             f"| {effect.text(3) if effect else ''} |"
         )
     return "\n".join(lines)
+
+
+def ablations_table(measured: Sequence[StudyEvidence]) -> str:
+    """All recipes that were taken apart, side by side, an ingredient a row: what is missed most first."""
+    taken_apart = [(evidence, one) for evidence in measured for one in evidence.ablations]
+    titles = [
+        f"[{code(one.full.experiment.name)}]({evidence.name}/{one.file})"
+        for evidence, one in taken_apart
+    ]
+    whole = [f"{interval(one.full.accuracy, 3)} %, {rate(one.full.rate)}" for _, one in taken_apart]
+    lines = [
+        f"| without | {' | '.join(titles)} |",
+        f"| --- |{' --- |' * len(titles)}",
+        f"| nothing | {' | '.join(whole)} |",
+    ]
+    losses: dict[str, list[Loss | None]] = {}
+    for column, (_, one) in enumerate(taken_apart):
+        for loss in one.losses:
+            losses.setdefault(loss.ingredient, [None] * len(titles))[column] = loss
+    for ingredient, row in sorted(losses.items(), key=lambda item: _missed(item[1])):
+        cells = [_lost(loss) if loss else "has none" for loss in row]
+        lines.append(f"| {ingredient} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _missed(row: Sequence[Loss | None]) -> float:
+    """The mean over recipes of what is lost, in points; where all seeds diverged, all."""
+    return fmean(loss.effect.mean if loss.effect else -100 for loss in row if loss)
+
+
+def _lost(loss: Loss) -> str:
+    diverged = f"{len(loss.seeds.diverged)} of {loss.seeds.n} diverged" if loss.seeds.diverged else ""
+    effect = loss.effect.text(3) if loss.effect else ""
+    met = f"{loss.seeds.rate.passed} of {loss.seeds.rate.n}" if loss.seeds.rate else ""
+    return ", ".join(filter(None, (effect, diverged, met)))
 
 
 def overview(measured: Sequence[StudyEvidence]) -> Figure:

@@ -20,7 +20,7 @@ from PIL import Image
 from scipy import stats
 
 from cli import drilldown, start
-from drilldown import difference, lab, load, studies, worklist
+from drilldown import ablation, difference, lab, load, studies, worklist
 from drilldown.errors import DrilldownError, TrainingDiverged
 from drilldown.experiment import Experiment
 from drilldown.report import study as report
@@ -86,6 +86,12 @@ def test_runs_are_done_seed_by_seed_so_that_a_study_cut_short_has_pairs(tmp_path
     done = [(task.experiment.title, task.seed) for task in worklist.tasks(experiments, 2, tmp_path)]
     titles = [experiment.title for experiment in experiments]
     assert done == [(title, seed) for seed in range(2) for title in titles]
+
+
+def test_what_earlier_steps_tell_already_is_no_ablation(evidence: report.StudyEvidence) -> None:
+    variations, _ = ablation.variations(evidence.steps[1].experiment)
+    assert [one.experiment.name for one in variations if one.ingredient == "batch norm"] == ["climb/01-plain"]
+    assert evidence.ablations == ()
 
 
 def test_what_is_there_is_not_done_again(climb: Path) -> None:

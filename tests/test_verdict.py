@@ -86,7 +86,7 @@ def test_the_best_epoch_never_saves_a_run() -> None:
 def test_a_run_with_fewer_epochs_than_must_hold_the_bar_fails(epochs: int) -> None:
     found = line("accuracy", judge(Budget(accuracy=99.4, hold=5), 1, run([TOTAL] * epochs)))
     assert not found.met
-    assert found.by == f"only {epochs} of 5 epochs there"
+    assert (found.found, found.by) == (f"{epochs} of 5 epochs", "too few to judge")
     assert judge(Budget(accuracy=99.4, hold=5), 1, run([TOTAL] * 5)).passed
 
 

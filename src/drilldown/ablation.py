@@ -110,12 +110,16 @@ def gather(whole: Seeds, root: Path) -> Ablation:
 
 
 def existing(whole: Seeds, root: Path) -> Ablation | None:
-    """An experiment's ablation as far as it was run; None where no run of a variation came to an end."""
+    """An experiment's ablation as far as it was run.
+
+    None where no variation came to an end but those that are earlier steps: what these were worth, the steps say.
+    """
     if not whole.n:
         return None
     found = gather(whole, root)
     losses = tuple(loss for loss in found.losses if loss.seeds.n)
-    return replace(found, losses=losses) if losses else None
+    run = any(loss.seeds.experiment.parent is whole.experiment for loss in losses)
+    return replace(found, losses=losses) if run else None
 
 
 def _without(full: Experiment, ingredient: str, changes: dict[str, Any]) -> Experiment:

@@ -113,8 +113,8 @@ def _accuracy(bar: Decimal, hold: int, epochs: Sequence[Epoch]) -> Line:
     limit = f"{bar} % in each of the last {hold} epochs" if hold > 1 else f"{bar} % in the last epoch"
     last = epochs[-hold:]
     if len(last) < hold:
-        by = f"only {len(last)} of {hold} epochs there"
-        return Line(name="accuracy", limit=limit, found=epochs_in_words(len(epochs)), met=False, by=by)
+        found = f"{len(last)} of {epochs_in_words(hold)}"
+        return Line(name="accuracy", limit=limit, found=found, met=False, by="too few to judge")
     worst = min((epoch.test for epoch in last), key=lambda tally: tally.accuracy)
     needed = math.ceil(Fraction(bar) * worst.total / 100)
     spare = worst.correct - needed

@@ -101,7 +101,12 @@ def _budget(ablation: Ablation) -> Iterator[str]:
     if kept:
         yield f"It is {'still met' if whole.met else 'met'} without {' or '.join(kept)} ({len(kept)} of {len(judged)})."
     else:
-        yield f"It is missed without any one of the {len(judged)} that were taken out{'' if whole.met else ' too'}."
+        too = "" if whole.met else " too"
+        if len(judged) == 1:
+            ((loss, rate),) = judged
+            yield f"It is missed without {loss.ingredient}{too}: {rate}."
+        else:
+            yield f"It is missed without any one of the {len(judged)} that were taken out{too}."
 
 
 def _anecdote(ablation: Ablation) -> Iterator[str]:
