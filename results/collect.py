@@ -223,10 +223,10 @@ def _missed(row: Sequence[Loss | None]) -> float:
 
 
 def _lost(loss: Loss) -> str:
-    diverged = f"{len(loss.seeds.diverged)} of {loss.seeds.n} diverged" if loss.seeds.diverged else ""
     effect = loss.effect.text(3) if loss.effect else ""
+    diverged = f"{len(loss.seeds.diverged)} diverged" if loss.seeds.diverged else ""
     met = f"{loss.seeds.rate.passed} of {loss.seeds.rate.n}" if loss.seeds.rate else ""
-    return ", ".join(filter(None, (effect, diverged, met)))
+    return " · ".join(filter(None, (effect, diverged, met)))
 
 
 def overview(measured: Sequence[StudyEvidence]) -> Figure:

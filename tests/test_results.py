@@ -9,8 +9,10 @@ from types import ModuleType
 
 import pytest
 
-from drilldown import lab, load, resources, user_module
+from drilldown import ablation, lab, load, resources, user_module
+from drilldown.report.ablation import sentences
 from drilldown.runs import FINISHED, Run, all_runs
+from drilldown.seeds import Seeds
 from study import command
 
 RESULTS = resources.folder("benchmarks").parent / "results"
@@ -111,3 +113,27 @@ def test_every_committed_run_is_whole() -> None:
                 "last_correct"
             ]
             assert kept["run"].endswith(f"-{summary['fingerprint']}/seed-{summary['seed']}")
+
+
+def test_an_ingredient_without_which_every_seed_is_worse_is_not_said_to_be_worth_nothing(
+    collect: ModuleType, tmp_path: Path
+) -> None:
+    """Without batch norm some seeds learn and others do not: an interval of their mean spans zero all the same."""
+    (tmp_path / "results" / "under-8k").mkdir()
+    shutil.copy(RESULTS / "under-8k" / "runs.jsonl", tmp_path / "results" / "under-8k")
+    reached: dict[str, list[int]] = {}
+    for line in (RESULTS / "under-8k" / "runs.jsonl").read_text("utf-8").splitlines():
+        kept = json.loads(line)
+        records = [json.loads(record) for record in kept["epochs.jsonl"].splitlines()]
+        reached.setdefault(kept["run"].rpartition("-")[0].rpartition("-")[0], []).append(
+            sum(record["test_correct"] for record in records[-5:])
+        )
+    full = reached.pop("01-flagship")
+    below = {name.partition("-without-")[2] for name, found in reached.items() if max(found) < min(full)}
+    assert {"batch-norm", "schedule"} <= below
+    collect.unpack(tmp_path / "runs")
+    taken_apart = ablation.existing(Seeds.of(load("under-8k"), tmp_path / "runs"), tmp_path / "runs")
+    assert taken_apart
+    (nothing,) = [sentence for sentence in sentences(taken_apart) if sentence.startswith("No measurable effect")]
+    for ingredient in below:
+        assert ingredient.replace("-", " ") not in nothing

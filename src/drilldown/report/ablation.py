@@ -7,6 +7,7 @@ from pathlib import Path
 
 from drilldown import difference
 from drilldown.ablation import Ablation, Loss
+from drilldown.effects import Effect
 from drilldown.files import write_whole
 from drilldown.report.markdown import code, interval, rate, text
 from drilldown.report.writing import alone_in
@@ -74,15 +75,31 @@ def _missed(ablation: Ablation) -> Iterator[str]:
     shown = [(loss, effect) for loss, effect in asked if effect.measurable]
     missed = [(loss, effect) for loss, effect in shown if effect.mean < 0]
     better = [(loss, effect) for loss, effect in shown if effect.mean > 0]
+    # Where some seeds learn and others do not, an interval of the mean spans zero however much is lost.
+    uneven = [loss for loss, effect in asked if not effect.measurable and _all_below(loss, ablation)]
+    for loss in uneven:
+        reached = loss.seeds.accuracies(ablation.full.hold).values()
+        yield (
+            f"Missed, too unevenly for an interval: {loss.ingredient}; without it {len(reached)} seeds reach "
+            f"{min(reached):.2f} to {max(reached):.2f} %, all below the worst of the full recipe."
+        )
     if missed:
         loss, effect = missed[0]
-        yield f"Missed most: {loss.ingredient}, {effect.text(3)} points over {effect.n} seeds."
+        yield f"Missed most{' of the others' if uneven else ''}: {loss.ingredient}, {_over_seeds(effect)}."
     if better:
         loss, effect = better[-1]
-        yield f"Better without {loss.ingredient}: {effect.text(3)} points over {effect.n} seeds."
-    none = [loss.ingredient for loss, effect in asked if not effect.measurable]
+        yield f"Better without {loss.ingredient}: {_over_seeds(effect)}."
+    none = [loss.ingredient for loss, effect in asked if not effect.measurable and loss not in uneven]
     if none:
         yield f"No measurable effect for {len(none)} of {len(asked)} ingredients: {', '.join(none)}."
+
+
+def _all_below(loss: Loss, ablation: Ablation) -> bool:
+    return max(loss.seeds.accuracies(ablation.full.hold).values()) < min(ablation.full.accuracies().values())
+
+
+def _over_seeds(effect: Effect) -> str:
+    return f"{effect.text(3)} points over {effect.n} seeds"
 
 
 def _diverged(ablation: Ablation) -> Iterator[str]:

@@ -37,6 +37,8 @@ WIDE, TALL = 960, 420
 """Of the chart that all steps' accuracies are in."""
 LONGEST_LABEL, LABEL_GAP = 122, 12
 """The width that a step's name may take beside its dot, and the height, in the chart's units."""
+OFF_SCALE = 10
+"""How many times as far as the median effect one may reach and still set the scale of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +98,21 @@ def of_study(evidence: StudyEvidence) -> tuple[Chart, Chart, Scatter]:
 def whiskers(effects: Sequence[Effect | None]) -> list[Whisker | None]:
     """Effects on one scale, zero included.
 
+    One that reaches many times as far as is usual does not set the scale, in which all others would vanish; it runs out
+    of the picture.
+
     >>> from drilldown.effects import paired
     >>> whiskers([paired({0: 0.0, 1: 0.0}, {0: 1.0, 1: 1.0}), None])
     [Whisker(low=96.0, mean=96.0, high=96.0, zero=4.0), None]
+    >>> worth = [paired({0: 0.0}, {0: points}) for points in (0.0, 0.5, 1.0, -60.0)]
+    >>> [whisker.mean for whisker in whiskers(worth)]
+    [4.0, 50.0, 96.0, -5516.0]
     """
-    ends = [end for effect in effects if effect for end in effect.ends]
-    least, most = min([0.0, *ends]), max([0.0, *ends])
+    ends = [effect.ends for effect in effects if effect]
+    reaches = [max(-low, high, 0.0) for low, high in ends]
+    limit = OFF_SCALE * statistics.median(reaches) if reaches else 0.0
+    shown = [end for both, reach in zip(ends, reaches, strict=True) if reach <= (limit or reach) for end in both]
+    least, most = min([0.0, *shown]), max([0.0, *shown])
     along = linear((least, most) if most > least else (-1.0, 1.0), (4.0, 96.0))
 
     def whisker(effect: Effect) -> Whisker:
