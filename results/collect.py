@@ -7,8 +7,8 @@ A study's folder here keeps its runs, a line each in `runs.jsonl`: the texts of 
 answers. All reports are made of these lines alone, so that they come out the same in any clone; unpacked, they are
 runs like any other, and `drilldown study` goes on where measuring stopped. `questions/` is kept likewise and has no
 report of its own: an experiment there is a step of a study with a change that could account for its reported figure.
-README.md gets tables of all steps, of the questions and of the ablations between markers, where what is written by hand is
-lost, and a figure over all studies. Nothing is trained.
+README.md gets tables of all steps, of the questions and of the ablations between markers, where what is written by
+hand is lost, and a figure over all studies. Nothing is trained.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ TEXTS = ("experiment.toml", "parent.toml", "epochs.jsonl", "summary.json", "dive
 """What is kept of a run's folder."""
 COLUMN = 0.02
 """Of the figure's width, within which dots have their numbers in one column."""
+FAR = 100_000
+"""Parameters, beyond which a network is not in the same part of the figure."""
 REPORTS = ("report.html", "report.md", "summaries.jsonl", "figures")
 
 
@@ -197,10 +199,7 @@ def questions_table() -> str:
 def ablations_table(measured: Sequence[StudyEvidence]) -> str:
     """All recipes that were taken apart, side by side, an ingredient a row: what is missed most first."""
     taken_apart = [(evidence, one) for evidence in measured for one in evidence.ablations]
-    titles = [
-        f"[{code(one.full.experiment.name)}]({evidence.name}/{one.file})"
-        for evidence, one in taken_apart
-    ]
+    titles = [f"[{code(one.full.experiment.name)}]({evidence.name}/{one.file})" for evidence, one in taken_apart]
     whole = [f"{interval(one.full.accuracy, 3)} %, {rate(one.full.rate)}" for _, one in taken_apart]
     lines = [
         f"| without | {' | '.join(titles)} |",
@@ -230,43 +229,59 @@ def _lost(loss: Loss) -> str:
 
 
 def overview(measured: Sequence[StudyEvidence]) -> Figure:
-    """Accuracy of the last epochs against parameters: a point a step, with its 95 % interval, and the budgets."""
+    """Accuracy of the last epochs against parameters: a point a step, with its 95 % interval, and the budgets.
+
+    What is larger than all others by far has a part of its own, or they would have no room.
+    """
     figure = Figure(figsize=(10, 6.4), layout="constrained")
-    axes = figure.subplots()
+    steps = [step for evidence in measured for step in evidence.measured]
+    ratios = (10, 1) if any(size(step) > FAR for step in steps) else (1,)
+    near, *far = figure.subplots(ncols=len(ratios), sharey=True, squeeze=False, width_ratios=ratios)[0]
     shown: list[float] = []
-    dots: list[tuple[float, float, str, str]] = []
+    dots: dict[Axes, list[tuple[float, float, str, str]]] = {part: [] for part in (near, *far)}
     for index, evidence in enumerate(measured):
         for number, step in enumerate(evidence.steps, 1):
             if step.seeds.finished:
-                middle, low, high = point(axes, step, index)
+                part = far[0] if size(step) > FAR else near
+                middle, low, high = point(part, step, index)
                 shown += [middle, low, high]
-                dots.append((step.experiment.anatomy.parameters, middle, str(number), COLOURS[index % len(COLOURS)]))
-    steps = [step for evidence in measured for step in evidence.measured]
+                dots[part].append((size(step), middle, str(number), COLOURS[index % len(COLOURS)]))
     for bar in sorted({bar for step in steps if (bar := step.experiment.budget.accuracy) is not None}):
         shown.append(wrong(bar, steps[0].seeds.total))
-        axes.axhline(shown[-1], color=BAR, lw=1, ls=(0, (1, 2)))
-        axes.annotate(f"bar {bar:g} %", (0, shown[-1]), xycoords=("axes fraction", "data"), xytext=(4, 3),
+        for part in dots:
+            part.axhline(shown[-1], color=BAR, lw=1, ls=(0, (1, 2)))
+        near.annotate(f"bar {bar:g} %", (0, shown[-1]), xycoords=("axes fraction", "data"), xytext=(4, 3),
                       textcoords="offset points", fontsize=8, color=BAR)  # fmt: skip
-    axes.set_xscale("log")
-    accuracy_axis(axes, shown)
-    sizes = [step.experiment.anatomy.parameters for step in steps]
-    ticks = [tick for tick in (4_000, 5_000, 6_000, 8_000, 10_000, 24_000, 1e5, 1e6, 6.4e6) if tick <= max(sizes) * 1.2]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter("{x:,.0f}")
+    accuracy_axis(near, shown)
+    ticks = [4_000, 5_000, 6_000, 8_000, 10_000, 24_000]
+    for part, sizes in ((near, ticks), *((part, sorted({dot[0] for dot in dots[part]})) for part in far)):
+        part.set_xscale("log")
+        part.xaxis.set_major_locator(FixedLocator(sizes))
+        part.xaxis.set_minor_locator(NullLocator())
+        part.xaxis.set_major_formatter("{x:,.0f}")
+        part.grid(alpha=0.25)
     for limit in sorted({limit for step in steps if (limit := step.experiment.budget.parameters) is not None}):
-        axes.axvline(limit, color=BAR, lw=1, ls="--")
-        axes.annotate(f"at most {limit:,}", (limit, 0), xycoords=("data", "axes fraction"), xytext=(-3, 5),
+        near.axvline(limit, color=BAR, lw=1, ls="--")
+        near.annotate(f"at most {limit:,}", (limit, 0), xycoords=("data", "axes fraction"), xytext=(-3, 5),
                       textcoords="offset points", fontsize=8, color=BAR, ha="right", rotation=90)  # fmt: skip
-    number_all(axes, dots)
+    number_all(near, dots[near])
+    for part in far:
+        part.set_xlim(min(dot[0] for dot in dots[part]) / 4, max(dot[0] for dot in dots[part]) * 4)
+        for parameters, middle, number, colour in dots[part]:
+            part.annotate(number, (parameters, middle), xytext=(7, 0), textcoords="offset points", fontsize=8,
+                          color=colour, va="center")  # fmt: skip
     handles = [
         Line2D([], [], color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], ls="", label=evidence.name)
         for i, evidence in enumerate(measured)
     ]
     figure.legend(handles=handles, fontsize=8, loc="outside upper center", ncols=len(handles))
-    axes.set(xlabel="parameters", ylabel="test accuracy, mean of the last epochs, %")
-    axes.grid(alpha=0.25)
+    near.set(xlabel="parameters", ylabel="test accuracy, mean of the last epochs, %")
     return figure
+
+
+def size(step: Step) -> int:
+    """Its parameters."""
+    return step.experiment.anatomy.parameters
 
 
 def number_all(axes: Axes, dots: Sequence[tuple[float, float, str, str]]) -> None:
