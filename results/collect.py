@@ -50,7 +50,9 @@ TEXTS = ("experiment.toml", "parent.toml", "epochs.jsonl", "summary.json", "dive
 COLUMN = 0.02
 """Of the figure's width, within which dots have their numbers in one column."""
 FAR = 100_000
-"""Parameters, beyond which a network is not in the same part of the figure."""
+"""Parameters, beyond which a network has another part of the figure."""
+TICKS = [4e3, 5e3, 6e3, 8e3, 1e4, 2.4e4]
+"""Of parameters, in the other."""
 REPORTS = ("report.html", "report.md", "summaries.jsonl", "figures")
 
 
@@ -253,10 +255,10 @@ def overview(measured: Sequence[StudyEvidence]) -> Figure:
         near.annotate(f"bar {bar:g} %", (0, shown[-1]), xycoords=("axes fraction", "data"), xytext=(4, 3),
                       textcoords="offset points", fontsize=8, color=BAR)  # fmt: skip
     accuracy_axis(near, shown)
-    ticks = [4_000, 5_000, 6_000, 8_000, 10_000, 24_000]
-    for part, sizes in ((near, ticks), *((part, sorted({dot[0] for dot in dots[part]})) for part in far)):
+    for part in dots:
+        ticks: list[float] = TICKS if part is near else sorted({dot[0] for dot in dots[part]})
         part.set_xscale("log")
-        part.xaxis.set_major_locator(FixedLocator(sizes))
+        part.xaxis.set_major_locator(FixedLocator(ticks))
         part.xaxis.set_minor_locator(NullLocator())
         part.xaxis.set_major_formatter("{x:,.0f}")
         part.grid(alpha=0.25)
@@ -267,8 +269,8 @@ def overview(measured: Sequence[StudyEvidence]) -> Figure:
     number_all(near, dots[near])
     for part in far:
         part.set_xlim(min(dot[0] for dot in dots[part]) / 4, max(dot[0] for dot in dots[part]) * 4)
-        for parameters, middle, number, colour in dots[part]:
-            part.annotate(number, (parameters, middle), xytext=(7, 0), textcoords="offset points", fontsize=8,
+        for parameters, height, name, colour in dots[part]:
+            part.annotate(name, (parameters, height), xytext=(7, 0), textcoords="offset points", fontsize=8,
                           color=colour, va="center")  # fmt: skip
     handles = [
         Line2D([], [], color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], ls="", label=evidence.name)
