@@ -110,8 +110,8 @@ def whiskers(effects: Sequence[Effect | None]) -> list[Whisker | None]:
     """
     ends = [effect.ends for effect in effects if effect]
     reaches = [max(-low, high, 0.0) for low, high in ends]
-    limit = OFF_SCALE * statistics.median(reaches) if reaches else 0.0
-    shown = [end for both, reach in zip(ends, reaches, strict=True) if reach <= (limit or reach) for end in both]
+    limit = OFF_SCALE * statistics.median(reaches or [0.0]) or math.inf
+    shown = [end for both, reach in zip(ends, reaches, strict=True) if reach <= limit for end in both]
     least, most = min([0.0, *shown]), max([0.0, *shown])
     along = linear((least, most) if most > least else (-1.0, 1.0), (4.0, 96.0))
 
