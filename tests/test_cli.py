@@ -423,7 +423,7 @@ def test_how_to_go_on_says_the_options_that_were_given() -> None:
 def test_help_answers_without_loading_pytorch(tmp_path: Path) -> None:
     import subprocess
 
-    code = "import sys; sys.argv = ['drilldown', '--help']\nfrom drilldown.cli import main\n"
+    code = "import sys; sys.argv = ['drilldown', '--help']\nfrom drilldown.__main__ import main\n"
     code += "try: main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules\n"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

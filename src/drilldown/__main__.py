@@ -1,5 +1,57 @@
-"""`python -m drilldown`: the command line where its script is not on the path."""
+"""The process around the command line: signals, and exit codes. Also what `python -m drilldown` starts."""
 
-from drilldown.cli import main
+from __future__ import annotations
 
-main()
+import os
+import signal
+import sys
+
+import typer
+
+from drilldown.cli import app
+from drilldown.errors import DrilldownError
+
+READER_GONE = 128 + 13
+"""What a shell says of a tool that SIGPIPE ended."""
+
+
+def main() -> None:
+    """Runs the command line; every mistake is one message and an exit code of the contract."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]  # wherever it stands
+    terminated: list[int] = []
+
+    def terminate(signum: int, frame: object) -> None:  # noqa: ARG001
+        terminated.append(signum)
+        raise KeyboardInterrupt  # stops a run just as Ctrl-C does
+
+    signal.signal(signal.SIGTERM, terminate)
+    for standard in (sys.stdout, sys.stderr):
+        if hasattr(standard, "reconfigure"):
+            standard.reconfigure(errors="replace")  # a terminal that lacks a sign shows another, and goes on
+    try:
+        code = app(arguments, standalone_mode=False)
+    except DrilldownError as error:
+        if debug:
+            raise
+        typer.echo(f"drilldown: {error}", err=True)
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = 128 + signal.SIGINT
+    except SystemExit:  # so typer and rich say that the reader has gone, as in `drilldown runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = READER_GONE
+    except Exception as error:
+        if hasattr(error, "exit_code") and hasattr(error, "show"):  # typer's own: bad usage
+            error.show()
+            sys.exit(error.exit_code)
+        if debug:
+            raise
+        typer.echo(f"drilldown: a bug of ours: {type(error).__name__}: {error}", err=True)
+        typer.echo("run it again with --debug for the traceback", err=True)
+        code = 1
+    sys.exit(128 + terminated[0] if terminated else code or 0)
+
+
+if __name__ == "__main__":
+    main()

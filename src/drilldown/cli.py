@@ -5,15 +5,11 @@ Heavy modules are imported by the commands that need them, so that `--help` answ
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shlex
-import signal
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,8 +20,6 @@ if TYPE_CHECKING:
     from drilldown.worklist import Task
 
 BUDGET_NOT_MET = 3
-READER_GONE = 128 + 13
-"""What a shell says of a tool that SIGPIPE ended."""
 
 app = typer.Typer(
     add_completion=False,
@@ -74,16 +68,15 @@ def run(
 
     Without a name, the flagship under-8k. A run that was interrupted goes on; one that is finished is shown.
     """
-    from drilldown import display, lab, loading
+    from drilldown import display, lab, loading, screens
     from drilldown.runs import Run
-    from drilldown.verdict import PassRate
+    from drilldown.seeds import Seeds
 
     if seed is not None and seeds is not None:
         raise DrilldownError(Problem(found="--seed and --seeds are both given", expected="one of them"))
     _check_data_folder(data)
     loaded = loading.load(experiment, overrides)
     screen = display.console(stderr=False)
-    done: list[Run | None] = []
     chosen = range(seeds) if seeds else [seed or 0]
     for number in chosen:
         live = display.LiveDisplay()
@@ -105,7 +98,6 @@ def run(
             if len(chosen) == 1:
                 raise
             _say(str(error))  # counts as a failure, and the other seeds go on
-            done.append(None)
             continue
         except KeyboardInterrupt:
             live.stop()
@@ -118,13 +110,12 @@ def run(
             from drilldown import report  # brings matplotlib with it: not before it is needed
 
             report.write(finished, data)
-        done.append(finished)
         display.print_result(screen, finished)
     if len(chosen) > 1:
-        display.print_seeds(screen, list(chosen), done)
-        rate = PassRate(sum(r is not None and _passed(r) for r in done), len(done))
-        screen.print(f"budget met: {rate}")
-        if not any(done):
+        together = Seeds.among(loaded, [Run.of(loaded, number, runs) for number in chosen])
+        screens.print_seeds(screen, together)
+        screen.print(f"budget met: {together.rate}")
+        if not together.finished:
             raise typer.Exit(TrainingDiverged.exit_code)
 
 
@@ -318,9 +309,9 @@ def verdict(
 
     On a run, or on all runs of an experiment: then four in five of its seeds must meet the budget.
     """
-    from drilldown import display, loading
-    from drilldown.runs import DIVERGED, FINISHED, RUNNING, Run, find
-    from drilldown.verdict import PassRate
+    from drilldown import display, loading, screens
+    from drilldown.runs import DIVERGED, RUNNING, Run, find
+    from drilldown.seeds import Seeds
 
     screen = display.console(stderr=False)
     if subject == "last" or _is_run(Path(subject)):
@@ -338,17 +329,16 @@ def verdict(
         met = found.passed
     else:
         experiment = loading.load(subject, overrides)
-        folder = Run.of(experiment, 0, runs).path.parent
-        seeds = sorted((Run(file.parent) for file in folder.glob("seed-*/experiment.toml")), key=lambda r: r.seed)
-        judged = [r for r in seeds if r.status in (FINISHED, DIVERGED)]
-        if not judged:
+        seeds = Seeds.of(experiment, runs)
+        rate = seeds.rate
+        if rate is None:
+            folder = Run.of(experiment, 0, runs).path.parent
             raise DrilldownError(
                 f"{folder}: no finished runs of {experiment.name}; train it with drilldown run {subject}"
             )
-        display.print_seeds(screen, [r.seed for r in judged], [r if r.status == FINISHED else None for r in judged])
-        if len(judged) < len(seeds):
-            _say(f"left out: {len(seeds) - len(judged)} unfinished")
-        rate = PassRate(sum(map(_passed, judged)), len(judged))
+        screens.print_seeds(screen, seeds)
+        if seeds.unfinished:
+            _say(f"left out: {len(seeds.unfinished)} unfinished")
         screen.print(f"budget {'met' if rate.met else 'not met'}: {rate}; {rate.needed} needed")
         met = rate.met
     if not met:
@@ -394,7 +384,7 @@ def data(
 ) -> None:
     """Fetch, verify and describe a dataset."""
     from drilldown import data as datasets
-    from drilldown import display
+    from drilldown import display, files
     from drilldown.report import figures
 
     _check_data_folder(folder)
@@ -405,7 +395,7 @@ def data(
         live.stop()
     display.print_dataset(display.console(stderr=False), dataset)
     if preview is not None:
-        with _writing(preview):
+        with files.writing(preview):
             preview.write_bytes(figures.png(figures.classes(dataset)))
         typer.echo(f"samples drawn to {preview}")
 
@@ -426,20 +416,8 @@ def new(
         found = f'the name ends in "{file.suffix}"' if file.suffix else "the name has no ending"
         better = file.with_suffix(".toml") if file.name.strip(". ") else "mine.toml"
         raise DrilldownError(Problem(file=file, found=found, expected="a .toml file", suggestion=f"such as {better}"))
-    if os.path.lexists(file):
-        _refuse_to_overwrite(file, "choose another name")
     loaded = Run(Path(source)).experiment if _is_run(Path(source)) else loading.load(source)
-    module = loaded.network.python.partition(":")[0] if loaded.network.python else None
-    loaded.fingerprint  # noqa: B018 - says so where that file is missing, before anything is written
-    with _writing(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if module:
-            code, beside = (loaded.folder / module).read_bytes(), file.parent / module
-            if beside.exists() and beside.read_bytes() != code:
-                _refuse_to_overwrite(beside, "choose another folder: the network's code would go here")
-            beside.write_bytes(code)
-        with file.open("x", encoding="utf-8") as opened:
-            opened.write(starter.text(loaded, file))
+    starter.write(loaded, file)
     typer.echo(f"wrote {file}, which trains as {loaded.name} does; change it, then\ndrilldown run {_quoted(file)}")
 
 
@@ -472,43 +450,6 @@ def bench(
         display.print_timings(display.console(stderr=False), loaded, timings)
 
 
-def main() -> None:
-    """Runs the command line; every mistake is one message and an exit code of the contract."""
-    debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]  # wherever it stands
-    terminated: list[int] = []
-
-    def terminate(signum: int, frame: object) -> None:  # noqa: ARG001
-        terminated.append(signum)
-        raise KeyboardInterrupt  # stops a run just as Ctrl-C does
-
-    signal.signal(signal.SIGTERM, terminate)
-    for standard in (sys.stdout, sys.stderr):
-        if hasattr(standard, "reconfigure"):
-            standard.reconfigure(errors="replace")  # a terminal that lacks a sign shows another, and goes on
-    try:
-        code = app(arguments, standalone_mode=False)
-    except DrilldownError as error:
-        if debug:
-            raise
-        _say(f"drilldown: {error}")
-        code = error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        code = 128 + signal.SIGINT
-    except SystemExit:  # so typer and rich say that the reader has gone, as in `drilldown runs | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = READER_GONE
-    except Exception as error:
-        if hasattr(error, "exit_code") and hasattr(error, "show"):  # typer's own: bad usage
-            error.show()
-            sys.exit(error.exit_code)
-        if debug:
-            raise
-        _say(f"drilldown: a bug of ours: {type(error).__name__}: {error}\nrun it again with --debug for the traceback")
-        code = 1
-    sys.exit(128 + terminated[0] if terminated else code or 0)
-
-
 def _carry_out(tasks: list[Task], name: str, command: list[str], *, runs: Path, **options: Any) -> None:
     """Trains what is to do, shown on standard error; `command`, with the options, goes on where it is interrupted."""
     from drilldown import screens, worklist
@@ -530,11 +471,6 @@ def _carry_out(tasks: list[Task], name: str, command: list[str], *, runs: Path, 
 
 def _is_run(folder: Path) -> bool:
     return os.path.isfile(folder / "experiment.toml")  # Path's own raises where a name is too long
-
-
-def _passed(run: Run) -> bool:
-    found = run.verdict
-    return found is not None and found.passed
 
 
 def _how_to_go_on(run: Run, **options: Any) -> str:
@@ -560,20 +496,6 @@ def _with_options(
 def _check_data_folder(folder: Path | None) -> None:
     if folder is not None and not os.path.isdir(folder):  # Path's own raises where a name is too long
         raise DrilldownError(Problem(file=folder, found="no such folder", expected="the folder that --data names"))
-
-
-@contextlib.contextmanager
-def _writing(file: Path) -> Iterator[None]:
-    """Turns what the operating system says about writing a file into a message."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise DrilldownError(Problem(file=file, found=f"cannot be written ({reason})")) from None
-
-
-def _refuse_to_overwrite(file: Path, suggestion: str) -> NoReturn:
-    raise DrilldownError(Problem(file=file, found="is there already", suggestion=suggestion))
 
 
 def _run_document(run: Run) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from drilldown.lab import Observer
 from drilldown.records import Epoch
 from drilldown.runs import DAMAGED, FINISHED, Run
 from drilldown.train import Training
-from drilldown.verdict import Verdict, epochs_in_words, meets, spread
+from drilldown.verdict import Verdict, epochs_in_words, meets
 
 if TYPE_CHECKING:
     import torch
@@ -253,34 +253,6 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def print_seeds(target: Console, seeds: list[int], runs: list[Run | None]) -> None:
-    """An experiment's seeds side by side, and what they come to; None is a run that diverged."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("seed", "worst held %", "mean held %", "last %", "best %", "clean train %", "budget"):
-        table.add_column(name, justify="right")
-    worst, means = [], []
-    for seed, run in zip(seeds, runs, strict=True):
-        if run is None:
-            table.add_row(str(seed), "", "", "", "", "", f"{mark(target, False)} diverged")
-            continue
-        said = run.summary
-        accuracy = said["accuracy"]
-        worst.append(min(accuracy["last"]))
-        means.append(accuracy["mean_last"])
-        clean = 100 * said["clean_train_correct"] / said["clean_train_total"]
-        passed = said["verdict"]["passed"]
-        figures = (worst[-1], means[-1], accuracy["final"], accuracy["best"], clean)
-        table.add_row(
-            str(seed),
-            *(f"{value:.2f}" for value in figures),
-            f"{mark(target, passed)} {'met' if passed else 'not met'}",
-        )
-    target.print()
-    target.print(table)
-    if means:
-        target.print(f"mean of the held epochs: {spread(means)}\nworst of the held epochs: {spread(worst)}")
 
 
 def print_anatomy(target: Console, experiment: Experiment) -> None:

@@ -85,3 +85,13 @@ def damaged(file: Path, error: Exception | str) -> DrilldownError:
             suggestion="train the run anew with drilldown run … --again",
         )
     )
+
+
+@contextlib.contextmanager
+def writing(file: Path) -> Iterator[None]:
+    """Turns what the operating system says about writing a file that a user named into a message."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DrilldownError(Problem(file=file, found=f"cannot be written ({reason})")) from None

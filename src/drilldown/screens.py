@@ -1,4 +1,4 @@
-"""What the commands over many runs print: a study, experiments side by side, an experiment without its ingredients."""
+"""What the commands over many runs print: seeds, a study, a comparison, an ablation."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from drilldown.display import LiveDisplay, mark
 from drilldown.errors import TrainingDiverged
+from drilldown.seeds import Seeds
 from drilldown.verdict import PassRate, Spread
 from drilldown.worklist import Estimate, Plan, Task, Watcher
 
@@ -171,3 +172,23 @@ def _figure(found: Spread | None) -> str:
 
 def _rate(target: Console, rate: PassRate | None) -> str:
     return f"{mark(target, rate.met)} {rate.passed} of {rate.n}" if rate else ""
+
+
+def print_seeds(target: Console, seeds: Seeds) -> None:
+    """An experiment's seeds side by side, and what they come to."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("seed", "worst held %", "mean held %", "last %", "best %", "clean train %", "budget"):
+        table.add_column(name, justify="right")
+    hold = seeds.hold
+    rows = {run.seed: ["", "", "", "", "", f"{mark(target, False)} diverged"] for run in seeds.diverged}
+    for one in seeds.finished:
+        figures = (one.worst(hold), one.accuracy(hold), one.final, one.best, one.clean_train)
+        verdict = f"{mark(target, one.passed)} {'met' if one.passed else 'not met'}"
+        rows[one.seed] = [*(f"{value:.2f}" for value in figures), verdict]
+    for seed, row in sorted(rows.items()):
+        table.add_row(str(seed), *row)
+    target.print()
+    target.print(table)
+    if seeds.finished:
+        target.print(f"mean of the held epochs: {seeds.accuracy}")
+        target.print(f"worst of the held epochs: {seeds.spread(lambda one: one.worst(hold))}")

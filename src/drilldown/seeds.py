@@ -35,6 +35,10 @@ class Finished:
         last = [epoch.test for epoch in self.epochs[-hold:]]
         return 100 * sum(tally.correct for tally in last) / sum(tally.total for tally in last)
 
+    def worst(self, hold: int) -> float:
+        """Percent, of the worst of the last `hold` epochs."""
+        return float(min(epoch.test.accuracy for epoch in self.epochs[-hold:]))
+
     def loss(self, hold: int) -> float:
         """Cross-entropy in nats, mean of the last `hold` epochs."""
         return statistics.fmean(epoch.test.loss for epoch in self.epochs[-hold:])

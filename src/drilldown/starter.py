@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import textwrap
@@ -11,8 +12,9 @@ from typing import get_args
 
 from pydantic import BaseModel
 
-from drilldown import layers
+from drilldown import files, layers
 from drilldown.augment import Affine, Jitter
+from drilldown.errors import DrilldownError, Problem
 from drilldown.experiment import Budget, Experiment, Optimizer, Recipe
 from drilldown.schedule import Schedule
 
@@ -20,6 +22,30 @@ WIDTH = 100
 _SWITCHED_OFF = {"ema": "0.999", "holdout": "10_000"}
 """What a recipe may have and most have not, as one would write it."""
 _TABLES: dict[str, type[BaseModel]] = {"recipe": Recipe, "budget": Budget}
+
+
+def write(source: Experiment, file: Path) -> None:
+    """Writes an experiment that trains what `source` does, and the module of its network beside it.
+
+    *Raises* DrilldownError where a file is there already, or cannot be written.
+    """
+    if os.path.lexists(file):
+        raise _there_already(file, "choose another name")
+    module = source.network.python.partition(":")[0] if source.network.python else None
+    source.fingerprint  # noqa: B018 - says so where that module is missing, before anything is written
+    with files.writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if module:
+            code, beside = (source.folder / module).read_bytes(), file.parent / module
+            if beside.exists() and beside.read_bytes() != code:
+                raise _there_already(beside, "choose another folder: the network's code would go here")
+            beside.write_bytes(code)
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(text(source, file))
+
+
+def _there_already(file: Path, suggestion: str) -> DrilldownError:
+    return DrilldownError(Problem(file=file, found="is there already", suggestion=suggestion))
 
 
 def text(source: Experiment, file: Path) -> str:

@@ -178,7 +178,7 @@ def _engine(
                     suggestion="use --engine torch, or auto, which takes it where native cannot",
                 )
             )
-        notice(f"training with PyTorch; the native engine, several times as fast, cannot: {reason}")
+        notice(f"training with PyTorch; the native engine cannot: {reason}")
     if device.type == "cpu":
         torch.set_num_threads(threads)
     return TorchEngine(experiment.build(seed), experiment.recipe, dataset, seed=seed, device=device)
