@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from scipy import stats
 
 from drilldown import ablation, lab, load, resources, user_module
 from drilldown.report.ablation import sentences
@@ -119,21 +120,54 @@ def test_an_ingredient_without_which_every_seed_is_worse_is_not_said_to_be_worth
     collect: ModuleType, tmp_path: Path
 ) -> None:
     """Without batch norm some seeds learn and others do not: an interval of their mean spans zero all the same."""
-    (tmp_path / "results" / "under-8k").mkdir()
-    shutil.copy(RESULTS / "under-8k" / "runs.jsonl", tmp_path / "results" / "under-8k")
-    reached: dict[str, list[int]] = {}
-    for line in (RESULTS / "under-8k" / "runs.jsonl").read_text("utf-8").splitlines():
-        kept = json.loads(line)
-        records = [json.loads(record) for record in kept["epochs.jsonl"].splitlines()]
-        reached.setdefault(kept["run"].rpartition("-")[0].rpartition("-")[0], []).append(
-            sum(record["test_correct"] for record in records[-5:])
-        )
+    reached = {name: list(counts.values()) for name, counts in last_counts("under-8k", collect, tmp_path).items()}
     full = reached.pop("01-flagship")
     below = {name.partition("-without-")[2] for name, found in reached.items() if max(found) < min(full)}
     assert {"batch-norm", "schedule"} <= below
-    collect.unpack(tmp_path / "runs")
     taken_apart = ablation.existing(Seeds.of(load("under-8k"), tmp_path / "runs"), tmp_path / "runs")
     assert taken_apart
     (nothing,) = [sentence for sentence in sentences(taken_apart) if sentence.startswith("No measurable effect")]
     for ingredient in below:
         assert ingredient.replace("-", " ") not in nothing
+
+
+def test_what_lasts_where_all_ingredients_are_asked_at_once_is_what_scipy_says(
+    collect: ModuleType, tmp_path: Path
+) -> None:
+    reached = last_counts("era-s7", collect, tmp_path)
+    full = reached["06-flagship-recipe"]
+    ps: dict[str, float] = {}
+    for name, counts in reached.items():
+        seeds = sorted(counts.keys() & full.keys())
+        if name.startswith("06-flagship-recipe-without-") and len(seeds) >= 3:
+            pair = [counts[seed] for seed in seeds], [full[seed] for seed in seeds]
+            ps[name.partition("-without-")[2].replace("-", " ")] = float(stats.ttest_rel(*pair).pvalue)
+    lasting = []
+    for rank, name in enumerate(sorted(ps, key=lambda name: ps[name])):  # Holm's procedure as he states it: step down
+        if ps[name] > 0.05 / (len(ps) - rank):
+            break
+        lasting.append(name)
+    alone = [name for name, p in ps.items() if p < 0.05]
+    assert 0 < len(lasting) < len(alone)
+    taken_apart = ablation.existing(Seeds.of(load("era-s7/06"), tmp_path / "runs"), tmp_path / "runs")
+    assert taken_apart
+    (said,) = [sentence for sentence in sentences(taken_apart) if sentence.startswith("Measurable taken alone")]
+    assert f": {len(alone)} of {len(ps)};" in said
+    assert said.endswith(f"(Holm): {', '.join(lasting)}.")
+
+
+def last_counts(study: str, collect: ModuleType, folder: Path) -> dict[str, dict[int, int]]:
+    """Unpacks a study's committed runs; test images right in their last five epochs, by step and seed."""
+    (folder / "results" / study).mkdir()
+    shutil.copy(RESULTS / study / "runs.jsonl", folder / "results" / study)
+    collect.unpack(folder / "runs")
+    found: dict[str, dict[int, int]] = {}
+    for line in (RESULTS / study / "runs.jsonl").read_text("utf-8").splitlines():
+        kept = json.loads(line)
+        step, _, seed = kept["run"].rpartition("/seed-")
+        if "epochs.jsonl" in kept:
+            records = [json.loads(record) for record in kept["epochs.jsonl"].splitlines()]
+            if "summary.json" in kept:
+                counts = sum(record["test_correct"] for record in records[-5:])
+                found.setdefault(step.rpartition("-")[0], {})[int(seed)] = counts
+    return found

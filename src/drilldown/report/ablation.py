@@ -7,7 +7,7 @@ from pathlib import Path
 
 from drilldown import difference
 from drilldown.ablation import Ablation, Loss
-from drilldown.effects import Effect
+from drilldown.effects import LEVEL, Effect, holm
 from drilldown.files import write_whole
 from drilldown.report.markdown import code, interval, rate, text
 from drilldown.report.writing import alone_in
@@ -92,6 +92,13 @@ def _missed(ablation: Ablation) -> Iterator[str]:
     none = [loss.ingredient for loss, effect in asked if not effect.measurable and loss not in uneven]
     if none:
         yield f"No measurable effect for {len(none)} of {len(asked)} ingredients: {', '.join(none)}."
+    if len(asked) > 1 and shown:
+        adjusted = holm([effect.p for _, effect in asked])
+        lasting = [loss.ingredient for (loss, _), p in zip(asked, adjusted, strict=True) if p < LEVEL]
+        yield (
+            f"Measurable taken alone: {len(shown)} of {len(asked)}; where all are asked at once (Holm): "
+            f"{', '.join(lasting) or 'none'}."
+        )
 
 
 def _all_below(loss: Loss, ablation: Ablation) -> bool:
@@ -116,7 +123,8 @@ def _budget(ablation: Ablation) -> Iterator[str]:
         return
     yield f"With all ingredients the budget is {'met' if whole.met else 'missed'}: {whole}."
     if kept:
-        yield f"It is {'still met' if whole.met else 'met'} without {' or '.join(kept)} ({len(kept)} of {len(judged)})."
+        taken = f"without {kept[0]}" if len(kept) == 1 else f"where one of these is taken out: {', '.join(kept)}"
+        yield f"It is {'still met' if whole.met else 'met'} {taken} ({len(kept)} of {len(judged)})."
     else:
         too = "" if whole.met else " too"
         if len(judged) == 1:
