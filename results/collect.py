@@ -52,7 +52,7 @@ COLUMN = 0.02
 FAR = 100_000
 """Parameters, beyond which a network has another part of the figure."""
 TICKS = [4e3, 5e3, 6e3, 8e3, 1e4, 2.4e4]
-"""Of parameters, in the other."""
+"""Of the axis of parameters in the main part."""
 REPORTS = ("report.html", "report.md", "summaries.jsonl", "figures")
 
 
@@ -282,7 +282,7 @@ def overview(measured: Sequence[StudyEvidence]) -> Figure:
 
 
 def size(step: Step) -> int:
-    """Its parameters."""
+    """How many parameters its network has."""
     return step.experiment.anatomy.parameters
 
 
