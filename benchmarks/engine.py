@@ -14,12 +14,13 @@ import time
 from dataclasses import replace
 
 import drilldown
-from drilldown import bench, data
-from drilldown.data import Dataset, Split
-from drilldown.engines.native import NativeEngine
-from drilldown.experiment import Experiment
-from drilldown.network import place
-from drilldown.train import Training
+from drilldown.benchmark.measure import ROUNDS, measure_speed
+from drilldown.data.dataset import Dataset, Split
+from drilldown.data.loading import load_dataset
+from drilldown.engines.native.engine import NativeEngine
+from drilldown.experiment.experiment import Experiment
+from drilldown.settings import Compute
+from drilldown.training.training import Training
 
 EXPERIMENTS = ("eva5-s5/06", "session6/03", "eva-drilldown/07")
 
@@ -29,9 +30,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiments", nargs="*", default=EXPERIMENTS)
     parser.add_argument("--images", type=int, default=60_000)
-    parser.add_argument("--rounds", type=int, default=bench.ROUNDS)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     options = parser.parse_args()
-    dataset = first_images(data.load("mnist"), options.images)
+    dataset = first_images(load_dataset("mnist"), options.images)
     for name in options.experiments:
         experiment = drilldown.load(name)
         against_plain(experiment, dataset, options.rounds)
@@ -46,7 +47,7 @@ def first_images(dataset: Dataset, count: int) -> Dataset:
 
 def against_plain(experiment: Experiment, dataset: Dataset, rounds: int) -> None:
     """An epoch of each pipeline in turn."""
-    measured = bench.measure(experiment, dataset, rounds=rounds)
+    measured = measure_speed(experiment, dataset, rounds=rounds)
     print(f"\n### {experiment.name}, {len(dataset.train):,} images, {measured.threads} threads, {rounds} rounds\n")
     print("| pipeline | seconds, median | ratio, median | range | test accuracy |\n| --- | --: | --: | --- | --: |")
     for timing in measured.timings:
@@ -59,14 +60,14 @@ def against_plain(experiment: Experiment, dataset: Dataset, rounds: int) -> None
 
 def layer_by_layer(experiment: Experiment, dataset: Dataset) -> None:
     """Each layer's seconds, and what share of the processor's peak its multiply-adds reach."""
-    training = Training(experiment, dataset, engine="native")
+    training = Training(experiment, dataset, compute=Compute(engine="native"))
     engine = training.engine
     assert isinstance(engine, NativeEngine)
-    assert experiment.network.layers is not None
+    assert experiment.layout is not None
     engine.train_epoch(training.plan(1))
     peak = float(engine.library.drilldown_peak(training.threads)) / training.threads
     layers, rest = engine.timings()
-    placed = place(experiment.network.layers, dataset.image_shape, dataset.classes)
+    placed = experiment.layout
     total = sum(forward + backward for _, forward, backward in layers) + sum(rest.values())
     print(f"\nPeak of one thread: {peak / 1e9:.0f} GFLOP/s. Seconds of all threads, {total:.2f} together:\n")
     print("| layers | input | forward s | of peak | backward s | of peak |\n| --- | --- | --: | --: | --: | --: |")
@@ -97,8 +98,8 @@ def linearity(experiment: Experiment, dataset: Dataset) -> None:
     for channels in (8, 16, 32):
         layers = [f"conv 3x3 {channels}, relu"] * 4 + ["gap", "linear 10"]
         wider = experiment.model_copy(update={"network": type(experiment.network)(layers=tuple(layers))})
-        wider.__dict__.pop("anatomy", None)
-        work = wider.anatomy.multiply_adds
+        wider.__dict__.pop("model_summary", None)
+        work = wider.model_summary.multiply_adds
         part = first_images(dataset, min(10_000, len(dataset.train)))
         seconds = epoch_seconds(wider, part)
         print(f"| {channels} | {work:,} | {seconds:.2f} | {1e9 * seconds / work / len(part.train):.4f} |", flush=True)
@@ -106,7 +107,7 @@ def linearity(experiment: Experiment, dataset: Dataset) -> None:
 
 def epoch_seconds(experiment: Experiment, dataset: Dataset) -> float:
     """The median of three epochs, after one that is not counted."""
-    training = Training(experiment, dataset, engine="native")
+    training = Training(experiment, dataset, compute=Compute(engine="native"))
     plan = training.plan(1)
     seconds = []
     for _ in range(4):

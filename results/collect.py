@@ -27,20 +27,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from drilldown import loading, studies
-from drilldown.ablation import Loss
-from drilldown.experiment import Reported
-from drilldown.report import ablation
-from drilldown.report import study as report
-from drilldown.report.figures import BAR, png
-from drilldown.report.markdown import code, interval, rate
-from drilldown.report.study.evidence import Step, StudyEvidence
-from drilldown.report.study.figures import COLOURS, MARKERS, accuracy_axis, in_frame, point
+from drilldown.analysis.ablation import Removal
+from drilldown.analysis.seeds import Seeds, measure_effect
+from drilldown.analysis.study import StudyEvidence, StudyStep, gather_study, is_folder_of_runs
+from drilldown.experiment.experiment import Reported
+from drilldown.experiment.loading import read_experiment
+from drilldown.experiment.studies import Study, available_studies
+from drilldown.report.ablation import write_ablation_report
+from drilldown.report.axes import percent_wrong, spread_labels
+from drilldown.report.pictures import figure_png
+from drilldown.report.run.figures import BAR
+from drilldown.report.study.figures import COLOURS, MARKERS, accuracy_axis, draw_point, in_frame
 from drilldown.report.study.markdown import within
-from drilldown.report.study.scale import apart, wrong
-from drilldown.runs import DIVERGED, FINISHED, RUNS, all_runs
-from drilldown.seeds import Seeds, worth
-from drilldown.studies import Study
+from drilldown.report.study.writing import write_study_report
+from drilldown.report.text import code_text, interval_text, rate_text
+from drilldown.runs.finding import all_runs
+from drilldown.runs.folder import DIVERGED, FINISHED
+from drilldown.settings import RUNS_DIR
 
 HERE = Path(__file__).parent.resolve()
 QUESTIONS = Study(HERE / "questions")
@@ -59,7 +62,7 @@ REPORTS = ("report.html", "report.md", "summaries.jsonl", "figures")
 def main() -> None:
     """Takes in and reports, or unpacks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="?", type=Path, default=RUNS)
+    parser.add_argument("runs", nargs="?", type=Path, default=RUNS_DIR)
     parser.add_argument("--unpack", action="store_true")
     options = parser.parse_args()
     if options.unpack:
@@ -67,7 +70,7 @@ def main() -> None:
     else:
         take_in(options.runs)
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # reports name runs as users would
-            unpack(RUNS)
+            unpack(RUNS_DIR)
             report_on_all()
 
 
@@ -108,26 +111,26 @@ def packed(study: str) -> dict[str, dict[str, str]]:
 
 def names() -> list[str]:
     """Of what runs are kept of: the studies, and the questions."""
-    return [study.name for study in (*studies.available(), QUESTIONS)]
+    return [study.name for study in (*available_studies(), QUESTIONS)]
 
 
 def report_on_all() -> None:
     """Reports each study that has runs under `RUNS`, and all of them in README.md."""
     measured = [
-        report.gather(study, RUNS, f"drilldown study {study.name}")
-        for study in studies.available()
-        if report.is_folder_of_runs(RUNS / study.name)
+        gather_study(study, RUNS_DIR, f"drilldown study {study.name}")
+        for study in available_studies()
+        if is_folder_of_runs(RUNS_DIR / study.name)
     ]
     for evidence in measured:
-        report.write(evidence)
-        pages = [ablation.write(found, RUNS).name for found in evidence.ablations]
+        write_study_report(evidence)
+        pages = [write_ablation_report(found, RUNS_DIR).name for found in evidence.ablations]
         for name in (*REPORTS, *pages):
             found, to = evidence.folder / name, HERE / evidence.name / name
             if found.is_dir():
                 shutil.copytree(found, to, dirs_exist_ok=True)
             elif found.is_file():
                 shutil.copy(found, to)
-    (HERE / "parameters.png").write_bytes(png(overview(measured)))
+    (HERE / "parameters.png").write_bytes(figure_png(overview(measured)))
     readme = HERE / "README.md"
     text = readme.read_text("utf-8")
     tables = {"steps": steps_table(measured), "questions": questions_table(), "ablations": ablations_table(measured)}
@@ -153,9 +156,9 @@ def steps_table(measured: Sequence[StudyEvidence]) -> str:
             epochs, allowed = step.experiment.recipe.epochs, step.experiment.budget.epochs
             shorter = f", {epochs} epochs" if allowed and epochs < allowed else ""
             lines.append(
-                f"| {code(step.name)}{shorter} | {step.experiment.anatomy.parameters:,} | {step.seeds.n} "
-                f"| {_test(said)} | {interval(step.best, 2)} "
-                f"| {within(step)} | {interval(step.seeds.accuracy, 3)} | {rate(step.seeds.rate)} "
+                f"| {code_text(step.name)}{shorter} | {step.experiment.model_summary.parameters:,} | {step.seeds.n} "
+                f"| {_test(said)} | {interval_text(step.best, 2)} "
+                f"| {within(step)} | {interval_text(step.seeds.accuracy, 3)} | {rate_text(step.seeds.rate)} "
                 f"| {_worth(step)} |"
             )
     return "\n".join(lines)
@@ -167,7 +170,7 @@ def _test(said: Reported | None) -> str:
     return f"{said.test:.2f}{said.aside}"
 
 
-def _worth(step: Step) -> str:
+def _worth(step: StudyStep) -> str:
     effect = step.change.accuracy if step.change else None
     if effect is None:
         return ""
@@ -183,50 +186,50 @@ def questions_table() -> str:
         "| --- | --- | --: | --: | --: | --: | --- | --: |",
     ]
     for file in QUESTIONS.steps:
-        question = loading.read(file)
+        question = read_experiment(file)
         parent = question.parent
         assert parent, f"{file.name} extends no step"
         assert parent.reported, f"{parent.name} has no reported figure"
         question = question.model_copy(update={"reported": parent.reported})
-        of, asked = (Step(seeds=Seeds.of(one, RUNS), change=None) for one in (parent, question))
-        effect, _ = worth(of.seeds, asked.seeds)
+        of, asked = (StudyStep(seeds=Seeds.of(one, RUNS_DIR), change=None) for one in (parent, question))
+        effect, _ = measure_effect(of.seeds, asked.seeds)
         lines.append(
-            f"| {code(parent.name)} | [{question.title}](questions/{file.name}) | {_test(parent.reported)} "
-            f"| {interval(of.best, 2)} | {interval(asked.best, 2)} | {asked.seeds.n} | {within(asked)} "
+            f"| {code_text(parent.name)} | [{question.title}](questions/{file.name}) | {_test(parent.reported)} "
+            f"| {interval_text(of.best, 2)} | {interval_text(asked.best, 2)} | {asked.seeds.n} | {within(asked)} "
             f"| {effect.text(3) if effect else ''} |"
         )
     return "\n".join(lines)
 
 
 def ablations_table(measured: Sequence[StudyEvidence]) -> str:
-    """All recipes that were taken apart, side by side, an ingredient a row: what is missed most first."""
+    """All recipes that were taken apart, side by side, an component a row: what is missed most first."""
     taken_apart = [(evidence, one) for evidence in measured for one in evidence.ablations]
-    titles = [f"[{code(one.full.experiment.name)}]({evidence.name}/{one.file})" for evidence, one in taken_apart]
-    whole = [f"{interval(one.full.accuracy, 3)} %, {rate(one.full.rate)}" for _, one in taken_apart]
+    titles = [f"[{code_text(one.full.experiment.name)}]({evidence.name}/{one.file})" for evidence, one in taken_apart]
+    whole = [f"{interval_text(one.full.accuracy, 3)} %, {rate_text(one.full.rate)}" for _, one in taken_apart]
     lines = [
         f"| without | {' | '.join(titles)} |",
         f"| --- |{' --- |' * len(titles)}",
         f"| nothing | {' | '.join(whole)} |",
     ]
-    losses: dict[str, list[Loss | None]] = {}
+    removals: dict[str, list[Removal | None]] = {}
     for column, (_, one) in enumerate(taken_apart):
-        for loss in one.losses:
-            losses.setdefault(loss.ingredient, [None] * len(titles))[column] = loss
-    for ingredient, row in sorted(losses.items(), key=lambda item: _missed(item[1])):
-        cells = [_lost(loss) if loss else "has none" for loss in row]
-        lines.append(f"| {ingredient} | {' | '.join(cells)} |")
+        for removal in one.removals:
+            removals.setdefault(removal.component, [None] * len(titles))[column] = removal
+    for component, row in sorted(removals.items(), key=lambda item: _missed(item[1])):
+        cells = [_lost(removal) if removal else "has none" for removal in row]
+        lines.append(f"| {component} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _missed(row: Sequence[Loss | None]) -> float:
+def _missed(row: Sequence[Removal | None]) -> float:
     """The mean over recipes of what is lost, in points; where all seeds diverged, all."""
-    return fmean(loss.effect.mean if loss.effect else -100 for loss in row if loss)
+    return fmean(removal.effect.mean if removal.effect else -100 for removal in row if removal)
 
 
-def _lost(loss: Loss) -> str:
-    effect = loss.effect.text(3) if loss.effect else ""
-    diverged = f"{len(loss.seeds.diverged)} diverged" if loss.seeds.diverged else ""
-    met = f"{loss.seeds.rate.passed} of {loss.seeds.rate.n}" if loss.seeds.rate else ""
+def _lost(removal: Removal) -> str:
+    effect = removal.effect.text(3) if removal.effect else ""
+    diverged = f"{len(removal.seeds.diverged)} diverged" if removal.seeds.diverged else ""
+    met = f"{removal.seeds.rate.passed} of {removal.seeds.rate.n}" if removal.seeds.rate else ""
     return " · ".join(filter(None, (effect, diverged, met)))
 
 
@@ -245,11 +248,11 @@ def overview(measured: Sequence[StudyEvidence]) -> Figure:
         for number, step in enumerate(evidence.steps, 1):
             if step.seeds.finished:
                 part = far[0] if size(step) > FAR else near
-                middle, low, high = point(part, step, index)
+                middle, low, high = draw_point(part, step, index)
                 shown += [middle, low, high]
                 dots[part].append((size(step), middle, str(number), COLOURS[index % len(COLOURS)]))
     for bar in sorted({bar for step in steps if (bar := step.experiment.budget.accuracy) is not None}):
-        shown.append(wrong(bar, steps[0].seeds.total))
+        shown.append(percent_wrong(bar, steps[0].seeds.total))
         for part in dots:
             part.axhline(shown[-1], color=BAR, lw=1, ls=(0, (1, 2)))
         near.annotate(f"bar {bar:g} %", (0, shown[-1]), xycoords=("axes fraction", "data"), xytext=(4, 3),
@@ -281,9 +284,9 @@ def overview(measured: Sequence[StudyEvidence]) -> Figure:
     return figure
 
 
-def size(step: Step) -> int:
+def size(step: StudyStep) -> int:
     """How many parameters its network has."""
-    return step.experiment.anatomy.parameters
+    return step.experiment.model_summary.parameters
 
 
 def number_all(axes: Axes, dots: Sequence[tuple[float, float, str, str]]) -> None:
@@ -297,7 +300,7 @@ def number_all(axes: Axes, dots: Sequence[tuple[float, float, str, str]]) -> Non
             columns.append([])
         columns[-1].append((x, y, i))
     for column in columns:
-        for (_, _, i), height in zip(column, apart([y for _, y, _ in column], 0.024), strict=True):
+        for (_, _, i), height in zip(column, spread_labels([y for _, y, _ in column], 0.024), strict=True):
             size, middle, number, colour = dots[i]
             axes.annotate(
                 number, (size, middle), xytext=(column[-1][0] + 0.012, height), textcoords="axes fraction", fontsize=8,

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from drilldown import glyphs, train
-from drilldown.data import Dataset, Split
+from drilldown.data.dataset import Dataset, Split
+from drilldown.data.glyphs import draw_glyphs
+from drilldown.training import training
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,7 +21,7 @@ def _interruptible() -> None:
 def _one_thread() -> Iterator[None]:
     """Tensors this small gain nothing from a second thread, and lose much to waiting for it on a busy machine."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "CORES", 1)
+        patch.setattr(training, "CORES", 1)
         torch.set_num_threads(1)
         yield
 
@@ -28,7 +29,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny() -> Dataset:
     """Glyphs, 200 to train on and 100 to test with."""
-    train, test = (Split(*split) for split in glyphs.draw(train=200, test=100))
+    train, test = (Split(*split) for split in draw_glyphs(train=200, test=100))
     pixels = train.images.double() / 255
     mean, std = round(float(pixels.mean()), 4), round(float(pixels.std(correction=0)), 4)
     return Dataset("glyphs", train, test, classes=10, mean=mean, std=std, identity="glyphs")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from drilldown import data
+from drilldown.data.loading import load_dataset
 from drilldown.errors import DrilldownError
 
 # All cores and PyTorch's own way to wait for threads: what users have.
@@ -22,7 +22,7 @@ def _mnist() -> None:
     if not os.environ.get("DRILLDOWN_DATA"):
         pytest.skip("DRILLDOWN_DATA does not say where MNIST lies")
     try:
-        data.load("mnist")
+        load_dataset("mnist")
     except DrilldownError as error:
         pytest.skip(str(error))
 

@@ -5,22 +5,23 @@
 >>> [epoch.test.total for epoch in training]
 [1000]
 
-What the commands do, as objects that show themselves in a notebook:
+The commands as Python objects, which show themselves in a notebook:
 
-| name | does |
+| name | what it is |
 | --- | --- |
-| `load` | reads an experiment: its layer table, `anatomy`, `build()` |
-| `dataset` | finds, or fetches, and verifies a dataset |
-| `Training` | trains in memory, an epoch's record at a time |
-| `perform` | trains in a run folder, going on where it was interrupted; `Lines()` shows it |
+| `load` | reads an experiment: its layer table `model_summary`, its network `build()` |
+| `dataset` | finds a dataset, or fetches and verifies it |
+| `Training` | trains in memory and yields one record per epoch |
+| `perform` | trains in a run folder and resumes an interrupted run; `callback=Lines()` shows the progress |
 | `all_runs`, `find_run` | the runs on disk; the `last` one, or one by its folder |
-| `Run` | `verdict`, `epochs`, `model()`, `answers()`, `evaluate(split)`, `predict(images)` |
-| `Answers` | class scores with labels: `tally`, `mistakes`, `confusion` |
-| `read_picture` | a picture file, prepared as MNIST's were |
-| `compare` | experiments or runs side by side: what differs, and what that was worth |
-| `plot` | `curves`, `samples`, `classes`, `mistakes`, `confusion`, `compared` |
-| `write_report` | `report.html` and `report.md` in a run's folder |
-| `DrilldownError` | a mistake that its maker can mend; `TrainingDiverged` is one |
+| `Run` | a run on disk: `verdict`, `epochs`, `model()`, `predictions()`, `evaluate(split)`, `predict(images)` |
+| `Predictions` | logits with labels: `tally`, `misclassified`, `confusion` |
+| `read_picture` | reads a picture file and prepares it as MNIST's digits were |
+| `compare` | sets experiments or runs side by side: the difference and its effect |
+| `plot` | figures: `curves`, `samples`, `classes`, `misclassified`, `confusion`, `compared` |
+| `write_report` | writes `report.html` and `report.md` into a run's folder |
+| `Compute`, `Folders` | engine, device and threads; where data and runs lie |
+| `DrilldownError` | an error that the user can correct; `TrainingDivergedError` is one |
 """
 
 from __future__ import annotations
@@ -28,28 +29,33 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from drilldown import shown
+
 if TYPE_CHECKING:
-    from drilldown import plot
-    from drilldown.answers import Answers
-    from drilldown.comparison import compare
-    from drilldown.data import load as dataset
-    from drilldown.display import Lines
-    from drilldown.errors import DrilldownError, TrainingDiverged
-    from drilldown.lab import perform
-    from drilldown.loading import load
-    from drilldown.prepare import read as read_picture
-    from drilldown.report import write as write_report
-    from drilldown.runs import Run, all_runs
-    from drilldown.runs import find as find_run
-    from drilldown.train import Training
+    from drilldown.analysis.comparison import compare
+    from drilldown.data.loading import load_dataset as dataset
+    from drilldown.data.pictures import read_picture
+    from drilldown.errors import DrilldownError, TrainingDivergedError
+    from drilldown.evaluation.predictions import Predictions
+    from drilldown.experiment.loading import load_experiment as load
+    from drilldown.notebook import plot
+    from drilldown.report.run.writing import write_run_report as write_report
+    from drilldown.runs.finding import all_runs, find_run
+    from drilldown.runs.perform import perform
+    from drilldown.runs.run import Run
+    from drilldown.settings import Compute, Folders
+    from drilldown.terminal.live import Lines
+    from drilldown.training.training import Training
 
 __all__ = [
-    "Answers",
+    "Compute",
     "DrilldownError",
+    "Folders",
     "Lines",
+    "Predictions",
     "Run",
     "Training",
-    "TrainingDiverged",
+    "TrainingDivergedError",
     "all_runs",
     "compare",
     "dataset",
@@ -60,36 +66,40 @@ __all__ = [
     "read_picture",
     "write_report",
 ]
-
 _HOMES = {
-    "Answers": "answers:Answers",
+    "Compute": "settings:Compute",
     "DrilldownError": "errors:DrilldownError",
-    "Lines": "display:Lines",
-    "Run": "runs:Run",
-    "Training": "train:Training",
-    "TrainingDiverged": "errors:TrainingDiverged",
-    "all_runs": "runs:all_runs",
-    "compare": "comparison:compare",
-    "dataset": "data:load",
-    "find_run": "runs:find",
-    "load": "loading:load",
-    "perform": "lab:perform",
-    "plot": "plot",
-    "read_picture": "prepare:read",
-    "write_report": "report:write",
+    "Folders": "settings:Folders",
+    "Lines": "terminal.live:Lines",
+    "Predictions": "evaluation.predictions:Predictions",
+    "Run": "runs.run:Run",
+    "Training": "training.training:Training",
+    "TrainingDivergedError": "errors:TrainingDivergedError",
+    "all_runs": "runs.finding:all_runs",
+    "compare": "analysis.comparison:compare",
+    "dataset": "data.loading:load_dataset",
+    "find_run": "runs.finding:find_run",
+    "load": "experiment.loading:load_experiment",
+    "perform": "runs.perform:perform",
+    "plot": "notebook.plot",
+    "read_picture": "data.pictures:read_picture",
+    "write_report": "report.run.writing:write_run_report",
 }
-"""Module and name within it of what is public; a module alone is public itself."""
+"""Where each public name lives, as `module:name`; without a name, the module itself."""
+
+shown.set_loader("text", lambda: import_module("drilldown.terminal.renderers"))
+shown.set_loader("html", lambda: import_module("drilldown.notebook.html"))
 
 
 def __getattr__(name: str) -> object:
-    """Loads what is asked for when it is asked for: PyTorch takes seconds, and `drilldown --help` needs none of it."""
+    """Imports a public name at its first use: PyTorch takes seconds, and `drilldown --help` needs none of it."""
     if name not in _HOMES:
         raise AttributeError(f"module 'drilldown' has no attribute {name!r}")
     module, _, attribute = _HOMES[name].partition(":")
-    found = import_module(f"drilldown.{module}")
-    return getattr(found, attribute) if attribute else found
+    imported = import_module(f"drilldown.{module}")
+    return getattr(imported, attribute) if attribute else imported
 
 
 def __dir__() -> list[str]:
-    """What a notebook completes."""
+    """The names that a notebook completes."""
     return sorted({*globals(), *__all__})

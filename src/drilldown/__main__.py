@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from drilldown.cli import app
+from drilldown.cli.app import app
 from drilldown.errors import DrilldownError
 
 READER_GONE = 128 + 13

@@ -53,15 +53,15 @@ class DrilldownError(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-class InvalidValue(ValueError):  # noqa: N818
-    """A problem as a ValueError: what a validator raises, so that the other mistakes of a file are found too."""
+class InvalidValueError(ValueError):
+    """A problem as a ValueError: what a validator raises, so that all errors of a file are found at once."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
         self.problem = problem
 
 
-class TrainingDiverged(DrilldownError):  # noqa: N818
+class TrainingDivergedError(DrilldownError):
     """The loss stopped being a finite number.
 
     >>> experiment = drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.optimizer.lr=1e9"])

@@ -13,7 +13,7 @@ from typing import Any
 from drilldown.errors import DrilldownError, Problem
 
 
-def write_whole(file: Path, content: bytes) -> None:
+def write_atomically(file: Path, content: bytes) -> None:
     """Writes a file whole or not at all, and so that it is still there after a power cut."""
     partial = file.with_name(f".{file.name}.partial")
     try:
@@ -34,7 +34,7 @@ def write_whole(file: Path, content: bytes) -> None:
             os.close(folder)
 
 
-def as_json(document: dict[str, Any]) -> bytes:
+def json_bytes(document: dict[str, Any]) -> bytes:
     """A document as a file has it, to be read by people too."""
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
@@ -46,22 +46,22 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         document = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise damaged(file, error) from None
+        raise damaged_file(file, error) from None
     if not isinstance(document, dict):
-        raise damaged(file, "not a table")
+        raise damaged_file(file, "not a table")
     return document
 
 
 @contextlib.contextmanager
-def unwritable_as_error(folder: Path) -> Iterator[None]:
+def explain_write_errors(folder: Path) -> Iterator[None]:
     """Turns what the operating system says about writing into a run's folder into a message."""
     try:
         yield
     except OSError as error:
-        raise unwritable(folder, error) from None
+        raise unwritable_run(folder, error) from None
 
 
-def unwritable(folder: Path, error: OSError) -> DrilldownError:
+def unwritable_run(folder: Path, error: OSError) -> DrilldownError:
     """What to say where a run's folder cannot be written to."""
     suggestion = "name another folder with --runs"
     if isinstance(error, FileNotFoundError):
@@ -75,7 +75,7 @@ def unwritable(folder: Path, error: OSError) -> DrilldownError:
     return DrilldownError(Problem(file=folder, found=found, suggestion=suggestion))
 
 
-def damaged(file: Path, error: Exception | str) -> DrilldownError:
+def damaged_file(file: Path, error: Exception | str) -> DrilldownError:
     """What to say of a run's file that cannot be read."""
     reason = isinstance(error, OSError) and error.strerror
     return DrilldownError(
@@ -88,7 +88,7 @@ def damaged(file: Path, error: Exception | str) -> DrilldownError:
 
 
 @contextlib.contextmanager
-def writing(file: Path) -> Iterator[None]:
+def explain_file_errors(file: Path) -> Iterator[None]:
     """Turns what the operating system says about writing a file that a user named into a message."""
     try:
         yield

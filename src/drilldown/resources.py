@@ -7,7 +7,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 
 
-def folder(name: str) -> Path:
+def resource_folder(name: str) -> Path:
     """A folder that an installed package carries inside itself and a checkout keeps beside `src`.
 
     >>> folder("studies").is_dir()

@@ -18,3 +18,4 @@ class Table(BaseModel):
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
+Percent = Annotated[float, Field(ge=0, le=100)]

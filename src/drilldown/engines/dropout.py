@@ -41,14 +41,14 @@ class FastDropout(nn.Dropout):
         return result
 
 
-def install(network: nn.Module) -> None:
+def install_fast_dropout(network: nn.Module) -> None:
     """Makes every plain dropout layer of a network a fast one; weights and names stay."""
     for module in network.modules():
         if type(module) is nn.Dropout and not module.inplace:
             module.__class__ = FastDropout
 
 
-def reseed(network: nn.Module, seed: int) -> None:
+def reseed_dropout(network: nn.Module, seed: int) -> None:
     """Starts the random bits of all fast dropout layers anew; they draw from one stream, in turn."""
     bits = np.random.SFC64(seed)
     for module in network.modules():

@@ -16,13 +16,13 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from drilldown.network import Layers
+from drilldown.network.layout import Layers
 
 KNOWN = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d)
 """The layers whose training PyTorch has for oneDNN's layout."""
 
 
-def suits(network: nn.Module, device: torch.device) -> bool:
+def onednn_is_faster(network: nn.Module, device: torch.device) -> bool:
     """Whether training is faster so: without dropout, and on the processors for which it was measured.
 
     Dropout's mask has another layout, and to turn every image there and back costs more than is gained.
@@ -36,7 +36,7 @@ def suits(network: nn.Module, device: torch.device) -> bool:
     )
 
 
-def ordered(network: Layers) -> list[nn.Module]:
+def reorder_layers(network: Layers) -> list[nn.Module]:
     """Its layers, each relu that a maximum follows behind it: they give the same either way, and it has less to do.
 
     >>> network = drilldown.load("under-8k").build(0)
@@ -50,7 +50,7 @@ def ordered(network: Layers) -> list[nn.Module]:
     return layers
 
 
-def forward(layers: Sequence[nn.Module], images: torch.Tensor) -> torch.Tensor:
+def onednn_forward(layers: Sequence[nn.Module], images: torch.Tensor) -> torch.Tensor:
     """What the layers give one after the other; to be differentiated alike.
 
     One thing differs: a relu or a maximum in this layout takes NaN for small. Whoever trains has to look at the

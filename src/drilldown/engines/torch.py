@@ -15,78 +15,79 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from drilldown import answers, augment
-from drilldown.data import Dataset, Split
-from drilldown.engines import TICKS_PER_EPOCH, Plan, Progress, Tick, check_finite, dropout, onednn
-from drilldown.experiment import Recipe
-from drilldown.network import Layers
-from drilldown.randomness import global_stream, stream
-from drilldown.records import Evaluation, Tally
+from drilldown.data.augmentation import augment_images
+from drilldown.data.dataset import Dataset, Split
+from drilldown.engines.dropout import install_fast_dropout, reseed_dropout
+from drilldown.engines.engine import PROGRESS_PER_EPOCH, EpochPlan, OnProgress, Progress, check_finite
+from drilldown.engines.onednn import onednn_forward, onednn_is_faster, reorder_layers
+from drilldown.evaluation.predictions import Evaluation, normalise_pixels, predict_logits
+from drilldown.evaluation.records import Tally
+from drilldown.experiment.experiment import Recipe
+from drilldown.network.layout import Layers
+from drilldown.randomness import global_seed
+from drilldown.settings import EngineName
 
 
 class TorchEngine:
-    """Trains with PyTorch; see `drilldown.engines.Engine`."""
+    """Trains with PyTorch; see `drilldown.engines.engine.Engine`."""
 
-    name = "torch"
+    name: EngineName = "torch"
 
-    def __init__(
-        self, network: nn.Module, recipe: Recipe, dataset: Dataset, *, seed: int, device: torch.device
-    ) -> None:
+    def __init__(self, network: nn.Module, recipe: Recipe, dataset: Dataset, *, device: torch.device) -> None:
         self.device = device
         self.recipe = recipe
-        self.seed = seed
         self.train_split = dataset.train.to(device)
         self.mean, self.std = dataset.mean, dataset.std
         self.network = network.to(device)
-        dropout.install(self.network)
+        install_fast_dropout(self.network)
         self.forward: Callable[[torch.Tensor], torch.Tensor] = self.network
-        if isinstance(self.network, Layers) and recipe.precision == "fp32" and onednn.suits(self.network, device):
-            self.forward = functools.partial(onednn.forward, onednn.ordered(self.network))
+        if isinstance(self.network, Layers) and recipe.precision == "fp32" and onednn_is_faster(self.network, device):
+            self.forward = functools.partial(onednn_forward, reorder_layers(self.network))
         self.optimizer = recipe.optimizer.create(network, fused=device.type in ("cpu", "cuda"))
         self.average = WeightAverage(network, recipe.ema) if recipe.ema else None
 
-    def train_epoch(self, plan: Plan, progress: Progress | None = None) -> Tally:
+    def train_epoch(self, plan: EpochPlan, on_progress: OnProgress | None = None) -> Tally:
         """One pass over the training images; see `Engine.train_epoch`."""
-        size, steps = self.recipe.batch_size, len(plan.rates)
+        size, steps = self.recipe.batch_size, len(plan.learning_rates)
         order, draws = plan.order.to(self.device), plan.draws.to(self.device)
         loss_sums = torch.zeros(steps, device=self.device)  # over the images of each step
         correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        every = max(1, steps // TICKS_PER_EPOCH)
+        every = max(1, steps // PROGRESS_PER_EPOCH)
         self.network.train()
-        dropout.reseed(self.network, stream(self.seed, "dropout", plan.epoch).initial_seed())
-        with global_stream(self.seed, "dropout", plan.epoch):
-            for step, rate in enumerate(plan.rates):
+        reseed_dropout(self.network, plan.dropout_seed)
+        with global_seed(plan.dropout_seed):
+            for step, lr in enumerate(plan.learning_rates):
                 rows = order[step * size : (step + 1) * size]
                 chosen = draws.slice(step * size, (step + 1) * size)
                 images = self.train_split.images.index_select(0, rows)  # whole rows; by [rows], byte after byte
                 labels = self.train_split.labels.index_select(0, rows)
-                pixels = augment.apply(images, chosen, self.recipe.augment.interpolation)
+                pixels = augment_images(images, chosen, self.recipe.augment.interpolation)
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
-                    scores = self.forward(answers.normalise(pixels, self.mean, self.std)).float()
-                loss = F.cross_entropy(scores, labels, label_smoothing=self.recipe.label_smoothing)
+                    logits = self.forward(normalise_pixels(pixels, self.mean, self.std)).float()
+                loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 for group in self.optimizer.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = lr
                 self.optimizer.step()
                 if self.average:
                     self.average.update(self.network, (plan.epoch - 1) * steps + step + 1)
                 # A NaN may show in the gradients alone (see onednn.py), and is none the less one.
                 gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
                 loss_sums[step] = loss.detach() * len(rows) + 0 * torch.stack(torch._foreach_norm(gradients)).sum()
-                correct += (scores.detach().argmax(1) == labels).sum()
+                correct += (logits.detach().argmax(1) == labels).sum()
                 if (step + 1) % every == 0 or step + 1 == steps:
                     check_finite(loss_sums[: step + 1], plan)
                     seen = min((step + 1) * size, len(order))
                     so_far = Tally(float(loss_sums.sum(dtype=torch.float64)) / seen, int(correct), seen)
-                    if progress:
-                        progress(Tick(step + 1, steps, so_far))
+                    if on_progress:
+                        on_progress(Progress(step + 1, steps, so_far))
         return so_far
 
     def evaluate(self, split: Split, *, raw: bool = False) -> Evaluation:
         """The model's answers to all images of a split, in order, in fp32."""
         network = self.network if raw else self.model()
-        return Evaluation.of(answers.scores(network, split.images, self.mean, self.std), split.labels)
+        return Evaluation.of(predict_logits(network, split.images, self.mean, self.std), split.labels)
 
     def model(self) -> nn.Module:
         """The model that is judged: the averaged weights where there are some."""

@@ -1,5 +1,1 @@
-"""Reports: what a run folder and the dataset say, written down for people."""
-
-from drilldown.report.writing import Report, write
-
-__all__ = ["Report", "write"]
+"""Reports on runs and studies, as HTML pages and as Markdown."""

@@ -6,13 +6,22 @@ import base64
 import io
 
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
+
+
+def figure_png(figure: Figure, dpi: int = 110) -> bytes:
+    """A figure as a PNG file."""
+    sink = io.BytesIO()
+    figure.savefig(sink, format="png", dpi=dpi, bbox_inches="tight")
+    return sink.getvalue()
+
 
 GAP = 3
 """Pixels between the images of a mosaic."""
 
 
-def address(image: torch.Tensor) -> str:
+def picture_address(image: torch.Tensor) -> str:
     """An image (height, width), uint8, 0 background to 255 ink, as the address of a PNG file.
 
     >>> address(torch.zeros(28, 28, dtype=torch.uint8))[:22]
@@ -23,12 +32,12 @@ def address(image: torch.Tensor) -> str:
     return "data:image/png;base64," + base64.b64encode(sink.getvalue()).decode()
 
 
-def raw(image: torch.Tensor) -> str:
+def raw_pixels(image: torch.Tensor) -> str:
     """An image's bytes, row by row, as base64: for scripts."""
     return base64.b64encode(image.contiguous().numpy().tobytes()).decode()
 
 
-def mosaic(images: torch.Tensor) -> torch.Tensor:
+def join_images(images: torch.Tensor) -> torch.Tensor:
     """Images (rows, columns, height, width) side by side on white, as one image.
 
     >>> mosaic(torch.zeros(2, 5, 28, 28, dtype=torch.uint8)).shape

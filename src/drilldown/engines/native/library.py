@@ -31,7 +31,7 @@ COMPILERS = ("c++", "g++", "clang++")
 PATIENCE_SECONDS = 600
 
 
-class Unavailable(Exception):  # noqa: N818
+class EngineUnavailableError(Exception):
     """Why the native engine cannot be had here, in a phrase."""
 
 
@@ -46,7 +46,7 @@ class Images(ctypes.Structure):
     )
 
 
-class Spec(ctypes.Structure):
+class LayerSpec(ctypes.Structure):
     """A layer; see network.hpp."""
 
     _fields_ = (
@@ -55,7 +55,7 @@ class Spec(ctypes.Structure):
     )
 
 
-class Recipe(ctypes.Structure):
+class NativeRecipe(ctypes.Structure):
     """See trainer.hpp."""
 
     _fields_ = (
@@ -65,7 +65,7 @@ class Recipe(ctypes.Structure):
     )
 
 
-class State(ctypes.Structure):
+class NativeState(ctypes.Structure):
     """See trainer.hpp."""
 
     _fields_ = tuple(
@@ -74,7 +74,7 @@ class State(ctypes.Structure):
     )
 
 
-class Epoch(ctypes.Structure):
+class EpochInput(ctypes.Structure):
     """See trainer.hpp."""
 
     _fields_ = (
@@ -91,7 +91,7 @@ _loaded: list[ctypes.CDLL] = []
 """The library, once it is loaded."""
 
 
-def load(notice: Callable[[str], None] | None = None) -> ctypes.CDLL:
+def load_library(notice: Callable[[str], None] | None = None) -> ctypes.CDLL:
     """The compiled library; `notice` is told where that takes a while.
 
     *Raises* Unavailable where there is no compiler, or it fails.
@@ -117,7 +117,7 @@ def _load(notice: Callable[[str], None] | None) -> ctypes.CDLL:
             with tempfile.TemporaryDirectory(prefix="drilldown-", ignore_cleanup_errors=True) as name:
                 return _declared(ctypes.CDLL(str(_compile(compiler, Path(name), key, notice))))
         except OSError as error:
-            raise Unavailable(f"what {shlex.join(compiler)} compiles does not load ({error})") from None
+            raise EngineUnavailableError(f"what {shlex.join(compiler)} compiles does not load ({error})") from None
 
 
 def _cached(folder: Path, key: str) -> Path | None:
@@ -136,7 +136,7 @@ def _compiler() -> list[str]:
         found = shutil.which(program)
         if found:
             return [found, *options]
-    raise Unavailable(f"no C++ compiler was found ({asked or ', '.join(COMPILERS)})")
+    raise EngineUnavailableError(f"no C++ compiler was found ({asked or ', '.join(COMPILERS)})")
 
 
 def _key(compiler: list[str]) -> str:
@@ -167,7 +167,7 @@ def _compile(compiler: list[str], folder: Path, key: str, notice: Callable[[str]
         done = _run([*compiler, *FLAGS, str(SOURCES / "native.cpp"), "-o", str(partial)])
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if "error" in line] or ["no reason given"]
-            raise Unavailable(f"{shlex.join(compiler)} does not compile it ({lines[0]})")
+            raise EngineUnavailableError(f"{shlex.join(compiler)} does not compile it ({lines[0]})")
         return partial.replace(folder / f"{key}-{partial.stat().st_size}.so")
     finally:
         partial.unlink(missing_ok=True)
@@ -177,17 +177,17 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=PATIENCE_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unavailable(f"{command[0]} does not run ({error})") from None
+        raise EngineUnavailableError(f"{command[0]} does not run ({error})") from None
 
 
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     pointer, integer, size = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
-    structures = [ctypes.POINTER(kind) for kind in (Images, Recipe, State)]
+    structures = [ctypes.POINTER(kind) for kind in (Images, NativeRecipe, NativeState)]
     signatures: dict[str, tuple[object, list[object]]] = {
-        "new": (pointer, [ctypes.POINTER(Spec), integer, *structures, integer, ctypes.c_char_p, integer]),
+        "new": (pointer, [ctypes.POINTER(LayerSpec), integer, *structures, integer, ctypes.c_char_p, integer]),
         "bytes": (size, [pointer]),
         "allocate": (integer, [pointer]),
-        "train": (integer, [pointer, ctypes.POINTER(Epoch), integer, ctypes.c_double, pointer, pointer]),
+        "train": (integer, [pointer, ctypes.POINTER(EpochInput), integer, ctypes.c_double, pointer, pointer]),
         "evaluate": (None, [pointer, pointer, size, pointer, pointer, pointer]),
         "pieces": (integer, [pointer]),
         "specs": (None, [pointer, pointer]),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 
-from drilldown.report.study.evidence import Step, StudyEvidence
+from drilldown.analysis.study import StudyEvidence, StudyStep
 
 ENOUGH_TO_LOOK, ENOUGH_TO_CLAIM = 5, 10
 """Seeds."""
 
 
-def sentences(evidence: StudyEvidence) -> list[str]:
+def study_sentences(evidence: StudyEvidence) -> list[str]:
     """The analysis of a study."""
     return [
         *_budget(evidence),
@@ -37,10 +37,10 @@ def _budget(evidence: StudyEvidence) -> Iterator[str]:
     if len(judged) == 1:
         yield f"{_of(met[0][0])} meets its budget with {met[0][1]}."
         return
-    smallest, rate = min(met, key=lambda pair: pair[0].experiment.anatomy.parameters)
+    smallest, rate = min(met, key=lambda pair: pair[0].experiment.model_summary.parameters)
     yield (
         f"{len(met)} of the {len(judged)} steps {_meet(len(met))} with four seeds in five; the smallest, "
-        f"{_of(smallest)}, has {smallest.experiment.anatomy.parameters:,} parameters and meets it with {rate}."
+        f"{_of(smallest)}, has {smallest.experiment.model_summary.parameters:,} parameters and meets it with {rate}."
     )
 
 
@@ -81,7 +81,7 @@ def _effects(evidence: StudyEvidence) -> Iterator[str]:
 
 
 def _at_once(evidence: StudyEvidence) -> Iterator[str]:
-    several = [step for step in evidence.steps if step.change and len(step.change.ingredients) > 1]
+    several = [step for step in evidence.steps if step.change and len(step.change.components) > 1]
     changes = sum(step.change is not None for step in evidence.steps)
     if several:
         yield (
@@ -169,7 +169,7 @@ def _how_many(evidence: StudyEvidence) -> Iterator[str]:
         yield f"With {fewest} seeds of a step this is {this}; {ENOUGH_TO_CLAIM} are what a claim takes."
 
 
-def _of(step: Step) -> str:
+def _of(step: StudyStep) -> str:
     return f"`{step.name}`"
 
 

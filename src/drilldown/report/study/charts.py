@@ -7,29 +7,26 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from drilldown.effects import Effect
-from drilldown.records import Epoch
-from drilldown.report.curves import (
+from drilldown.analysis.study import StudyEvidence, StudyStep
+from drilldown.evaluation.effects import Effect
+from drilldown.evaluation.records import EpochRecord
+from drilldown.report.axes import (
     BOTTOM,
     HEIGHT,
     LEFT,
-    MOST_MARKERS,
     RIGHT,
-    SMALLEST_LOSS,
     TOP,
     WIDTH,
-    Chart,
-    Series,
+    AccuracyAxis,
     columns,
     decades,
     epoch_ticks,
     linear,
+    percent_wrong,
+    spread_labels,
+    steps,
 )  # fmt: skip
-from drilldown.report.curves import (
-    steps as round_numbers,
-)
-from drilldown.report.study.evidence import Step, StudyEvidence
-from drilldown.report.study.scale import AccuracyAxis, apart, wrong
+from drilldown.report.run.charts import MOST_MARKERS, SMALLEST_LOSS, Chart, Series
 
 STYLES = 11
 """How many lines page.css can tell apart."""
@@ -90,12 +87,12 @@ class Whisker:
     zero: float
 
 
-def of_study(evidence: StudyEvidence) -> tuple[Chart, Chart, Scatter]:
+def study_charts(evidence: StudyEvidence) -> tuple[Chart, Chart, Scatter]:
     """Accuracy and loss of all steps by epoch, and accuracy against parameters."""
     return _accuracy(evidence.measured), _loss(evidence.measured), _sizes(evidence.measured)
 
 
-def whiskers(effects: Sequence[Effect | None]) -> list[Whisker | None]:
+def effect_whiskers(effects: Sequence[Effect | None]) -> list[Whisker | None]:
     """Effects on one scale, zero included.
 
     One that reaches many times as far as is usual does not set the scale, in which all others would vanish; it runs out
@@ -122,17 +119,19 @@ def whiskers(effects: Sequence[Effect | None]) -> list[Whisker | None]:
     return [whisker(effect) if effect else None for effect in effects]
 
 
-def _means(step: Step, figure: Callable[[Epoch], float]) -> list[float]:
+def _means(step: StudyStep, figure: Callable[[EpochRecord], float]) -> list[float]:
     return [statistics.fmean(values) for values in step.seeds.by_epoch(figure)]
 
 
-def _accuracy(measured: Sequence[Step]) -> Chart:
+def _accuracy(measured: Sequence[StudyStep]) -> Chart:
     means = [_means(step, lambda epoch: float(epoch.test.accuracy)) for step in measured]
-    wrongs = [[wrong(value, step.seeds.total) for value in of] for step, of in zip(measured, means, strict=True)]
+    wrongs = [
+        [percent_wrong(value, step.seeds.total) for value in of] for step, of in zip(measured, means, strict=True)
+    ]
     bar = measured[-1].experiment.budget.accuracy
     # The first epochs may leave the frame: the last ones are what it is about.
     shown = [value for of in wrongs for value in of[len(of) // 3 :]]
-    axis = AccuracyAxis.around([*shown, *([] if bar is None else [wrong(bar, measured[-1].seeds.total)])])
+    axis = AccuracyAxis.around([*shown, *([] if bar is None else [percent_wrong(bar, measured[-1].seeds.total)])])
     place = linear((0, 1), (TALL - BOTTOM, TOP))
 
     def y(value: float) -> float:
@@ -150,14 +149,14 @@ def _accuracy(measured: Sequence[Step]) -> Chart:
         series=_lines(measured, wrongs, means, y, "{:.2f} %", WIDE),
         x_ticks=epoch_ticks(_longest(measured), WIDE),
         y_ticks=tuple((place(height), f"{tick:g}") for tick, height in sorted(axis.ticks.items())),
-        bar=None if bar is None else (y(wrong(bar, measured[-1].seeds.total)), f"bar {bar:g} %"),
+        bar=None if bar is None else (y(percent_wrong(bar, measured[-1].seeds.total)), f"bar {bar:g} %"),
         markers=_longest(measured) <= MOST_MARKERS,
         width=WIDE,
         height=TALL,
     )
 
 
-def _loss(measured: Sequence[Step]) -> Chart:
+def _loss(measured: Sequence[StudyStep]) -> Chart:
     means = [[max(value, SMALLEST_LOSS) for value in _means(step, lambda epoch: epoch.test.loss)] for step in measured]
     shown = [value for of in means for value in of[len(of) // 3 :]]
     low, high = min(shown) / 1.15, max(shown) * 1.15
@@ -182,27 +181,27 @@ def _loss(measured: Sequence[Step]) -> Chart:
     )
 
 
-def _sizes(measured: Sequence[Step]) -> Scatter:
+def _sizes(measured: Sequence[StudyStep]) -> Scatter:
     found = [(step, step.seeds.accuracy) for step in measured]
     bars = sorted({bar for step in measured if (bar := step.experiment.budget.accuracy) is not None})
     limits = sorted({limit for step in measured if (limit := step.experiment.budget.parameters) is not None})
-    sizes = [step.experiment.anatomy.parameters for step in measured]
+    sizes = [step.experiment.model_summary.parameters for step in measured]
     total = measured[0].seeds.total
-    ends = [wrong(value, step.seeds.total) for step, accuracy in found if accuracy for value in accuracy.ends]
-    axis = AccuracyAxis.around([*ends, *(wrong(bar, total) for bar in bars)])
+    ends = [percent_wrong(value, step.seeds.total) for step, accuracy in found if accuracy for value in accuracy.ends]
+    axis = AccuracyAxis.around([*ends, *(percent_wrong(bar, total) for bar in bars)])
     up = linear((0, 1), (HEIGHT - BOTTOM, TOP))
     least, most = min([*sizes, *limits]), max([*sizes, *limits])
     wide = most > 10 * least
     scale = math.log if wide else float
     along = linear((scale(least), scale(most + (most == least))), (LEFT + 12, WIDTH - LONGEST_LABEL))
-    ticks = decades(least, most) if wide else round_numbers(least, most + (most == least), 5)
+    ticks = decades(least, most) if wide else steps(least, most + (most == least), 5)
     dots = []
-    heights = [up(axis.height(wrong(accuracy.mean, total))) for _, accuracy in found if accuracy]
-    for index, ((step, accuracy), label) in enumerate(zip(found, apart(heights, LABEL_GAP), strict=True)):
+    heights = [up(axis.height(percent_wrong(accuracy.mean, total))) for _, accuracy in found if accuracy]
+    for index, ((step, accuracy), label) in enumerate(zip(found, spread_labels(heights, LABEL_GAP), strict=True)):
         assert accuracy is not None
         low, high = accuracy.ends
         y, bottom, top = (
-            round(up(axis.height(wrong(value, step.seeds.total))), 1) for value in (accuracy.mean, low, high)
+            round(up(axis.height(percent_wrong(value, step.seeds.total))), 1) for value in (accuracy.mean, low, high)
         )
         dots.append(
             Dot(
@@ -217,13 +216,13 @@ def _sizes(measured: Sequence[Step]) -> Scatter:
         dots=tuple(dots),
         x_ticks=tuple((along(scale(value)), f"{value:,.0f}") for value in ticks),
         y_ticks=tuple((up(height), f"{tick:g}") for tick, height in sorted(axis.ticks.items())),
-        bars=tuple((up(axis.height(wrong(bar, total))), f"bar {bar:g} %") for bar in bars),
+        bars=tuple((up(axis.height(percent_wrong(bar, total))), f"bar {bar:g} %") for bar in bars),
         limits=tuple((along(scale(limit)), f"≤ {limit:,}") for limit in limits),
     )
 
 
 def _lines(
-    measured: Sequence[Step], heights: Sequence[Sequence[float]], values: Sequence[Sequence[float]],
+    measured: Sequence[StudyStep], heights: Sequence[Sequence[float]], values: Sequence[Sequence[float]],
     y: Callable[[float], float], pattern: str, width: int,
 ) -> tuple[Series, ...]:  # fmt: skip
     x = columns(_longest(measured), width)
@@ -238,7 +237,7 @@ def _lines(
     )
 
 
-def _longest(measured: Sequence[Step]) -> int:
+def _longest(measured: Sequence[StudyStep]) -> int:
     return max(len(step.seeds.finished[0].epochs) for step in measured)
 
 

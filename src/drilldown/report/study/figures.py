@@ -13,11 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from drilldown.report.figures import BAR, png
-from drilldown.report.study.evidence import Step, StudyEvidence
-from drilldown.report.study.scale import AccuracyAxis, apart
-from drilldown.report.study.scale import wrong as wrong_of
-from drilldown.seeds import Seeds
+from drilldown.analysis.seeds import Seeds
+from drilldown.analysis.study import StudyEvidence, StudyStep
+from drilldown.report.axes import AccuracyAxis, percent_wrong, spread_labels
+from drilldown.report.pictures import figure_png
+from drilldown.report.run.figures import BAR
 
 # Okabe and Ito (2008), without their yellow, which does not stand out from white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -27,7 +27,7 @@ LABEL_GAP = 0.045
 """Of the frame's height, between two labels."""
 
 
-def curves(lines: Sequence[tuple[str, Seeds]]) -> Figure:
+def draw_study_curves(lines: Sequence[tuple[str, Seeds]]) -> Figure:
     """Mean accuracy by epoch over the finished seeds; the band reaches from the worst seed to the best.
 
     *Arguments*: `lines`: names and runs, some of them finished.
@@ -38,7 +38,7 @@ def curves(lines: Sequence[tuple[str, Seeds]]) -> Figure:
     shown: list[float] = []
     for index, (name, seeds) in enumerate(lines):
         by_epoch = [
-            [wrong_of(value, seeds.total) for value in values]
+            [percent_wrong(value, seeds.total) for value in values]
             for values in seeds.by_epoch(lambda epoch: float(epoch.test.accuracy))
         ]
         numbers = range(1, len(by_epoch) + 1)
@@ -56,7 +56,7 @@ def curves(lines: Sequence[tuple[str, Seeds]]) -> Figure:
     experiments = [seeds.experiment for _, seeds in lines]
     longest = max(experiment.recipe.epochs for experiment in experiments)
     for bar in sorted({bar for experiment in experiments if (bar := experiment.budget.accuracy) is not None}):
-        wrong = wrong_of(bar, first.total)
+        wrong = percent_wrong(bar, first.total)
         shown.append(wrong)
         axes.axhline(wrong, color=BAR, lw=1, ls=(0, (1, 2)))
         axes.text(1, wrong, f"bar {bar:g} % ", fontsize=8, color=BAR, ha="left", va="bottom")
@@ -70,21 +70,21 @@ def curves(lines: Sequence[tuple[str, Seeds]]) -> Figure:
     return figure
 
 
-def sizes(steps: Sequence[Step]) -> Figure:
+def draw_sizes(steps: Sequence[StudyStep]) -> Figure:
     """Accuracy of the last epochs against parameters, with 95 % intervals over seeds and the budget as lines."""
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     axes = figure.subplots()
     shown: list[float] = []
-    parameters = [step.experiment.anatomy.parameters for step in steps]
+    parameters = [step.experiment.model_summary.parameters for step in steps]
     middles = []
     for index, step in enumerate(steps):
-        drawn = point(axes, step, index)
+        drawn = draw_point(axes, step, index)
         middles.append(drawn[0])
         shown += drawn
     for step in steps:
         bar = step.experiment.budget.accuracy
         if bar is not None:
-            wrong = wrong_of(bar, step.seeds.total)
+            wrong = percent_wrong(bar, step.seeds.total)
             axes.axhline(wrong, color=BAR, lw=1, ls=(0, (1, 2)))
             shown.append(wrong)
     limits = sorted({step.experiment.budget.parameters for step in steps} - {None})  # type: ignore[type-var]
@@ -101,7 +101,9 @@ def sizes(steps: Sequence[Step]) -> Figure:
         )  # fmt: skip
     points = list(zip(parameters, middles, strict=True))
     places = [in_frame(axes, point) for point in points]
-    for step, of, (x, _), height in zip(steps, points, places, apart([y for _, y in places], LABEL_GAP), strict=True):
+    for step, of, (x, _), height in zip(
+        steps, points, places, spread_labels([y for _, y in places], LABEL_GAP), strict=True
+    ):
         axes.annotate(
             step.name, of, xytext=(x + 0.016, height), textcoords="axes fraction", va="center", fontsize=8,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
@@ -112,7 +114,7 @@ def sizes(steps: Sequence[Step]) -> Figure:
     return figure
 
 
-def point(axes: Axes, step: Step, look: int) -> tuple[float, float, float]:
+def draw_point(axes: Axes, step: StudyStep, look: int) -> tuple[float, float, float]:
     """Draws a measured step's accuracy with its interval above its parameters.
 
     *Arguments*: `look`: the same number, the same colour and marker.
@@ -121,18 +123,21 @@ def point(axes: Axes, step: Step, look: int) -> tuple[float, float, float]:
     """
     found = step.seeds.accuracy
     assert found is not None
-    middle, low, high = (wrong_of(value, step.seeds.total) for value in (found.mean, *found.ends))
+    middle, low, high = (percent_wrong(value, step.seeds.total) for value in (found.mean, *found.ends))
     axes.errorbar(
-        step.experiment.anatomy.parameters, middle, yerr=[[max(0.0, middle - high)], [max(0.0, low - middle)]],
+        step.experiment.model_summary.parameters, middle, yerr=[[max(0.0, middle - high)], [max(0.0, low - middle)]],
         fmt=MARKERS[look % len(MARKERS)], color=COLOURS[look % len(COLOURS)], ms=7, capsize=4, lw=1.2,
     )  # fmt: skip
     return middle, low, high
 
 
-def of_study(evidence: StudyEvidence) -> dict[str, bytes]:
+def study_figures(evidence: StudyEvidence) -> dict[str, bytes]:
     """All figures of a study's report by file name, as PNG."""
     lines = [(step.name, step.seeds) for step in evidence.measured]
-    return {"curves.png": png(curves(lines)), "parameters.png": png(sizes(evidence.measured))}
+    return {
+        "curves.png": figure_png(draw_study_curves(lines)),
+        "parameters.png": figure_png(draw_sizes(evidence.measured)),
+    }
 
 
 def accuracy_axis(axes: Axes, wrong: Sequence[float]) -> None:
@@ -154,7 +159,7 @@ def in_frame(axes: Axes, point: tuple[float, float]) -> tuple[float, float]:
 def _name(axes: Axes, ends: Sequence[tuple[float, int, str, str]], longest: int) -> None:
     """Writes each line's name beside its end, apart from one another."""
     places = [in_frame(axes, (last, wrong))[1] for wrong, last, _, _ in ends]
-    for (wrong, last, label, colour), height in zip(ends, apart(places, LABEL_GAP), strict=True):
+    for (wrong, last, label, colour), height in zip(ends, spread_labels(places, LABEL_GAP), strict=True):
         axes.annotate(
             label, (last, wrong), xytext=(longest * 1.02 + 0.15, height), textcoords=axes.get_xaxis_transform(),
             fontsize=8, va="center", ha="left",

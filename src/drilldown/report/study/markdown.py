@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from drilldown.report import ablation
-from drilldown.report.markdown import TEMPLATES
-from drilldown.report.study import analysis
-from drilldown.report.study.evidence import Step, StudyEvidence
+from drilldown.analysis.study import StudyEvidence, StudyStep
+from drilldown.report.ablation import ablation_sentences
+from drilldown.report.study.analysis import study_sentences
+from drilldown.report.text import TEXT_TEMPLATES
+from drilldown.wording import count_text
 
 
-def render(evidence: StudyEvidence) -> str:
+def study_markdown(evidence: StudyEvidence) -> str:
     """The report's text."""
-    return TEMPLATES.get_template("study.md.j2").render(
+    return TEXT_TEMPLATES.get_template("study.md.j2").render(
         evidence=evidence,
-        sentences=analysis.sentences(evidence),
+        sentences=study_sentences(evidence),
         engines=engines(evidence),
         holds=sorted({step.seeds.hold for step in evidence.steps}),
         held_out=any(step.seeds.split != "test" for step in evidence.steps),
-        ablations=[(found, ablation.sentences(found)) for found in evidence.ablations],
+        ablations=[(found, ablation_sentences(found)) for found in evidence.ablations],
         total=sum(step.seeds.n for step in evidence.steps),
     )
 
@@ -25,15 +26,14 @@ def engines(evidence: StudyEvidence) -> list[str]:
     """What trained the runs."""
     return sorted(
         {
-            f"{one.summary['engine']} on {one.summary['device']}, {one.summary['threads']} "
-            f"thread{'' if one.summary['threads'] == 1 else 's'}"
+            f"{one.summary.engine} on {one.summary.device}, {count_text(one.summary.threads, 'thread')}"
             for step in evidence.steps
             for one in step.seeds.finished
         }
     )
 
 
-def reported(step: Step) -> str:
+def reported(step: StudyStep) -> str:
     """What the author claims: train / test."""
     said = step.experiment.reported
     if said is None:
@@ -42,7 +42,7 @@ def reported(step: Step) -> str:
     return figures + said.aside
 
 
-def within(step: Step) -> str:
+def within(step: StudyStep) -> str:
     """Whether the author's test accuracy lies within the spread of our seeds."""
     if step.as_reported is None or step.expected is None:
         return ""
@@ -50,4 +50,4 @@ def within(step: Step) -> str:
     return f"{'✓ in' if step.as_reported else '✗ not in'} {low:.2f}–{high:.2f}"
 
 
-TEMPLATES.filters.update(reported=reported, within=within)
+TEXT_TEMPLATES.filters.update(reported=reported, within=within)

@@ -6,27 +6,29 @@ import json
 from pathlib import Path
 from typing import Any
 
-from drilldown.files import write_whole
-from drilldown.report.study import figures, html, markdown
-from drilldown.report.study.evidence import StudyEvidence
-from drilldown.report.writing import Report, alone_in
+from drilldown.analysis.study import StudyEvidence
+from drilldown.files import write_atomically
+from drilldown.report.folder import ReportFiles, lock_folder
+from drilldown.report.study.figures import study_figures
+from drilldown.report.study.html import study_page
+from drilldown.report.study.markdown import study_markdown
 
 
-def write(evidence: StudyEvidence, data_folder: Path | None = None) -> Report:
+def write_study_report(evidence: StudyEvidence, data_dir: Path | None = None) -> ReportFiles:
     """Writes `report.html`, `report.md` with its figures, and `summaries.jsonl` into the folder of the study's runs.
 
     *Raises* DrilldownError where the folder cannot be written.
     """
-    with alone_in(evidence.folder):
+    with lock_folder(evidence.folder):
         if evidence.measured:
             folder = evidence.folder / "figures"
             folder.mkdir(exist_ok=True)
-            for name, content in figures.of_study(evidence).items():
-                write_whole(folder / name, content)
-        write_whole(evidence.folder / "summaries.jsonl", summaries_as_lines(evidence).encode())
-        report = Report(evidence.folder / "report.html", evidence.folder / "report.md")
-        write_whole(report.markdown, markdown.render(evidence).encode())
-        write_whole(report.html, html.render(evidence, data_folder).encode())
+            for name, content in study_figures(evidence).items():
+                write_atomically(folder / name, content)
+        write_atomically(evidence.folder / "summaries.jsonl", summaries_as_lines(evidence).encode())
+        report = ReportFiles(evidence.folder / "report.html", evidence.folder / "report.md")
+        write_atomically(report.markdown, study_markdown(evidence).encode())
+        write_atomically(report.html, study_page(evidence, data_dir).encode())
     return report
 
 
@@ -40,7 +42,7 @@ def summaries(evidence: StudyEvidence) -> list[dict[str, Any]]:
     said: list[dict[str, Any]] = []
     for step in evidence.steps:
         by_seed: dict[int, dict[str, Any]] = {
-            one.seed: {**one.summary, "status": "finished"} for one in step.seeds.finished
+            one.seed: {**one.summary.to_json(), "status": "finished"} for one in step.seeds.finished
         }
         for run in step.seeds.diverged:
             by_seed[run.seed] = {

@@ -1,0 +1,1 @@
+"""Many runs together: seeds, comparisons, ablations, studies."""

@@ -1,0 +1,283 @@
+"""One component at a time out of a recipe: which it has, the experiment without it, and what it was worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from drilldown.analysis.seeds import Seeds
+from drilldown.data.augmentation import Augmentation
+from drilldown.errors import DrilldownError, Problem
+from drilldown.evaluation.effects import Effect, paired_effect
+from drilldown.experiment.experiment import Experiment, Network, Recipe
+from drilldown.experiment.optimizers import SGD
+from drilldown.experiment.schedules import ConstantSchedule, OneCycleSchedule
+from drilldown.network.layers import BatchNorm, Conv, Dropout, Flatten, GlobalAveragePool, Layer, Linear, parse_block
+from drilldown.network.layout import lay_out
+
+Blocks = list[list[Layer]]
+
+
+class _AbsentError(Exception):
+    """The recipe has no such component."""
+
+
+class _NotRemovableError(Exception):
+    """The recipe has the component, and it cannot be taken out; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An component that cannot be taken out."""
+
+    component: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """An experiment without one component."""
+
+    component: str
+    experiment: Experiment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """What is lost without an component."""
+
+    component: str
+    seeds: Seeds
+    effect: Effect | None
+    """In points, of the mean of the last epochs: without minus full, paired by seed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ablation:
+    """An experiment, and what it loses with each of its components."""
+
+    full: Seeds
+    removals: tuple[Removal, ...]
+    """The one that is missed most first; those that never came to an end before all others."""
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def file(self) -> str:
+        """Where in the study's folder of runs it is written."""
+        return f"{self.full.experiment.name.partition('/')[2]}-ablation.md"
+
+
+def list_variations(full: Experiment) -> tuple[list[Variation], list[Skipped]]:
+    """The experiment without each of its components in turn, and what cannot be taken out.
+
+    >>> found, _ = variations(drilldown.load("eva5-s5/06"))
+    >>> [variation.component for variation in found]
+    ['batch norm', 'dropout', 'gap head', 'augmentation', 'schedule', 'momentum']
+    >>> found[0].experiment.name
+    'eva5-s5/06-dropout-without-batch-norm'
+    >>> found[1].experiment.name  # a step that came before
+    'eva5-s5/05-rotation'
+    """
+    found, skipped = [], []
+    for component, change in _COMPONENTS.items():
+        try:
+            found.append(Variation(component, _without(full, component, change(full))))
+        except _AbsentError:
+            continue
+        except _NotRemovableError as reason:
+            skipped.append(Skipped(component, str(reason)))
+        except DrilldownError as error:
+            skipped.append(Skipped(component, "; ".join(problem.found for problem in error.problems)))
+    return found, skipped
+
+
+def measure_ablation(whole: Seeds, runs_dir: Path) -> Ablation:
+    """Reads the runs of an experiment's variations under the folder of all runs, and sets them against its own.
+
+    *Raises* DrilldownError where none of its own came to an end.
+    """
+    if not whole.n:
+        raise DrilldownError(Problem(file=runs_dir, found=f"no finished run of {whole.experiment.name}"))
+    found, skipped = list_variations(whole.experiment)
+    removals = []
+    for variation in found:
+        seeds = Seeds.of(variation.experiment, runs_dir)
+        effect = paired_effect(whole.accuracies(), seeds.accuracies(whole.hold))
+        removals.append(Removal(component=variation.component, seeds=seeds, effect=effect))
+    removals.sort(key=lambda removal: removal.effect.mean if removal.effect else float("-inf"))
+    return Ablation(full=whole, removals=tuple(removals), skipped=tuple(skipped))
+
+
+def existing_ablation(whole: Seeds, runs_dir: Path) -> Ablation | None:
+    """An experiment's ablation as far as it was run.
+
+    None where no variation came to an end but those that are earlier steps: what these were worth, the steps say.
+    """
+    if not whole.n:
+        return None
+    found = measure_ablation(whole, runs_dir)
+    removals = tuple(removal for removal in found.removals if removal.seeds.n)
+    run = any(removal.seeds.experiment.parent is whole.experiment for removal in removals)
+    return replace(found, removals=removals) if run else None
+
+
+def _without(full: Experiment, component: str, changes: dict[str, Any]) -> Experiment:
+    """A new experiment, made by typed updates and checked as one that was read."""
+    network = changes.pop("network", full.network)
+    experiment = Experiment(
+        title=f"{full.title}, without {component}",
+        target=f"What {component} is worth.",
+        reconstructed=full.reconstructed,
+        network=network,
+        recipe=Recipe.model_validate(dict(full.recipe) | changes),
+        budget=full.budget,
+    )
+    experiment = experiment.located(
+        path=full.path, parent=full, name=f"{full.name}-without-{component.replace(' ', '-')}"
+    )
+    experiment.layout  # noqa: B018 - the layout checks the shapes
+    # Often it is a step that came before: its runs are there already and are not trained again under another name.
+    ancestor = full.parent
+    while ancestor is not None:
+        if ancestor.fingerprint == experiment.fingerprint:
+            return ancestor
+        ancestor = ancestor.parent
+    return experiment
+
+
+def _batch_norm(full: Experiment) -> dict[str, Any]:
+    return _less(full, lambda layer: isinstance(layer, BatchNorm))
+
+
+def _dropout(full: Experiment) -> dict[str, Any]:
+    return _less(full, lambda layer: isinstance(layer, Dropout) and layer.probability > 0)
+
+
+def _pooled_head(full: Experiment) -> dict[str, Any]:
+    """The average at the end, replaced by what looks at every place on its own.
+
+    `gap` before `linear` becomes `flatten`; a 1x1 convolution beside it becomes one that spans the image; where
+    neither is there, `flatten` and a linear layer take its place.
+    """
+    blocks = _blocks(full)
+    placed = lay_out(full.network.layers or (), *full.image)
+    pooled = [item for item in placed if isinstance(item.layer, GlobalAveragePool)]
+    if not pooled:
+        raise _AbsentError
+    _, height, width = pooled[-1].input
+    if (height, width) == (1, 1):
+        raise _AbsentError  # nothing is averaged
+    flat = [(b, i) for b, block in enumerate(blocks) for i in range(len(block))]
+    at = max(n for n, (b, i) in enumerate(flat) if isinstance(blocks[b][i], GlobalAveragePool))
+    after = [n for n in range(at + 1, len(flat)) if isinstance(_at(blocks, flat[n]), Conv | Linear)]
+    block, index = flat[at]
+    if after and isinstance(_at(blocks, flat[after[0]]), Linear):
+        blocks[block][index] = Flatten()
+        return _network(blocks)
+    wide = after[0] if after else at - 1
+    conv = _at(blocks, flat[wide]) if wide >= 0 else None
+    if isinstance(conv, Conv) and conv.kernel == 1 and conv.stride == 1 and conv.pad == 0:
+        if height != width:
+            raise _NotRemovableError(f"a convolution over all of {height}x{width} would not be square")
+        b, i = flat[wide]
+        blocks[b][i] = Conv(height, conv.out, groups=conv.groups, bias=conv.bias)
+        del blocks[block][index]
+    elif after:
+        raise _NotRemovableError(f"what follows it, {conv}, is neither linear nor a 1x1 convolution")
+    else:
+        blocks[block][index : index + 1] = [Flatten(), Linear(full.image[1])]
+    return _network(blocks)
+
+
+def _augmentation(full: Experiment) -> dict[str, Any]:
+    if not (full.recipe.augment.warps or full.recipe.augment.jitters):
+        raise _AbsentError
+    return {"augment": Augmentation()}
+
+
+def _schedule(full: Experiment) -> dict[str, Any]:
+    """A constant rate, the peak; a warm-up is an component of its own and stays, but onecycle's way up is its own."""
+    schedule = full.recipe.schedule
+    if isinstance(schedule, ConstantSchedule):
+        raise _AbsentError
+    warmup = 0.0 if isinstance(schedule, OneCycleSchedule) else schedule.warmup
+    return {"schedule": ConstantSchedule(name="constant", warmup=warmup)}
+
+
+def _warm_up(full: Experiment) -> dict[str, Any]:
+    schedule = full.recipe.schedule
+    if not schedule.warmup or isinstance(schedule, OneCycleSchedule):
+        raise _AbsentError
+    return {"schedule": type(schedule).model_validate(dict(schedule) | {"warmup": 0.0})}
+
+
+def _averaging(full: Experiment) -> dict[str, Any]:
+    if full.recipe.ema is None:
+        raise _AbsentError
+    return {"ema": None}
+
+
+def _smoothing(full: Experiment) -> dict[str, Any]:
+    if not full.recipe.label_smoothing:
+        raise _AbsentError
+    return {"label_smoothing": 0.0}
+
+
+def _decay(full: Experiment) -> dict[str, Any]:
+    optimizer = full.recipe.optimizer
+    if not optimizer.weight_decay:
+        raise _AbsentError
+    return {"optimizer": type(optimizer).model_validate(dict(optimizer) | {"weight_decay": 0.0})}
+
+
+def _momentum(full: Experiment) -> dict[str, Any]:
+    optimizer = full.recipe.optimizer
+    if not isinstance(optimizer, SGD) or not optimizer.momentum:
+        raise _AbsentError
+    return {"optimizer": SGD.model_validate(dict(optimizer) | {"momentum": 0.0, "nesterov": False})}
+
+
+def _nesterov(full: Experiment) -> dict[str, Any]:
+    optimizer = full.recipe.optimizer
+    if not isinstance(optimizer, SGD) or not optimizer.nesterov:
+        raise _AbsentError
+    return {"optimizer": SGD.model_validate(dict(optimizer) | {"nesterov": False})}
+
+
+_COMPONENTS: dict[str, Callable[[Experiment], dict[str, Any]]] = {
+    "batch norm": _batch_norm,
+    "dropout": _dropout,
+    "gap head": _pooled_head,
+    "augmentation": _augmentation,
+    "schedule": _schedule,
+    "warm-up": _warm_up,
+    "weight averaging": _averaging,
+    "label smoothing": _smoothing,
+    "weight decay": _decay,
+    "momentum": _momentum,
+    "nesterov": _nesterov,
+}
+
+
+def _blocks(experiment: Experiment) -> Blocks:
+    if experiment.network.layers is None:
+        raise _AbsentError  # a Python module is one component
+    return [list(parse_block(text)) for text in experiment.network.layers]
+
+
+def _network(blocks: Blocks) -> dict[str, Any]:
+    return {"network": Network(layers=tuple(", ".join(map(str, block)) for block in blocks if block))}
+
+
+def _less(full: Experiment, unwanted: Callable[[Layer], bool]) -> dict[str, Any]:
+    blocks = _blocks(full)
+    kept = [[layer for layer in block if not unwanted(layer)] for block in blocks]
+    if kept == blocks:
+        raise _AbsentError
+    return _network(kept)
+
+
+def _at(blocks: Blocks, place: tuple[int, int]) -> Layer:
+    return blocks[place[0]][place[1]]

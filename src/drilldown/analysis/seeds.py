@@ -1,0 +1,125 @@
+"""The runs of one experiment over seeds: which there are, and what they came to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from drilldown.evaluation.effects import Effect, paired_effect
+from drilldown.evaluation.intervals import PassRate, Spread, measure_spread
+from drilldown.evaluation.records import EpochRecord
+from drilldown.experiment.experiment import Experiment
+from drilldown.runs.folder import DIVERGED, FINISHED
+from drilldown.runs.run import FinishedRun, Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seeds:
+    """All runs of an experiment that there are."""
+
+    experiment: Experiment
+    finished: tuple[FinishedRun, ...]
+    """In the order of their seeds."""
+    diverged: tuple[Run, ...]
+    unfinished: tuple[Run, ...]
+    """Interrupted, or under way."""
+
+    @classmethod
+    def of(cls, experiment: Experiment, runs_dir: Path) -> Seeds:
+        """The runs of an experiment under the folder of all runs."""
+        folder = Run.of(experiment, 0, runs_dir).path.parent
+        return cls.among(experiment, [Run(file.parent) for file in folder.glob("seed-*/experiment.toml")])
+
+    @classmethod
+    def among(cls, experiment: Experiment, runs: Iterable[Run]) -> Seeds:
+        """The runs given, all of them of one experiment."""
+        by_status = [(run.status, run) for run in runs]
+        finished = [run.read() for status, run in by_status if status == FINISHED]
+        diverged = [run for status, run in by_status if status == DIVERGED]
+        unfinished = [run for status, run in by_status if status not in (FINISHED, DIVERGED)]
+        return cls(
+            experiment=experiment,
+            finished=tuple(sorted(finished, key=lambda run: run.seed)),
+            diverged=tuple(sorted(diverged, key=lambda run: run.seed)),
+            unfinished=tuple(sorted(unfinished, key=lambda run: run.seed)),
+        )
+
+    @property
+    def paths(self) -> set[Path]:
+        """Where the finished runs lie."""
+        return {one.run.path.resolve() for one in self.finished}
+
+    @property
+    def n(self) -> int:
+        """Seeds that came to an end, for better or worse."""
+        return len(self.finished) + len(self.diverged)
+
+    @property
+    def hold(self) -> int:
+        """How many last epochs its accuracy is a mean of."""
+        return min(self.experiment.budget.hold, self.experiment.recipe.epochs)
+
+    @property
+    def total(self) -> int:
+        """Images that accuracies are measured on; only where a run is finished."""
+        return self.finished[0].epochs[0].test.total
+
+    @property
+    def split(self) -> str:
+        """What epochs are measured on: `test` or `validation`."""
+        return "test" if self.experiment.recipe.holdout is None else "validation"
+
+    @property
+    def rate(self) -> PassRate | None:
+        """How many met the budget, those that diverged counted as failed; None without runs."""
+        return PassRate(sum(one.passed for one in self.finished), self.n) if self.n else None
+
+    def spread(self, figure: Callable[[FinishedRun], float]) -> Spread | None:
+        """A figure over the finished seeds; None where there are none."""
+        return measure_spread([figure(one) for one in self.finished]) if self.finished else None
+
+    def by_epoch(self, figure: Callable[[EpochRecord], float]) -> list[list[float]]:
+        """A figure of each epoch, over the finished seeds: a list an epoch."""
+        return [[figure(epoch) for epoch in same] for same in zip(*(one.epochs for one in self.finished), strict=True)]
+
+    def accuracies(self, hold: int | None = None) -> dict[int, float]:
+        """By seed, percent, mean of the last epochs."""
+        return {one.seed: one.accuracy(hold or self.hold) for one in self.finished}
+
+    def losses(self, hold: int | None = None) -> dict[int, float]:
+        """By seed, cross-entropy in nats, mean of the last epochs."""
+        return {one.seed: one.loss(hold or self.hold) for one in self.finished}
+
+    @property
+    def accuracy(self) -> Spread | None:
+        """Percent, mean of the last epochs, over seeds."""
+        return self.spread(lambda one: one.accuracy(self.hold))
+
+    @property
+    def loss(self) -> Spread | None:
+        """Cross-entropy in nats, mean of the last epochs, over seeds."""
+        return self.spread(lambda one: one.loss(self.hold))
+
+
+def measure_effect(before: Seeds, after: Seeds) -> tuple[Effect | None, Effect | None]:
+    """After minus before, paired by seed, over the last epochs that both hold; None where they share no finished seed.
+
+    *Returns* the effect on accuracy, in points, and on loss, in nats.
+    """
+    hold = min(before.hold, after.hold)
+    return paired_effect(before.accuracies(hold), after.accuracies(hold)), paired_effect(
+        before.losses(hold), after.losses(hold)
+    )
+
+
+def why_incomparable(one: Seeds, other: Seeds) -> str | None:
+    """Why accuracies of two experiments must not be subtracted; None where they may."""
+    datasets = one.experiment.recipe.dataset, other.experiment.recipe.dataset
+    if datasets[0] != datasets[1]:
+        return f"different data ({datasets[0]}, {datasets[1]})"
+    if one.split != other.split:
+        return f"measured on different images ({one.split}, {other.split})"
+    if one.experiment.recipe.holdout != other.experiment.recipe.holdout:
+        return "measured on validation splits of different size"
+    return None

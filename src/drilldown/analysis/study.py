@@ -1,0 +1,231 @@
+"""What a report on a study rests on: the runs of each step, and the differences between steps."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from drilldown.analysis.ablation import Ablation, existing_ablation
+from drilldown.analysis.seeds import Seeds, measure_effect, why_incomparable
+from drilldown.errors import DrilldownError, Problem
+from drilldown.evaluation.effects import SIGNIFICANCE_LEVEL, Effect, holm_adjust
+from drilldown.evaluation.intervals import Spread
+from drilldown.experiment.difference import Difference, changed_components, find_difference
+from drilldown.experiment.experiment import Experiment
+from drilldown.experiment.loading import read_experiment
+from drilldown.experiment.studies import Study
+from drilldown.runs.run import Run
+
+HALF_UNIT = 0.005
+"""Points: what a figure reported with two decimals may be off by, half an image of 10,000."""
+ABLATED = "-without-"
+"""What the names of ablations have in common."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepEffect:
+    """What a step changed from another, and what that was worth."""
+
+    against: int
+    """Index of the other step."""
+    extends: bool
+    """Whether the step extends it, and does not just follow it."""
+    components: tuple[str, ...]
+    difference: Difference
+    accuracy: Effect | None
+    """In points, of the mean of the last epochs."""
+    loss: Effect | None
+    """In nats, likewise."""
+    why_not: str | None
+    """Why there is no effect, where there is none."""
+    among_all: bool = False
+    """Whether the effect on accuracy is still measurable where all steps are asked at once (Holm)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyStep:
+    """A step of a study with its runs."""
+
+    seeds: Seeds
+    change: StepEffect | None
+    """None for the first."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was trained."""
+        return self.seeds.experiment
+
+    @property
+    def name(self) -> str:
+        """Within the study, such as `06-dropout`."""
+        return self.experiment.name.partition("/")[2]
+
+    @property
+    def best(self) -> Spread | None:
+        """Percent, of the best epoch, over seeds."""
+        return self.seeds.spread(lambda one: one.best)
+
+    @property
+    def compared(self) -> Spread | None:
+        """Percent, over seeds, of the figure that the author reports: the best epoch, unless the file says another."""
+        figure = self.experiment.reported.figure if self.experiment.reported else "best"
+        if figure == "mean_last":
+            return self.seeds.accuracy
+        return self.seeds.spread(lambda one: one.final) if figure == "final" else self.best
+
+    @property
+    def clean_train(self) -> Spread | None:
+        """Percent of the training images, seen plainly, over seeds."""
+        return self.seeds.spread(lambda one: one.clean_train)
+
+    @property
+    def epoch_seconds(self) -> float | None:
+        """Median over seeds of the runs' medians."""
+        found = self.seeds.spread(lambda one: one.epoch_seconds)
+        return found.median if found else None
+
+    @property
+    def expected(self) -> tuple[float, float] | None:
+        """Percent: where one further seed's figure would fall, with 95 %; widened by half a unit of the report.
+
+        None for fewer than three seeds.
+        """
+        if self.compared is None or not self.compared.has_interval:
+            return None
+        low, high = self.compared.further
+        return max(0.0, low - HALF_UNIT), min(100.0, high + HALF_UNIT)
+
+    @property
+    def as_reported(self) -> bool | None:
+        """Whether the reported accuracy lies there; None where one of the two is missing."""
+        reported = self.experiment.reported
+        if self.expected is None or reported is None or reported.test is None or self.seeds.split != "test":
+            return None
+        return self.expected[0] <= reported.test <= self.expected[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyEvidence:
+    """A study, with all that its run folders say about it."""
+
+    name: str
+    folder: Path
+    """Where its runs lie."""
+    command: str
+    """How to run what is missing."""
+    steps: tuple[StudyStep, ...]
+    ablations: tuple[Ablation, ...]
+    """Of those steps whose components were taken out one at a time."""
+    left_out: tuple[Path, ...]
+    """Folders of runs beside them that belong to none of this: runs of files that have been changed since."""
+
+    @property
+    def measured(self) -> tuple[StudyStep, ...]:
+        """The steps that have a finished run."""
+        return tuple(step for step in self.steps if step.seeds.finished)
+
+
+def gather_study(study: Study | Path, runs_dir: Path, command: str = "") -> StudyEvidence:
+    """Reads the runs of a study; the steps are those of its files.
+
+    *Arguments*: `study`: or the folder of its runs, `RUNS/STUDY`, where the files are not at hand: then the steps are
+    what was run, each as it was when it was run. `runs_dir`: the folder of all runs.
+
+    *Raises* DrilldownError where no step has a run.
+    """
+    if isinstance(study, Path):
+        folder = study
+        found = _link([_of_folder(path) for path in _step_folders(folder) if ABLATED not in path.name])
+    else:
+        folder = runs_dir / study.name
+        found = [Seeds.of(read_experiment(file), runs_dir) for file in study.steps]
+    if not any(seeds.n for seeds in found):
+        under_way = sum(len(seeds.unfinished) for seeds in found)
+        missing = f"{under_way} unfinished runs and no other" if under_way else "no runs here"
+        suggestion = f"train them with {command}" if command else None
+        raise DrilldownError(Problem(file=folder, found=missing, expected="a finished one", suggestion=suggestion))
+    fingerprints = [seeds.experiment.fingerprint for seeds in found]
+    changes = [_change(found, fingerprints, index) if index else None for index in range(len(found))]
+    ablations = [done for seeds in found if (done := existing_ablation(seeds, folder.parent))]
+    shown = [*found, *(removal.seeds for done in ablations for removal in done.removals)]
+    known = {Run.of(seeds.experiment, 0, runs_dir).path.parent.name for seeds in shown}
+    return StudyEvidence(
+        name=folder.resolve().name,
+        folder=folder,
+        command=command,
+        steps=tuple(
+            StudyStep(seeds=seeds, change=change) for seeds, change in zip(found, _corrected(changes), strict=True)
+        ),
+        ablations=tuple(ablations),
+        left_out=tuple(path for path in _step_folders(folder) if path.name not in known),
+    )
+
+
+def is_folder_of_runs(folder: Path) -> bool:
+    """Whether a folder holds a study's runs."""
+    return os.path.isdir(folder) and bool(_step_folders(folder))  # Path's own raises where a name is too long
+
+
+def _step_folders(folder: Path) -> list[Path]:
+    return sorted({file.parent.parent for file in folder.glob("*/seed-*/experiment.toml")})
+
+
+def _of_folder(folder: Path) -> Seeds:
+    runs = [Run(file.parent) for file in sorted(folder.glob("seed-*/experiment.toml"))]
+    return Seeds.among(runs[0].experiment, runs)
+
+
+def _link(steps: Sequence[Seeds]) -> list[Seeds]:
+    """Makes an earlier step the parent of those that extend it; with a run lies a copy, without name or ancestors."""
+    earlier: dict[str | None, Experiment] = {}
+    linked = []
+    for seeds in steps:
+        experiment = seeds.experiment.located(parent=earlier.get(_parent(seeds.experiment)))
+        earlier[experiment.fingerprint] = experiment
+        linked.append(replace(seeds, experiment=experiment))
+    return linked
+
+
+def _change(steps: Sequence[Seeds], fingerprints: Sequence[str], index: int) -> StepEffect:
+    """What a step changed from the one that it extends, or else from the one before it."""
+    parent = _parent(steps[index].experiment)
+    extended = [i for i in range(len(steps)) if i != index and fingerprints[i] == parent]
+    against = extended[-1] if extended else index - 1
+    before, after = steps[against], steps[index]
+    why_not = why_incomparable(before, after)
+    accuracy, loss = (None, None) if why_not else measure_effect(before, after)
+    if accuracy is None:
+        why_not = why_not or "no seeds in common"
+    return StepEffect(
+        against=against,
+        extends=bool(extended),
+        components=changed_components(before.experiment, after.experiment),
+        difference=find_difference(before.experiment, after.experiment),
+        accuracy=accuracy,
+        loss=loss,
+        why_not=why_not,
+    )
+
+
+def _parent(experiment: Experiment) -> str | None:
+    try:
+        return experiment.parent.fingerprint if experiment.parent else None
+    except DrilldownError:  # of a user's module only the child's copy is kept with a run
+        return None
+
+
+def _corrected(changes: Sequence[StepEffect | None]) -> list[StepEffect | None]:
+    """With each effect judged among all of them."""
+    asked = [
+        (index, change.accuracy.p)
+        for index, change in enumerate(changes)
+        if change and change.accuracy and not math.isnan(change.accuracy.p)
+    ]
+    adjusted = dict(zip([index for index, _ in asked], holm_adjust([p for _, p in asked]), strict=True))
+    return [
+        replace(change, among_all=adjusted.get(index, 1.0) < SIGNIFICANCE_LEVEL) if change else None
+        for index, change in enumerate(changes)
+    ]

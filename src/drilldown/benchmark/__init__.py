@@ -1,0 +1,1 @@
+"""The speed of an epoch against plain pipelines."""

@@ -1,0 +1,52 @@
+"""The command line: parse, call, print. What a command does stands in the module that it calls.
+
+Commands import heavy modules when they run, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from drilldown.cli import inspect, train
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"drilldown {metadata.version('drilldown')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _drilldown(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # read by __main__.py
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A lab for image classifiers that are tiny on purpose."""
+
+
+app.command()(train.run)
+app.command()(train.resume)
+app.command()(train.study)
+app.command()(inspect.summary)
+app.command()(inspect.report)
+app.command()(inspect.compare)
+app.command()(train.ablate)
+app.command(name="runs")(inspect.list_runs)
+app.command()(inspect.verdict)
+app.command()(inspect.predict)
+app.command()(inspect.data)
+app.command()(inspect.new)
+app.command()(inspect.bench)

@@ -1,0 +1,292 @@
+"""The commands that show, compare, predict and write, without training runs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from drilldown.cli.options import (
+    DataOption,
+    ExperimentArgument,
+    JsonOption,
+    Overrides,
+    RunArgument,
+    RunsOption,
+    folders_from,
+    print_json,
+    print_notice,
+)
+from drilldown.errors import DrilldownError, Problem, TrainingDivergedError
+from drilldown.settings import RUNS_DIR
+from drilldown.wording import count_text
+
+BUDGET_NOT_MET = 3
+"""The exit code of `drilldown verdict` where the budget is not met."""
+
+
+def summary(experiment: ExperimentArgument, overrides: Overrides = [], as_json: JsonOption = False) -> None:  # noqa: B006
+    """Show an experiment's layer table.
+
+    Shapes, parameters, multiply-adds, receptive field ("sees"), and memory.
+    """
+    from drilldown.experiment.loading import load_experiment
+    from drilldown.terminal.console import console
+    from drilldown.terminal.tables import print_model_summary
+
+    loaded = load_experiment(experiment, overrides)
+    if as_json:
+        print_json(loaded.model_summary.to_json())
+    else:
+        print_model_summary(console(stderr=False), loaded)
+
+
+def report(
+    subject: Annotated[str, typer.Argument(metavar="RUN|STUDY", help='A run\'s folder, "last", or a study.')],
+    data: DataOption = None,
+    runs: RunsOption = RUNS_DIR,
+) -> None:
+    """Write report.html and report.md of a run or a study.
+
+    report.html is one file that holds everything; report.md has its figures beside it. Print the path of the first.
+    """
+    from drilldown.analysis.study import gather_study, is_folder_of_runs
+    from drilldown.experiment.studies import find_study
+    from drilldown.report.run.writing import write_run_report
+    from drilldown.report.study.writing import write_study_report
+    from drilldown.runs.finding import find_run, is_run
+
+    folders = folders_from(data, runs)
+    folder = Path(subject)
+    if is_folder_of_runs(folder):
+        files = write_study_report(gather_study(folder, folder.parent), folders.data)
+    elif subject == "last" or (os.path.isdir(folder) and not any(folder.glob("*.toml"))) or is_run(folder):
+        files = write_run_report(find_run(subject, folders.runs), folders.data)
+    else:
+        evidence = gather_study(find_study(subject), folders.runs, f"drilldown study {subject}")
+        files = write_study_report(evidence, folders.data)
+    typer.echo(files.html)
+
+
+def compare(
+    subjects: Annotated[list[str], typer.Argument(metavar="A B...", help="Experiments or runs, two or more.")],
+    runs: RunsOption = RUNS_DIR,
+) -> None:
+    """Set experiments or runs side by side.
+
+    Show how each differs from the first, and the effect of the difference over the seeds that both have.
+    """
+    from drilldown.analysis import comparison
+    from drilldown.terminal.comparisons import print_comparison
+    from drilldown.terminal.console import console
+
+    compared = comparison.compare(*subjects, runs_dir=runs)
+    print_comparison(console(stderr=False), compared)
+    for subject in compared:
+        if subject.missing:
+            print_notice(f"{subject.letter} has {count_text(subject.seeds.n, 'seed')}; for more: {subject.missing}")
+
+
+def list_runs(runs: RunsOption = RUNS_DIR, as_json: JsonOption = False) -> None:
+    """List the runs on disk, newest first."""
+    from drilldown.runs.folder import RunFolder, run_paths
+    from drilldown.terminal.console import console
+    from drilldown.terminal.run_list import print_runs
+
+    if runs != RUNS_DIR and not os.path.isdir(runs):
+        found = "is not a folder" if os.path.exists(runs) else "no such folder"
+        raise DrilldownError(Problem(file=runs, found=found, expected="the folder that --runs names"))
+    listed = [RunFolder(path) for path in run_paths(runs)]
+    if as_json:
+        print_json([_run_document(run.path) for run in listed])
+    elif listed:
+        for error in print_runs(console(stderr=False), listed):
+            print_notice(str(error))
+    else:
+        print_notice(f"no runs in {runs} yet; drilldown run trains the first")
+
+
+def _run_document(path: Path) -> dict[str, Any]:
+    """What `runs --json` prints of a run, and of a run whose files cannot be read."""
+    from drilldown.runs.folder import DAMAGED, RunFolder
+
+    run = RunFolder(path)
+    try:
+        summary = run.summary
+        return {**(summary.to_json() if summary else {}), "path": str(path), "status": run.status}
+    except DrilldownError as error:
+        return {"path": str(path), "status": DAMAGED, "problem": str(error)}
+
+
+def verdict(
+    subject: Annotated[str, typer.Argument(metavar="RUN|EXPERIMENT", help="A run, or all runs of an experiment.")],
+    overrides: Overrides = [],  # noqa: B006
+    runs: RunsOption = RUNS_DIR,
+) -> None:
+    """Print the verdict; exit code 3 if the budget is not met.
+
+    The verdict on a run, or on all runs of an experiment: then four of five seeds must meet the budget.
+    """
+    from drilldown.runs.finding import is_run
+
+    if subject == "last" or is_run(Path(subject)):
+        if overrides:
+            raise DrilldownError(Problem(place="--set", found=f"{subject} is a run", expected="an experiment"))
+        met = _run_verdict(subject, runs)
+    else:
+        met = _experiment_verdict(subject, overrides, runs)
+    if not met:
+        raise typer.Exit(BUDGET_NOT_MET)
+
+
+def _run_verdict(subject: str, runs_dir: Path) -> bool:
+    from drilldown.runs.finding import find_run
+    from drilldown.runs.folder import DIVERGED, FINISHED, RUNNING
+    from drilldown.terminal.console import console
+    from drilldown.terminal.tables import print_verdict
+
+    run = find_run(subject, runs_dir)
+    status = run.status
+    if status == DIVERGED:
+        raise TrainingDivergedError(f"{run.path}: {run.divergence}")
+    if status == RUNNING:
+        raise DrilldownError(f"{run.path}: the run is still training; repeat the command when it has finished")
+    if status != FINISHED:
+        raise DrilldownError(f"{run.path}: the run is {status}; resume with: drilldown resume {run.path}")
+    verdict = run.read().verdict
+    print_verdict(console(stderr=False), verdict)
+    return verdict.passed
+
+
+def _experiment_verdict(subject: str, overrides: list[str], runs_dir: Path) -> bool:
+    from drilldown.analysis.seeds import Seeds
+    from drilldown.experiment.loading import load_experiment
+    from drilldown.runs.run import Run
+    from drilldown.terminal.comparisons import print_seeds
+    from drilldown.terminal.console import console
+
+    experiment = load_experiment(subject, overrides)
+    seeds = Seeds.of(experiment, runs_dir)
+    rate = seeds.rate
+    if rate is None:
+        folder = Run.of(experiment, 0, runs_dir).path.parent
+        raise DrilldownError(f"{folder}: no finished runs of {experiment.name}; train it with drilldown run {subject}")
+    screen = console(stderr=False)
+    print_seeds(screen, seeds)
+    if seeds.unfinished:
+        print_notice(f"left out: {count_text(len(seeds.unfinished), 'unfinished run')}")
+    screen.print(f"budget {'met' if rate.met else 'not met'}: {rate}; {rate.needed} needed")
+    return rate.met
+
+
+def predict(
+    run: RunArgument,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files, one digit each.")],
+    runs: RunsOption = RUNS_DIR,
+) -> None:
+    """Classify pictures, after the same preparation as MNIST's digits."""
+    import torch
+
+    from drilldown.data.pictures import read_picture
+    from drilldown.runs.finding import find_run
+    from drilldown.terminal.console import console
+    from drilldown.terminal.tables import print_predictions
+
+    trained = find_run(run, runs)
+    trained.check_finished()
+    (_, height, width), _ = trained.experiment.image
+    prepared: dict[Path, torch.Tensor] = {}
+    problems: list[Problem] = []
+    for file in dict.fromkeys(images):  # each once, in the order given
+        try:
+            prepared[file] = read_picture(file, height, width)
+        except DrilldownError as error:  # the other pictures are still read
+            problems += error.problems
+    if prepared:
+        logits = trained.predict(torch.stack([*prepared.values()]))
+        print_predictions(console(stderr=False), [*prepared], logits)
+    if problems:
+        raise DrilldownError(*problems)
+
+
+def data(
+    name: Annotated[
+        str, typer.Argument(help="mnist, fashion-mnist, kmnist, glyphs or a folder of IDX files.")
+    ] = "mnist",
+    preview: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw samples of each class.")] = None,
+    folder: DataOption = None,
+) -> None:
+    """Fetch, verify and describe a dataset."""
+    from drilldown.data.loading import load_dataset
+    from drilldown.terminal.console import console
+    from drilldown.terminal.live import LiveDisplay
+    from drilldown.terminal.tables import print_dataset
+
+    folders = folders_from(folder)
+    live = LiveDisplay()
+    try:
+        dataset = load_dataset(name, folders.data, on_download=live.on_download)
+    finally:
+        live.stop()
+    print_dataset(console(stderr=False), dataset)
+    if preview is not None:
+        from drilldown.files import explain_file_errors
+        from drilldown.report.pictures import figure_png
+        from drilldown.report.run.figures import draw_classes
+
+        with explain_file_errors(preview):
+            preview.write_bytes(figure_png(draw_classes(dataset)))
+        typer.echo(f"wrote samples to {preview}")
+
+
+def new(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The experiment file to write.")],
+    source: Annotated[str, typer.Option("--from", metavar="EXPERIMENT", help="What to start from.")] = "under-8k",
+) -> None:
+    """Start an experiment of your own: a copy of another one, with comments."""
+    from drilldown.experiment.loading import load_experiment
+    from drilldown.experiment.template import write_template
+    from drilldown.runs.finding import is_run
+    from drilldown.runs.run import Run
+
+    if file.suffix != ".toml":
+        found = f'the name ends in "{file.suffix}"' if file.suffix else "the name has no ending"
+        better = file.with_suffix(".toml") if file.name.strip(". ") else "mine.toml"
+        raise DrilldownError(Problem(file=file, found=found, expected="a .toml file", suggestion=f"such as {better}"))
+    loaded = Run(Path(source)).experiment if is_run(Path(source)) else load_experiment(source)
+    write_template(loaded, file)
+    quoted = shlex.quote(str(file))
+    typer.echo(f"wrote {file}, which trains like {loaded.name}; change it, then\ndrilldown run {quoted}")
+
+
+def bench(
+    experiment: ExperimentArgument = "under-8k",
+    overrides: Overrides = [],  # noqa: B006
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Time an epoch against plain PyTorch pipelines.
+
+    The epochs alternate within one process, so the ratios hold even where the machine's speed drifts.
+    """
+    from drilldown.benchmark.measure import ROUNDS, benchmark_document, measure_speed
+    from drilldown.data.loading import load_dataset
+    from drilldown.experiment.loading import load_experiment
+    from drilldown.terminal.console import console
+    from drilldown.terminal.tables import print_timings
+
+    folders = folders_from(data)
+    loaded = load_experiment(experiment, overrides)
+    dataset = load_dataset(loaded.recipe.dataset, folders.data)
+
+    def print_epoch(number: int, name: str, seconds: float) -> None:
+        print_notice(f"{f'round {number} of {ROUNDS}' if number else 'warm-up'}: {name} {seconds:.2f} s")
+
+    benchmark = measure_speed(loaded, dataset, on_epoch=print_epoch)
+    if as_json:
+        print_json(benchmark_document(loaded, benchmark))
+    else:
+        print_timings(console(stderr=False), loaded, benchmark)

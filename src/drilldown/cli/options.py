@@ -1,0 +1,62 @@
+"""The arguments and options that several commands share."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from drilldown.errors import DrilldownError, Problem
+from drilldown.settings import RUNS_DIR, Compute, DeviceName, EngineName, Folders
+
+ExperimentArgument = Annotated[str, typer.Argument(help="A file, study/step, or a study (its last step).")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help='A run\'s folder, or "last".')]
+Overrides = Annotated[list[str], typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting.")]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="First folder in which to look for datasets.")
+]
+RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of all runs.")]
+EngineOption = Annotated[EngineName, typer.Option("--engine", help="Engine that trains.")]
+DeviceOption = Annotated[DeviceName, typer.Option("--device", help="Device that trains.")]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", metavar="N", help="CPU threads (default: all).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+SeedsOption = Annotated[
+    int, typer.Option("--seeds", min=1, max=1000, metavar="N", help="Train each experiment with seeds 0 to N-1.")
+]
+
+DEFAULT_SEEDS = 5
+"""One seed is an anecdote."""
+
+
+def folders_from(data: Path | None, runs: Path = RUNS_DIR) -> Folders:
+    """The folders that the options name; raises DrilldownError where there is no such data folder."""
+    if data is not None and not os.path.isdir(data):  # Path's own raises where a name is too long
+        raise DrilldownError(Problem(file=data, found="no such folder", expected="the folder that --data names"))
+    return Folders(data=data, runs=runs)
+
+
+def command_text(command: list[str], compute: Compute, folders: Folders) -> str:
+    """A command to copy, with the options that differ from their defaults."""
+    options = {
+        "runs": None if folders.runs == RUNS_DIR else folders.runs,
+        "data": folders.data,
+        "engine": None if compute.engine == "auto" else compute.engine,
+        "device": None if compute.device == "auto" else compute.device,
+        "threads": compute.threads,
+    }
+    given = [part for name, value in options.items() if value is not None for part in (f"--{name}", str(value))]
+    return shlex.join([*command, *given])
+
+
+def print_notice(text: str) -> None:
+    """Prints to standard error."""
+    typer.echo(text, err=True)
+
+
+def print_json(document: Any) -> None:
+    """Prints a JSON document to standard output."""
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))

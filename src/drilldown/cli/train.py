@@ -1,0 +1,261 @@
+"""The commands that train: run, resume, study, ablate."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from drilldown.cli.options import (
+    DEFAULT_SEEDS,
+    DataOption,
+    DeviceOption,
+    EngineOption,
+    ExperimentArgument,
+    Overrides,
+    RunArgument,
+    RunsOption,
+    SeedsOption,
+    ThreadsOption,
+    command_text,
+    folders_from,
+    print_notice,
+)
+from drilldown.errors import DrilldownError, Problem, TrainingDivergedError
+from drilldown.settings import RUNS_DIR, Compute, Folders
+
+if TYPE_CHECKING:
+    from drilldown.experiment.experiment import Experiment
+    from drilldown.runs.run import Run
+    from drilldown.runs.worklist import Task
+    from drilldown.terminal.live import WorklistDisplay
+
+
+def run(
+    experiment: ExperimentArgument = "under-8k",
+    seed: Annotated[int | None, typer.Option(min=0, help="Train with this seed (default: 0).")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, max=1000, metavar="N", help="Train with seeds 0 to N-1.")] = None,
+    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    engine: EngineOption = "auto",
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    data: DataOption = None,
+    runs: RunsOption = RUNS_DIR,
+    again: Annotated[bool, typer.Option("--again", help="Repeat runs that are finished or diverged.")] = False,
+) -> None:
+    """Train an experiment and print its verdict.
+
+    Without a name, train the flagship under-8k. An interrupted run resumes; a finished run is shown.
+    """
+    from drilldown.experiment.loading import load_experiment
+
+    if seed is not None and seeds is not None:
+        raise DrilldownError(Problem(found="--seed and --seeds are both given", expected="one of them"))
+    compute, folders = Compute(engine=engine, device=device, threads=threads), folders_from(data, runs)
+    loaded = load_experiment(experiment, overrides)
+    if seeds is None or seeds == 1:
+        _run_once(loaded, seed or 0, compute, folders, again=again)
+    else:
+        changes = [part for override in overrides for part in ("--set", override)]
+        command = ["drilldown", "run", experiment, *changes, "--seeds", str(seeds)]
+        _run_seeds(loaded, seeds, command, compute, folders, again=again)
+
+
+def _run_once(experiment: Experiment, seed: int, compute: Compute, folders: Folders, *, again: bool) -> None:
+    from drilldown.runs.perform import perform
+    from drilldown.runs.run import Run
+    from drilldown.terminal.live import LiveDisplay
+
+    live = LiveDisplay()
+    try:
+        finished = perform(experiment, seed=seed, compute=compute, folders=folders, again=again, callback=live)
+    except KeyboardInterrupt:
+        live.stop()
+        print_notice(_interrupted_text(Run.of(experiment, seed, folders.runs), compute, folders))
+        raise
+    finally:
+        live.stop()
+    _show_finished(finished, folders.data, write=again)
+
+
+def _run_seeds(
+    experiment: Experiment, seeds: int, command: list[str], compute: Compute, folders: Folders, *, again: bool
+) -> None:
+    from drilldown.analysis.seeds import Seeds
+    from drilldown.runs.folder import FINISHED
+    from drilldown.runs.worklist import list_tasks
+    from drilldown.terminal.comparisons import print_seeds
+    from drilldown.terminal.console import console
+    from drilldown.terminal.live import WorklistDisplay
+
+    class Display(WorklistDisplay):
+        def on_finish(self, run: Run) -> None:
+            super().on_finish(run)
+            _show_finished(run, folders.data, write=True)
+
+    tasks = list_tasks([experiment], range(seeds), folders.runs)
+    for task in tasks:
+        if not again and task.run.status == FINISHED:
+            _show_finished(task.run, folders.data)
+    _train_all(tasks, Display(experiment.name), command, compute, folders, again=again)
+    together = Seeds.among(experiment, [task.run for task in tasks])
+    screen = console(stderr=False)
+    print_seeds(screen, together)
+    screen.print(f"budget met: {together.rate}")
+    if not together.finished:
+        raise typer.Exit(TrainingDivergedError.exit_code)
+
+
+def resume(
+    run: RunArgument,
+    engine: EngineOption = "auto",
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    data: DataOption = None,
+    runs: RunsOption = RUNS_DIR,
+) -> None:
+    """Resume an interrupted run.
+
+    It ends with the result that it would have had without the interruption.
+    """
+    from drilldown.runs.finding import find_run
+    from drilldown.runs.perform import resume_run
+    from drilldown.terminal.live import LiveDisplay
+
+    compute, folders = Compute(engine=engine, device=device, threads=threads), folders_from(data, runs)
+    interrupted = find_run(run, folders.runs)
+    live = LiveDisplay()
+    try:
+        finished = resume_run(interrupted, compute=compute, folders=folders, callback=live)
+    except KeyboardInterrupt:
+        live.stop()
+        print_notice(_interrupted_text(interrupted, compute, folders))
+        raise
+    finally:
+        live.stop()
+    _show_finished(finished, folders.data, write=True)
+
+
+def study(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="A study's name, or a folder of experiments.")],
+    seeds: SeedsOption = DEFAULT_SEEDS,
+    engine: EngineOption = "auto",
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    data: DataOption = None,
+    runs: RunsOption = RUNS_DIR,
+) -> None:
+    """Train the missing runs of a study, and write its report.
+
+    Print first how many runs are missing and about how long they take. Stop at any moment; the same command resumes.
+    """
+    from drilldown.analysis.study import gather_study
+    from drilldown.experiment.loading import read_experiment
+    from drilldown.experiment.studies import find_study
+    from drilldown.report.study.writing import write_study_report
+    from drilldown.runs.worklist import list_tasks
+    from drilldown.terminal.comparisons import print_study
+    from drilldown.terminal.console import console
+    from drilldown.terminal.live import WorklistDisplay
+
+    compute, folders = Compute(engine=engine, device=device, threads=threads), folders_from(data, runs)
+    chosen = find_study(study)
+    experiments = [read_experiment(file) for file in chosen.steps]
+    command = ["drilldown", "study", study, "--seeds", str(seeds)]
+    tasks = list_tasks(experiments, range(seeds), folders.runs)
+    _train_all(tasks, WorklistDisplay(chosen.name), command, compute, folders)
+    evidence = gather_study(chosen, folders.runs, shlex.join(command))
+    page = write_study_report(evidence, folders.data).html
+    screen = console(stderr=False)
+    print_study(screen, evidence)
+    screen.print(f"report  {page}")
+
+
+def ablate(
+    experiment: ExperimentArgument,
+    seeds: SeedsOption = DEFAULT_SEEDS,
+    engine: EngineOption = "auto",
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    data: DataOption = None,
+    runs: RunsOption = RUNS_DIR,
+) -> None:
+    """Ablation: remove one component at a time and measure the effect.
+
+    Train the missing runs of the experiment and of each variation, then show the effects.
+    """
+    from drilldown.analysis.ablation import list_variations, measure_ablation
+    from drilldown.analysis.seeds import Seeds
+    from drilldown.experiment.loading import load_experiment
+    from drilldown.report.ablation import ablation_sentences, write_ablation_report
+    from drilldown.runs.worklist import list_tasks
+    from drilldown.terminal.comparisons import print_ablation
+    from drilldown.terminal.console import console
+    from drilldown.terminal.live import WorklistDisplay
+
+    compute, folders = Compute(engine=engine, device=device, threads=threads), folders_from(data, runs)
+    full = load_experiment(experiment)
+    variations, _ = list_variations(full)
+    if not variations:
+        raise DrilldownError(f"{full.name}: no component can be removed")
+    experiments = [full, *(variation.experiment for variation in variations)]
+    command = ["drilldown", "ablate", experiment, "--seeds", str(seeds)]
+    tasks = list_tasks(experiments, range(seeds), folders.runs)
+    _train_all(tasks, WorklistDisplay(full.name), command, compute, folders)
+    result = measure_ablation(Seeds.of(full, folders.runs), folders.runs)
+    page = write_ablation_report(result, folders.runs)
+    screen = console(stderr=False)
+    print_ablation(screen, result, ablation_sentences(result))
+    screen.print(f"report  {page}")
+
+
+def _train_all(
+    tasks: list[Task],
+    live: WorklistDisplay,
+    command: list[str],
+    compute: Compute,
+    folders: Folders,
+    *,
+    again: bool = False,
+) -> None:
+    """Trains what is left of a list; `command` resumes it where it is interrupted."""
+    from drilldown.runs.worklist import plan_work, train_all
+
+    plan = plan_work(tasks, compute.engine, again=again)
+    live.on_plan(plan)
+    try:
+        train_all(plan, live, compute=compute, folders=folders, again=again)
+    except KeyboardInterrupt:
+        live.stop()
+        finished = sum(task.ended for task in tasks)
+        print_notice(f"interrupted: {finished} of {len(tasks)} runs finished, and every finished epoch is saved")
+        print_notice(f"resume with: {command_text(command, compute, folders)}")
+        raise
+    finally:
+        live.stop()
+
+
+def _show_finished(run: Run, data_dir: Path | None, *, write: bool = False) -> None:
+    """Prints a finished run's result; writes its report where that is missing, or where `write`."""
+    from drilldown.terminal.console import console
+    from drilldown.terminal.tables import print_result
+
+    pages = [run.path / name for name in ("report.html", "report.md")]
+    if write or (run.has_model and not all(page.is_file() for page in pages)):
+        from drilldown.report.run.writing import write_run_report  # imports matplotlib: only where it is needed
+
+        write_run_report(run, data_dir)
+    print_result(console(stderr=False), run)
+
+
+def _interrupted_text(run: Run, compute: Compute, folders: Folders) -> str:
+    from drilldown.wording import count_text
+
+    if not run.path.exists():
+        return "interrupted before training began; nothing was written"
+    epochs = len(run.epochs)
+    saved = f"{count_text(epochs, 'epoch')} {'is' if epochs == 1 else 'are'} saved"
+    command = command_text(["drilldown", "resume", str(run.path)], compute, Folders(data=folders.data))
+    return f"interrupted: {saved}, the current epoch will be repeated\nresume with: {command}"

@@ -1,0 +1,114 @@
+"""The datasets that have a name: their files, mirrors and checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from drilldown.errors import DrilldownError, Problem, did_you_mean, quoted
+
+STEMS = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedFile:
+    """One file of a published dataset."""
+
+    stem: str
+    """Its name without `.gz`."""
+    mirrors: tuple[str, ...]
+    """Addresses that it lies under, each ending in a slash."""
+    sha256: str
+    """Of the decompressed bytes, or of the archive where `packed`."""
+    packed: bool = False
+
+    def mismatch(self, file: Path, content: bytes) -> str | None:
+        """What is wrong with a file and its decompressed content, or None."""
+        judged = file.read_bytes() if self.packed else content
+        found = hashlib.sha256(judged).hexdigest()
+        if found == self.sha256:
+            return None
+        kind = "archive" if self.packed else "data"
+        return f"the {kind}'s SHA-256 is {found[:12]}…, not {self.sha256[:12]}…"
+
+
+def _files(mirrors: tuple[str, ...], checksums: tuple[str, ...], *, packed: bool) -> dict[str, PublishedFile]:
+    return {
+        stem: PublishedFile(stem=stem, mirrors=mirrors, sha256=checksum, packed=packed)
+        for stem, checksum in zip(STEMS, checksums, strict=True)
+    }
+
+
+CATALOGUE: dict[str, dict[str, PublishedFile]] = {
+    "mnist": _files(
+        (
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        ),
+        (
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        ),
+        packed=False,
+    ),
+    "fashion-mnist": _files(
+        (
+            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        ),
+        (
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        ),
+        packed=True,
+    ),
+    "kmnist": _files(
+        (
+            "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+            "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+        ),
+        (
+            "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+            "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+            "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+            "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+        ),
+        packed=True,
+    ),
+}
+GLYPHS = "glyphs"
+NAMES = (*CATALOGUE, GLYPHS)
+"""The datasets that have a name; any other is a folder of IDX files."""
+
+
+def is_dataset_folder(name: str) -> bool:
+    """Whether a dataset is given as a path: it holds a slash, or is `.` or `..`.
+
+    >>> is_dataset_folder("./letters"), is_dataset_folder("mnist")
+    (True, False)
+    """
+    return "/" in name or os.sep in name or name in (".", "..")
+
+
+def check_dataset_name(name: str) -> str:
+    """The name of a dataset that exists; raises DrilldownError with a suggestion for any other."""
+    if name in NAMES:
+        return name
+    raise DrilldownError(
+        Problem(
+            found=f'unknown dataset "{name}"',
+            expected=f"one of {quoted(NAMES)}, or a folder of IDX files such as ./{name}",
+            suggestion=did_you_mean(name, NAMES),
+        )
+    )

@@ -1,0 +1,270 @@
+"""Finds a dataset on disk or fetches it, verifies it, and reads it into memory."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+import torch
+
+from drilldown.data.catalogue import CATALOGUE, GLYPHS, STEMS, PublishedFile, check_dataset_name, is_dataset_folder
+from drilldown.data.dataset import Dataset, DatasetInfo, Split
+from drilldown.data.download import OnDownload, UnreachableError, fetch_file
+from drilldown.data.idx import parse_idx, read_header, read_unpacked
+from drilldown.errors import DrilldownError, Problem
+
+KEPT_DATASETS = 2
+"""Datasets that stay in memory: a run's training, evaluation and report then read the pixels once."""
+
+
+def load_dataset(name: str, folder: Path | str | None = None, *, on_download: OnDownload | None = None) -> Dataset:
+    """Loads a dataset by name (see NAMES), or from a folder of IDX files.
+
+    A dataset whose files have not changed since they were last read is not read again.
+
+    *Arguments*: `folder`: the first place to look (`--data`); `$DRILLDOWN_DATA` and the user's cache follow.
+    `on_download`: called while files are fetched.
+
+    *Raises* DrilldownError where files are missing and cannot be fetched, or where their content is wrong.
+
+    >>> data = load_dataset("glyphs")
+    >>> data.image_shape, data.classes, len(data.train)
+    ((1, 28, 28), 10, 6000)
+    """
+    if name == GLYPHS:
+        return _glyphs()
+    if is_dataset_folder(name):
+        return _read_dataset(name, _stamped(_dataset_files(Path(name))), known=None)
+    known = CATALOGUE[check_dataset_name(name)]
+    candidates = _candidate_folders(name, folder)
+    for candidate in candidates:
+        files = _files_in(candidate)
+        if files:
+            break
+    else:
+        files = _fetch(name, known, cache_folder() / name, candidates, on_download)
+    return _read_dataset(name, _stamped(files), known=name)
+
+
+def dataset_info(name: str) -> DatasetInfo:
+    """The shape of the images and the number of classes, without reading pixels or fetching anything.
+
+    *Raises* DrilldownError where the name is unknown or the folder holds no dataset.
+
+    >>> dataset_info("mnist")
+    DatasetInfo(image_shape=(1, 28, 28), classes=10)
+    """
+    if is_dataset_folder(name):
+        return _read_info(name, _stamped(_dataset_files(Path(name))))
+    check_dataset_name(name)
+    return DatasetInfo((1, 28, 28), 10)
+
+
+def cache_folder() -> Path:
+    """The folder that keeps fetched datasets."""
+    return Path(platformdirs.user_cache_dir("drilldown", appauthor=False))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stamp:
+    """A file as it was when it was found: another time or size means that it must be read again."""
+
+    stem: str
+    path: Path
+    modified_ns: int
+    size: int
+
+
+def _stamped(files: Mapping[str, Path]) -> tuple[_Stamp, ...]:
+    stats = {stem: os.stat(file) for stem, file in files.items()}
+    return tuple(_Stamp(stem, files[stem], stat.st_mtime_ns, stat.st_size) for stem, stat in stats.items())
+
+
+@functools.lru_cache(maxsize=1)
+def _glyphs() -> Dataset:
+    from drilldown.data.glyphs import draw_glyphs  # imports matplotlib, for its fonts
+
+    return _dataset(GLYPHS, *(Split(*split) for split in draw_glyphs()), identity=GLYPHS)
+
+
+@functools.lru_cache(maxsize=KEPT_DATASETS)
+def _read_dataset(name: str, stamps: tuple[_Stamp, ...], *, known: str | None) -> Dataset:
+    """Reads four files; those of a known dataset are held against their published checksums."""
+    contents = {}
+    for stamp in stamps:
+        contents[stamp.stem] = read_unpacked(stamp.path)
+        found = CATALOGUE[known][stamp.stem].mismatch(stamp.path, contents[stamp.stem]) if known else None
+        if found:
+            raise DrilldownError(
+                Problem(
+                    file=stamp.path,
+                    found=found,
+                    expected=f"the published {name}",
+                    suggestion="delete the file to fetch it again, or give the folder's path as the dataset",
+                )
+            )
+    train, test = _splits(contents, {stamp.stem: str(stamp.path) for stamp in stamps})
+    if known:
+        return _dataset(name, train, test, identity=known)
+    digest = hashlib.sha256(b"".join(hashlib.sha256(contents[stem]).digest() for stem in STEMS))
+    return _dataset(name, train, test, identity=f"sha256:{digest.hexdigest()}")
+
+
+@functools.lru_cache(maxsize=64)
+def _read_info(name: str, stamps: tuple[_Stamp, ...]) -> DatasetInfo:
+    """Reads the headers of the images, and the labels."""
+    files = {stamp.stem: stamp.path for stamp in stamps}
+    labels = []
+    shape: tuple[int, ...] | None = None
+    for part in ("train", "t10k"):
+        image_file, label_file = files[f"{part}-images-idx3-ubyte"], files[f"{part}-labels-idx1-ubyte"]
+        sizes = read_header(image_file, 3)
+        labels.append(parse_idx(read_unpacked(label_file), 1, label_file))
+        _check_shapes(sizes, len(labels[-1]), shape, str(image_file), str(label_file))
+        shape = sizes[1:]
+    assert shape is not None
+    height, width = shape
+    return DatasetInfo((1, height, width), _count_classes(name, *labels))
+
+
+def _candidate_folders(name: str, folder: Path | str | None) -> list[Path]:
+    """The folders that may hold the dataset, the likeliest first."""
+    roots: list[Path] = [] if folder is None else [Path(folder)]
+    if os.environ.get("DRILLDOWN_DATA"):
+        roots.append(Path(os.environ["DRILLDOWN_DATA"]))
+    roots.append(cache_folder())
+    published = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}[name]
+    # A flat folder does not say which dataset it holds: the checksums do, so only MNIST may lie there unnamed.
+    layouts = (name, f"{published}/raw", *(["."] if name == "mnist" else []))
+    return [root / layout for root in roots for layout in layouts]
+
+
+def _dataset_files(folder: Path) -> dict[str, Path]:
+    """The four IDX files of a folder; raises DrilldownError where one is missing."""
+    files = _files_in(folder)
+    if files is not None:
+        return files
+    present = sorted(path.name for path in folder.iterdir())[:5] if os.path.isdir(folder) else None
+    found = "no such folder" if present is None else f"holds {', '.join(present) or 'nothing'}"
+    raise DrilldownError(Problem(file=folder, found=found, expected=f"IDX files {', '.join(STEMS)}, plain or .gz"))
+
+
+def _files_in(folder: Path) -> dict[str, Path] | None:
+    """The four IDX files of a folder, or None where one is missing."""
+    files: dict[str, Path] = {}
+    for stem in STEMS:
+        # Some mirrors unpack with a dot in place of the dash before idx.
+        names = (stem, stem.replace("-idx", ".idx"), f"{stem}.gz")
+        file = next((folder / name for name in names if os.path.isfile(folder / name)), None)
+        if file is None:
+            return None
+        files[stem] = file
+    return files
+
+
+def _fetch(
+    name: str,
+    known: dict[str, PublishedFile],
+    target: Path,
+    looked_in: list[Path],
+    on_download: OnDownload | None,
+) -> dict[str, Path]:
+    try:
+        return {stem: fetch_file(file, target, on_download=on_download) for stem, file in known.items()}
+    except UnreachableError as error:
+        looked = "\n".join(f"    {folder}" for folder in looked_in)
+        raise DrilldownError(
+            f"{name} is not on this machine and could not be fetched.\n"
+            f"  Looked in\n{looked}\n"
+            f"  Tried\n" + "\n".join(f"    {line}" for line in error.attempts) + "\n"
+            f"  What helps: connect to the network and repeat the command; or copy {', '.join(STEMS)} (plain or .gz)\n"
+            f"  into a folder and name it with --data or DRILLDOWN_DATA;\n"
+            f"  or try drilldown without any data: --set recipe.dataset=glyphs"
+        ) from None
+
+
+def _splits(contents: dict[str, bytes], files: dict[str, str]) -> Iterator[Split]:
+    """The training split, then the test split, checked against each other."""
+    shape: tuple[int, ...] | None = None
+    for part in ("train", "t10k"):
+        image_stem, label_stem = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
+        images = parse_idx(contents[image_stem], 3, files[image_stem])
+        labels = parse_idx(contents[label_stem], 1, files[label_stem])
+        _check_shapes(images.shape, len(labels), shape, files[image_stem], files[label_stem])
+        shape = images.shape[1:]
+        # A copy: PyTorch wants memory that it may write to.
+        yield Split(torch.from_numpy(images.copy()), torch.from_numpy(labels.astype("int64")))
+
+
+def _check_shapes(
+    sizes: tuple[int, ...], labels: int, shape: tuple[int, ...] | None, image_file: str, label_file: str
+) -> None:
+    """Raises DrilldownError where images (N, height, width) fit neither their labels nor the images before them."""
+    if sizes[0] != labels:
+        raise DrilldownError(
+            Problem(
+                file=label_file,
+                found=f"{labels:,} labels",
+                expected=f"one label for each of the {sizes[0]:,} images in {Path(image_file).name}",
+            )
+        )
+    if 0 in sizes:
+        raise DrilldownError(Problem(file=image_file, found=f"images of shape {sizes}", expected="some pixels"))
+    if shape and sizes[1:] != shape:
+        raise DrilldownError(
+            Problem(
+                file=image_file,
+                found=f"images of {sizes[1]}x{sizes[2]}",
+                expected=f"{shape[0]}x{shape[1]}, the size of the training images",
+            )
+        )
+
+
+def _count_classes(name: str, train: npt.NDArray[np.uint8], test: npt.NDArray[np.uint8]) -> int:
+    """The number of classes; raises DrilldownError where the labels leave one out."""
+    classes = int(train.max()) + 1
+    if classes < 2:
+        raise DrilldownError(Problem(file=name, found="a single class", expected="labels of two classes or more"))
+    present = np.bincount(train, minlength=classes)
+    if not present.all():
+        gap = int((present == 0).argmax())
+        position = int((train > gap).argmax())
+        raise DrilldownError(
+            Problem(
+                file=name,
+                place=f"training label {position}",
+                found=f"class {int(train[position])}, while no image is of class {gap}",
+                expected="classes 0, 1, 2, … without a gap",
+            )
+        )
+    if int(test.max()) >= classes:
+        position = int((test >= classes).argmax())
+        raise DrilldownError(
+            Problem(
+                file=name,
+                place=f"test label {position}",
+                found=f"class {int(test[position])}",
+                expected=f"0 to {classes - 1}, the classes of the training labels",
+            )
+        )
+    return classes
+
+
+def _dataset(name: str, train: Split, test: Split, *, identity: str) -> Dataset:
+    """A dataset with its statistics; raises DrilldownError where its labels or pixels allow no training."""
+    classes = _count_classes(name, train.labels.numpy(), test.labels.numpy())
+    # Exact, and many times faster than converting 47 million pixels to floating point.
+    counts = torch.bincount(train.images.flatten().to(torch.int32), minlength=256).double()
+    values = torch.arange(256, dtype=torch.float64) / 255
+    mean = float((counts * values).sum() / counts.sum())
+    std = float(((counts * (values - mean) ** 2).sum() / counts.sum()).sqrt())
+    if std == 0:
+        raise DrilldownError(Problem(file=name, found="training images that are all of one colour"))
+    return Dataset(name, train, test, classes, round(mean, 4), max(round(std, 4), 1e-4), identity)

@@ -1,0 +1,1 @@
+"""What is measured: records, predictions, verdicts, intervals and effects."""

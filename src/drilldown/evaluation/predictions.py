@@ -1,0 +1,130 @@
+"""A network's predictions for images: its logits, and which images it misclassifies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from drilldown.data.dataset import Split
+from drilldown.evaluation.records import Tally
+from drilldown.shown import Shown
+
+BATCH = 1_000
+"""Images in one forward pass of an evaluation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A network's predictions for all images of a split, counted."""
+
+    tally: Tally
+    logits: torch.Tensor
+    """(N, classes), float32, on the CPU."""
+
+    @classmethod
+    def of(cls, logits: torch.Tensor, labels: torch.Tensor) -> Self:
+        """Compares logits (N, classes) with labels (N); the loss is computed in float64."""
+        logits, labels = logits.cpu(), labels.cpu()
+        loss = float(F.cross_entropy(logits.double(), labels))
+        return cls(Tally(loss, int((logits.argmax(1) == labels).sum()), len(labels)), logits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misclassified:
+    """An image whose predicted class is wrong."""
+
+    index: int
+    """The position of the image in its split."""
+    truth: int
+    predicted: int
+    confidence: float
+    """The probability of the predicted class, from 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions(Shown):
+    """A network's logits for all images of a split, and the counts that follow from them.
+
+    >>> dataset = drilldown.dataset("glyphs")
+    >>> always_three = torch.eye(10)[[3]].repeat(len(dataset.test), 1)
+    >>> predictions = Predictions(dataset.test, always_three)
+    >>> predictions.tally.correct, len(predictions.misclassified), predictions.confusions[0]
+    (100, 900, (0, 3, 100))
+    """
+
+    split: Split
+    logits: torch.Tensor
+    """(N, classes), float32."""
+
+    @property
+    def tally(self) -> Tally:
+        """Loss and correct predictions, counted over all images."""
+        return Evaluation.of(self.logits, self.split.labels).tally
+
+    @property
+    def predicted(self) -> torch.Tensor:
+        """(N), int64: the predicted class of each image."""
+        return self.logits.argmax(1)
+
+    @property
+    def misclassified(self) -> tuple[Misclassified, ...]:
+        """The images whose predicted class is wrong, highest confidence first."""
+        truth, predicted = self.split.labels, self.predicted
+        confidence = self.logits.double().softmax(1).gather(1, predicted[:, None])[:, 0]
+        wrong = (predicted != truth).nonzero().flatten()
+        wrong = wrong[confidence[wrong].argsort(descending=True, stable=True)]
+        return tuple(
+            Misclassified(
+                index=int(i), truth=int(truth[i]), predicted=int(predicted[i]), confidence=float(confidence[i])
+            )
+            for i in wrong
+        )
+
+    @property
+    def confusion(self) -> torch.Tensor:
+        """The confusion matrix, (classes, classes), int64: row = true class, column = predicted class."""
+        classes = self.logits.shape[1]
+        return torch.bincount(self.split.labels * classes + self.predicted, minlength=classes**2).view(classes, classes)
+
+    @property
+    def confusions(self) -> list[tuple[int, int, int]]:
+        """Pairs of classes that were confused: (true class, predicted class, count), the most frequent first."""
+        counts = Counter((image.truth, image.predicted) for image in self.misclassified)
+        pairs = [(truth, predicted, count) for (truth, predicted), count in counts.items()]
+        return sorted(pairs, key=lambda pair: (-pair[2], pair[:2]))
+
+    def __repr__(self) -> str:
+        tally = self.tally
+        return f"<Predictions: {tally.correct:,} of {tally.total:,} correct ({tally}), loss {tally.loss:.4f}>"
+
+
+def normalise_pixels(pixels: torch.Tensor, mean: float, std: float) -> torch.Tensor:
+    """Normalises pixels (0…255) to mean 0 and standard deviation 1 over the training images.
+
+    *Arguments*: `mean`, `std`: of the training pixels, scaled to 0…1.
+    """
+    return pixels.mul(1 / (255 * std)).sub_(mean / std)
+
+
+@torch.inference_mode()
+def predict_logits(network: nn.Module, images: torch.Tensor, mean: float, std: float) -> torch.Tensor:
+    """A network's logits, in evaluation mode and fp32.
+
+    *Arguments*: `images`: (N, height, width), 0 background to 255 ink, on any device. `mean`, `std`: see
+    `normalise_pixels`.
+
+    *Returns* (N, classes), float32, on the network's device.
+    """
+    network.eval()
+    device = next((tensor.device for tensor in network.parameters()), images.device)
+    return torch.cat(
+        [
+            network(normalise_pixels(batch.to(device)[:, None].float(), mean, std)).float()
+            for batch in torch.split(images, BATCH)
+        ]
+    )

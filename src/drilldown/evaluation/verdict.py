@@ -1,0 +1,103 @@
+"""The budget, line by line, against a run; and over seeds, with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from drilldown.evaluation.records import EpochRecord
+from drilldown.experiment.budget import Budget
+from drilldown.shown import Shown
+from drilldown.wording import count_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictLine:
+    """One line of a budget against what was found."""
+
+    name: str
+    limit: str
+    """What the budget asks for, in words."""
+    found: str
+    met: bool
+    by: str
+    """How far on the right or wrong side, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict(Shown):
+    """A budget against a finished run."""
+
+    lines: tuple[VerdictLine, ...]
+    split: str
+    """What accuracy was measured on: `test` or `validation`."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every line is met."""
+        return all(line.met for line in self.lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `summary.json` has it: each line by its name."""
+        lines = {
+            line.name: {"limit": line.limit, "found": line.found, "met": line.met, "by": line.by} for line in self.lines
+        }
+        return {**lines, "passed": self.passed, "split": self.split}
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> Verdict:
+        """What `to_json` wrote."""
+        lines = [VerdictLine(name=name, **value) for name, value in said.items() if isinstance(value, dict)]
+        return cls(tuple(lines), said["split"])
+
+
+def judge(budget: Budget, parameters: int, epochs: Sequence[EpochRecord]) -> Verdict:
+    """The verdict on a run whose epochs are all there.
+
+    Accuracy is compared as counts, exactly: 9,940 of 10,000 meets 99.4 %, 9,939 does not.
+    """
+    lines = []
+    if budget.parameters is not None:
+        lines.append(_limit_line("parameters", budget.parameters, parameters))
+    if budget.epochs is not None:
+        lines.append(_limit_line("epochs", budget.epochs, len(epochs)))
+    if budget.accuracy is not None:
+        lines.append(_accuracy_line(Decimal(str(budget.accuracy)), budget.hold, epochs))
+    return Verdict(tuple(lines), "validation" if epochs and epochs[0].held_out else "test")
+
+
+def meets_bar(epoch: EpochRecord, bar: float | None) -> bool:
+    """Whether one epoch's accuracy reaches a bar in percent; no bar is reached by all."""
+    return bar is None or epoch.test.accuracy >= Fraction(Decimal(str(bar)))
+
+
+def _limit_line(name: str, limit: int, found: int) -> VerdictLine:
+    met = found <= limit
+    return VerdictLine(
+        name=name,
+        limit=f"at most {limit:,}",
+        found=f"{found:,}",
+        met=met,
+        by=f"{limit - found:,} to spare" if met else f"{found - limit:,} too many",
+    )
+
+
+def _accuracy_line(bar: Decimal, hold: int, epochs: Sequence[EpochRecord]) -> VerdictLine:
+    limit = f"{bar} % in each of the last {hold} epochs" if hold > 1 else f"{bar} % in the last epoch"
+    last = epochs[-hold:]
+    if len(last) < hold:
+        found = f"{len(last)} of {count_text(hold, 'epoch')}"
+        return VerdictLine(name="accuracy", limit=limit, found=found, met=False, by="too few to judge")
+    worst = min((epoch.test for epoch in last), key=lambda tally: tally.accuracy)
+    needed = math.ceil(Fraction(bar) * worst.total / 100)
+    spare = worst.correct - needed
+    below = sum(epoch.test.accuracy < Fraction(bar) for epoch in last)
+    images = "image" if abs(spare) == 1 else "images"
+    by = f"{spare} {images} to spare" if spare >= 0 else f"{-spare} {images} short, {below} of {hold} epochs below"
+    rounded_down = math.floor(100 * worst.accuracy) / 100  # a count below the bar must not read as if it met it
+    found = f"at least {rounded_down:.2f} % ({worst.correct:,} of {worst.total:,})"
+    return VerdictLine(name="accuracy", limit=limit, found=found, met=below == 0, by=by)

@@ -1,0 +1,362 @@
+"""The layers of the block notation: what each is called, takes, gives and costs.
+
+Shapes are (channels, height, width) or, once flat, (features,); the batch dimension is never written.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from torch import nn
+
+from drilldown.errors import InvalidValueError, Problem, did_you_mean
+
+Shape = tuple[int, ...]
+LARGEST_NUMBER = 1_000_000
+"""The largest whole number in the notation: more is a slip of the keyboard, not a network."""
+
+
+class NotationError(InvalidValueError):
+    """A block that does not read as layers."""
+
+
+class ShapeError(ValueError):
+    """A layer that cannot take the shape it is given; the message says what it could take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer(ABC):
+    """One layer of the notation, as written; `str` gives its canonical text back."""
+
+    word: ClassVar[str]
+    usage: ClassVar[str]
+    window: ClassVar[tuple[int, int]] = (1, 1)
+    """Side and stride of the window that one output sees: what a receptive field grows by."""
+
+    @classmethod
+    @abstractmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """The layer that the words after its name describe; raises NotationError."""
+
+    @abstractmethod
+    def output(self, shape: Shape) -> Shape:
+        """The output's shape; raises Misfit where the input cannot be taken."""
+
+    @abstractmethod
+    def module(self, shape: Shape, *, inplace: bool) -> nn.Module:
+        """The PyTorch module for an input of this shape; `inplace`: the input may be overwritten."""
+
+    def parameters(self, shape: Shape) -> int:  # noqa: ARG002
+        """Trainable numbers, given the input's shape."""
+        return 0
+
+    def multiply_adds(self, shape: Shape) -> int:  # noqa: ARG002
+        """Multiply-adds for one image, of convolutions and linear layers (the convention of such tables)."""
+        return 0
+
+
+class _Bare(Layer):
+    """A layer of one word."""
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        if arguments:
+            raise NotationError(_unexpected(cls, arguments[0]))
+        return cls()
+
+    def output(self, shape: Shape) -> Shape:
+        return shape
+
+    def __str__(self) -> str:
+        return self.word
+
+
+@dataclass(frozen=True, slots=True)
+class Conv(Layer):
+    """A square convolution; no padding and no bias unless said."""
+
+    word = "conv"
+    usage = "conv KxK OUT [stride=N] [pad=N] [groups=N] [bias]"
+    kernel: int
+    out: int
+    stride: int = 1
+    pad: int = 0
+    groups: int = 1
+    bias: bool = False
+
+    @property
+    def window(self) -> tuple[int, int]:  # type: ignore[override]
+        return self.kernel, self.stride
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        if len(arguments) < 2:
+            raise NotationError(Problem(found=f"{_shown(cls, arguments)} is incomplete", expected=cls.usage))
+        size, out, *options = arguments
+        sides = size.lower().split("x")
+        if len(sides) != 2 or sides[0] != sides[1]:
+            raise NotationError(Problem(found=f'found the kernel "{size}"', expected="a square one such as 3x3"))
+        given: dict[str, int | bool] = {}
+        for option in options:
+            key, equals, value = option.partition("=")
+            if key in given:
+                raise NotationError(Problem(found=f'"{key}" is given twice', expected=cls.usage))
+            if option == "bias":
+                given["bias"] = True
+            elif key in ("stride", "pad", "groups") and equals:
+                given[key] = _whole(value, key, least=0 if key == "pad" else 1)
+            elif key in ("stride", "pad", "groups", "bias"):
+                right = "bias, without a value" if key == "bias" else f"{key}=N, with a number"
+                raise NotationError(Problem(found=f'found "{option}"', expected=right))
+            else:
+                raise NotationError(_unexpected(cls, option, ["stride", "pad", "groups", "bias"]))
+        return cls(_whole(sides[0], "kernel side"), _whole(out, "number of channels"), **given)  # type: ignore[arg-type]
+
+    def output(self, shape: Shape) -> Shape:
+        channels, *sides = _image(shape)
+        if min(sides) + 2 * self.pad < self.kernel:
+            padded = f" (pad={self.pad} added)" if self.pad else ""
+            raise ShapeError(f"an image of at least {self.kernel}x{self.kernel}{padded}")
+        if channels % self.groups or self.out % self.groups:
+            raise ShapeError(f"input and output channels that groups={self.groups} divides")
+        return self.out, *((side + 2 * self.pad - self.kernel) // self.stride + 1 for side in sides)
+
+    def parameters(self, shape: Shape) -> int:
+        return self.out * (shape[0] // self.groups * self.kernel**2 + self.bias)
+
+    def multiply_adds(self, shape: Shape) -> int:
+        return math.prod(self.output(shape)) * (shape[0] // self.groups) * self.kernel**2
+
+    def module(self, shape: Shape, *, inplace: bool) -> nn.Module:  # noqa: ARG002
+        return nn.Conv2d(shape[0], self.out, self.kernel, self.stride, self.pad, groups=self.groups, bias=self.bias)
+
+    def __str__(self) -> str:
+        defaults = {"stride": 1, "pad": 0, "groups": 1}
+        options = [f"{key}={getattr(self, key)}" for key, value in defaults.items() if getattr(self, key) != value]
+        return " ".join([self.word, f"{self.kernel}x{self.kernel}", str(self.out), *options, *["bias"] * self.bias])
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNorm(_Bare):
+    """Batch normalisation with a learned scale and shift."""
+
+    word = usage = "bn"
+
+    def parameters(self, shape: Shape) -> int:
+        return 2 * shape[0]
+
+    def module(self, shape: Shape, *, inplace: bool) -> nn.Module:  # noqa: ARG002
+        return nn.BatchNorm2d(shape[0]) if len(shape) == 3 else nn.BatchNorm1d(shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class ReLU(_Bare):
+    """max(0, x)."""
+
+    word = usage = "relu"
+
+    def module(self, shape: Shape, *, inplace: bool) -> nn.Module:  # noqa: ARG002
+        return nn.ReLU(inplace=inplace)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool(Layer):
+    size: int
+
+    @property
+    def window(self) -> tuple[int, int]:  # type: ignore[override]
+        return self.size, self.size
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        if not arguments:
+            raise NotationError(Problem(found=f'"{cls.word}" is incomplete', expected=cls.usage))
+        if len(arguments) > 1:
+            raise NotationError(_unexpected(cls, arguments[1]))
+        return cls(_whole(arguments[0], "pool's side"))
+
+    def output(self, shape: Shape) -> Shape:
+        channels, *sides = _image(shape)
+        if min(sides) < self.size:
+            raise ShapeError(f"an image of at least {self.size}x{self.size}")
+        return channels, *(side // self.size for side in sides)
+
+    def __str__(self) -> str:
+        return f"{self.word} {self.size}"
+
+
+@dataclass(frozen=True, slots=True)
+class MaxPool(_Pool):
+    """The maximum of each N×N window; a remainder at the edge is left out."""
+
+    word = "maxpool"
+    usage = "maxpool N"
+
+    def module(self, shape: Shape, *, inplace: bool) -> nn.Module:  # noqa: ARG002
+        return nn.MaxPool2d(self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class AvgPool(_Pool):
+    """The mean of each N×N window; a remainder at the edge is left out."""
+
+    word = "avgpool"
+    usage = "avgpool N"
+
+    def module(self, shape: Shape, *, inplace: bool) -> nn.Module:  # noqa: ARG002
+        return nn.AvgPool2d(self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalAveragePool(_Bare):
+    """The mean of each channel, as an image of 1×1."""
+
+    word = usage = "gap"
+
+    def output(self, shape: Shape) -> Shape:
+        return _image(shape)[0], 1, 1
+
+    def module(self, shape: Shape, *, inplace: bool) -> nn.Module:  # noqa: ARG002
+        return nn.AdaptiveAvgPool2d(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout(Layer):
+    """Each number is zeroed with probability P while training, the rest scaled by 1/(1−P)."""
+
+    word = "dropout"
+    usage = "dropout P"
+    probability: float
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        if len(arguments) > 1:
+            raise NotationError(_unexpected(cls, arguments[1]))
+        text = arguments[0] if arguments else ""
+        probability = float(text) if re.fullmatch(r"[0-9]*\.?[0-9]+(e-?[0-9]+)?", text) else math.nan
+        if not 0 <= probability < 1:
+            raise NotationError(Problem(found=f'found the probability "{text}"', expected="a number from 0 to below 1"))
+        return cls(probability)
+
+    def output(self, shape: Shape) -> Shape:
+        return shape
+
+    def module(self, shape: Shape, *, inplace: bool) -> nn.Module:  # noqa: ARG002
+        return nn.Dropout(self.probability)
+
+    def __str__(self) -> str:
+        return f"{self.word} {self.probability!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Flatten(_Bare):
+    """Channels, rows and columns in one line."""
+
+    word = usage = "flatten"
+
+    def output(self, shape: Shape) -> Shape:
+        return (math.prod(shape),)
+
+    def module(self, shape: Shape, *, inplace: bool) -> nn.Module:  # noqa: ARG002
+        return nn.Flatten()
+
+
+@dataclass(frozen=True, slots=True)
+class Linear(Layer):
+    """A fully connected layer with bias."""
+
+    word = "linear"
+    usage = "linear OUT"
+    out: int
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        if not arguments:
+            raise NotationError(Problem(found='"linear" is incomplete', expected=cls.usage))
+        if len(arguments) > 1:
+            raise NotationError(_unexpected(cls, arguments[1]))
+        return cls(_whole(arguments[0], "number of outputs"))
+
+    def output(self, shape: Shape) -> Shape:
+        if len(shape) != 1:
+            raise ShapeError("a flat input (put flatten or gap before it)")
+        return (self.out,)
+
+    def parameters(self, shape: Shape) -> int:
+        return self.out * (shape[0] + 1)
+
+    def multiply_adds(self, shape: Shape) -> int:
+        return self.out * shape[0]
+
+    def module(self, shape: Shape, *, inplace: bool) -> nn.Module:  # noqa: ARG002
+        return nn.Linear(shape[0], self.out)
+
+    def __str__(self) -> str:
+        return f"{self.word} {self.out}"
+
+
+LAYERS: dict[str, type[Layer]] = {
+    kind.word: kind
+    for kind in (
+        AvgPool, BatchNorm, Conv, Dropout, Flatten, GlobalAveragePool, Linear, MaxPool, ReLU
+    )
+}  # fmt: skip
+
+
+def parse_block(text: str) -> tuple[Layer, ...]:
+    """The layers of one block; raises NotationError at the first that does not read.
+
+    >>> [str(layer) for layer in parse_block("conv 3x3 10 pad=1,bn, relu")]
+    ['conv 3x3 10 pad=1', 'bn', 'relu']
+    """
+    layers = []
+    for part in text.split(","):
+        word, *arguments = part.split() or [""]
+        kind = LAYERS.get(word.lower())
+        if kind is None:
+            found = f'unknown layer "{word}"' if word else "an empty layer (a comma too many?)"
+            raise NotationError(
+                Problem(
+                    found=found,
+                    expected=f"one of {', '.join(LAYERS)}",
+                    suggestion=did_you_mean(word, LAYERS) if word else None,
+                )
+            )
+        layers.append(kind.parse([argument.lower() for argument in arguments]))
+    return tuple(layers)
+
+
+def _image(shape: Shape) -> Shape:
+    if len(shape) != 3:
+        raise ShapeError("an image (the input has been flattened before)")
+    return shape
+
+
+def _whole(text: str, what: str, *, least: int = 1) -> int:
+    # isascii: int() would take other scripts' digits, which no one can have meant.
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+    if least <= number <= LARGEST_NUMBER:
+        return number
+    raise NotationError(
+        Problem(
+            found=f'found "{text}" as the {what}',
+            expected=f"a whole number from {least} to {LARGEST_NUMBER:,}",
+        )
+    )
+
+
+def _shown(kind: type[Layer], arguments: Sequence[str]) -> str:
+    return '"' + " ".join([kind.word, *arguments]) + '"'
+
+
+def _unexpected(kind: type[Layer], argument: str, known: Sequence[str] = ()) -> Problem:
+    return Problem(
+        found=f'"{argument}" is not known after "{kind.word}"',
+        expected=kind.usage if kind.usage != kind.word else "nothing after it",
+        suggestion=did_you_mean(argument.partition("=")[0], known),
+    )

@@ -1,0 +1,91 @@
+"""A self-contained HTML page: style, scripts and data inlined, everything else forbidden by its policy."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("drilldown.report", "templates"),
+    undefined=jinja2.StrictUndefined,
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+def build_page(
+    template: str, *, scripts: Sequence[str], opens: Sequence[str] = (), data: Mapping[str, Any], **context: Any
+) -> str:
+    """A self-contained page.
+
+    *Arguments*: `template`: extends `base.html.j2`. `scripts`: files of `templates/`, in the order in which they run.
+    `opens`: those of the pages that it holds and opens, which inherit its policy. `data`: what the scripts find as
+    JSON in the element `data`. `context`: what the template uses.
+    """
+    style, code = _template_file("page.css"), [_template_file(script) for script in scripts]
+    allowed = dict.fromkeys(map(_digest, [*code, *map(_template_file, opens)]))
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src {' '.join(allowed)}",
+            f"style-src {_digest(style)}",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+    return _TEMPLATES.get_template(template).render(
+        **context,
+        policy=policy,
+        style=Markup(style),
+        scripts=[Markup(text) for text in code],
+        data=script_json(data),
+    )
+
+
+def script_json(data: Mapping[str, Any]) -> Markup:
+    """JSON that can stand inside a script element: nothing in it ends the element, or begins another.
+
+    >>> print(as_json({"title": "</script><b>&"}))
+    {"title":"\\u003c/script\\u003e\\u003cb\\u003e\\u0026"}
+    """
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Markup(re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def prose(text: str) -> Markup:
+    """A sentence: what stands between backticks as code, no line break between a number and its %.
+
+    >>> print(prose("try `a < b`"))
+    try <code>a &lt; b</code>
+    """
+    together = text.replace(" %", "\N{NO-BREAK SPACE}%")
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(together))))
+
+
+@cache
+def _template_file(name: str) -> str:
+    text = (resources.files("drilldown.report") / "templates" / name).read_text("utf-8")
+    assert "</script" not in text.lower()
+    assert "</style" not in text.lower()
+    return text
+
+
+def _digest(text: str) -> str:
+    """What a content-security-policy calls an inline script or style that it allows."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+_TEMPLATES.filters["prose"] = prose
+_TEMPLATES.filters["count"] = "{:,}".format

@@ -1,0 +1,71 @@
+"""Everything that a report on a run is made from, read once from the run folder and the dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from drilldown.data.dataset import Dataset
+from drilldown.data.loading import load_dataset
+from drilldown.evaluation.predictions import Misclassified, Predictions
+from drilldown.evaluation.records import EpochRecord
+from drilldown.evaluation.verdict import Verdict
+from drilldown.experiment.experiment import Experiment
+from drilldown.runs.run import FinishedRun, Run
+from drilldown.runs.summary import RunSummary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvidence:
+    """A finished run with its dataset and its misclassified images."""
+
+    finished: FinishedRun
+    experiment: Experiment
+    dataset: Dataset
+    misclassified: tuple[Misclassified, ...]
+    """Highest confidence first."""
+    confusions: list[tuple[int, int, int]]
+    """(true class, predicted class, count), the most frequent first."""
+    confusion: torch.Tensor
+    """(classes, classes), int64: test images by true class (row) and predicted class (column)."""
+
+    @property
+    def run(self) -> Run:
+        """The run."""
+        return self.finished.run
+
+    @property
+    def epochs(self) -> tuple[EpochRecord, ...]:
+        """The records of all epochs."""
+        return self.finished.epochs
+
+    @property
+    def summary(self) -> RunSummary:
+        """The figures of the run."""
+        return self.finished.summary
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the run."""
+        return self.finished.verdict
+
+
+def gather_run(run: Run, data_dir: Path | str | None = None, dataset: Dataset | None = None) -> RunEvidence:
+    """Reads a finished run; raises DrilldownError where it is not finished, or without its model.
+
+    *Arguments*: `data_dir`: the first place to look for the dataset. `dataset`: the run's, where it is in memory.
+    """
+    run.check_finished()
+    finished, experiment = run.read(), run.experiment
+    dataset = dataset or load_dataset(experiment.recipe.dataset, data_dir)
+    predictions = Predictions(dataset.test, run.logits())
+    return RunEvidence(
+        finished=finished,
+        experiment=experiment,
+        dataset=dataset,
+        misclassified=predictions.misclassified,
+        confusions=predictions.confusions,
+        confusion=predictions.confusion,
+    )

@@ -1,0 +1,35 @@
+"""Writes the report of a run into its folder: `report.html`, and `report.md` with its figures beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from drilldown.files import explain_write_errors, write_atomically
+from drilldown.report.folder import ReportFiles
+from drilldown.report.run.evidence import gather_run
+from drilldown.report.run.figures import run_figures
+from drilldown.report.run.html import run_page
+from drilldown.report.run.markdown import run_markdown
+from drilldown.runs.run import Run
+
+
+def write_run_report(run: Run, data_dir: Path | str | None = None) -> ReportFiles:
+    """Writes a run's report, both forms of it.
+
+    *Raises* DrilldownError where the run is not finished or the folder cannot be written.
+
+    >>> experiment = drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.epochs=1"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(drilldown.perform(experiment, runs=folder)).html.name
+    'report.html'
+    """
+    evidence = gather_run(run, data_dir)
+    report = ReportFiles(run.path / "report.html", run.path / "report.md")
+    with explain_write_errors(run.path):
+        folder = run.path / "figures"
+        folder.mkdir(exist_ok=True)
+        for name, content in run_figures(evidence).items():
+            write_atomically(folder / name, content)
+        write_atomically(report.markdown, run_markdown(evidence).encode())
+        write_atomically(report.html, run_page(evidence).encode())
+    return report

@@ -1,0 +1,92 @@
+"""One run from experiment to summary: the only place where training and run folder meet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from drilldown.data.loading import load_dataset
+from drilldown.errors import DrilldownError, TrainingDivergedError
+from drilldown.experiment.experiment import Experiment
+from drilldown.runs.callback import Callback
+from drilldown.runs.folder import DIVERGENCE, FINISHED
+from drilldown.runs.run import Run
+from drilldown.settings import Compute, Folders
+from drilldown.training.training import Training
+
+
+def perform(
+    experiment: Experiment,
+    *,
+    seed: int = 0,
+    compute: Compute = Compute(),  # noqa: B008 - frozen
+    folders: Folders = Folders(),  # noqa: B008 - frozen
+    run_dir: Path | None = None,
+    again: bool = False,
+    callback: Callback | None = None,
+) -> Run:
+    """Trains one experiment with one seed in its run folder, and resumes it where it was interrupted.
+
+    A finished run is returned as it is, unless `again`. An interrupted run (KeyboardInterrupt, kill, power cut) keeps
+    every finished epoch, and the next call ends bit for bit where an uninterrupted one would have ended, on the same
+    machine and device.
+
+    *Arguments*: `run_dir`: the run's folder; derived from `folders.runs` and the experiment by default.
+
+    *Raises* DrilldownError where something is missing or does not fit; TrainingDivergedError where the loss does not
+    stay finite.
+
+    >>> experiment = drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.epochs=1"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     drilldown.perform(experiment, seed=3, folders=drilldown.Folders(runs=folder)).verdict.passed
+    False
+    """
+    callback = callback or Callback()
+    run = Run(run_dir) if run_dir else Run.of(experiment, seed, folders.runs)
+    if run.status == FINISHED and not again:
+        callback.on_notice(f"{run.name}, seed {run.seed}: already finished; repeat it with drilldown run --again")
+        return run
+    with run.lock():
+        if run.status == FINISHED and not again:  # another process has just finished it
+            return run
+        if (run.path / DIVERGENCE).is_file() and not again:
+            raise TrainingDivergedError(f"{run.path}: {run.divergence} (repeat it with drilldown run --again)")
+        dataset = load_dataset(experiment.recipe.dataset, folders.data, on_download=callback.on_download)
+        training = Training(
+            experiment,
+            dataset,
+            seed=seed,
+            compute=compute,
+            checkpoint=None if again else run.checkpoint(),
+            on_progress=callback.on_progress,
+            on_notice=callback.on_notice,
+        )
+        if again:  # not before everything that can be refused has been checked
+            run.clear()
+        run = run.begin(experiment)
+        callback.on_start(run, training)
+        try:
+            for epoch in training:
+                run.commit(training.checkpoint(), seed)
+                callback.on_epoch_end(epoch)
+        except TrainingDivergedError as error:
+            run.diverge(error)
+            raise
+        test, clean_train = training.final()
+        run.finish(training, test, clean_train.tally)
+    callback.on_finish(run)
+    return run
+
+
+def resume_run(
+    run: Run,
+    *,
+    compute: Compute = Compute(),  # noqa: B008 - frozen
+    folders: Folders = Folders(),  # noqa: B008 - frozen
+    callback: Callback | None = None,
+) -> Run:
+    """Resumes an interrupted run in its own folder; the arguments are those of `perform`."""
+    if not (run.path / "experiment.toml").is_file():
+        raise DrilldownError(f"{run.path}: no run here to resume")
+    return perform(
+        run.experiment, seed=run.seed, compute=compute, folders=folders, run_dir=run.path, callback=callback
+    )

@@ -1,0 +1,95 @@
+"""`summary.json`, typed: the figures of a finished run. Reading it needs no PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_serializer, field_validator
+
+from drilldown.evaluation.records import Tally
+from drilldown.evaluation.verdict import Verdict
+from drilldown.files import damaged_file, read_json
+
+
+class _Part(BaseModel):
+    """A part of the summary; fields that a later version adds are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", arbitrary_types_allowed=True)
+
+
+class AccuracyFigures(_Part):
+    """Accuracies of the judged epochs, in percent."""
+
+    best: float
+    """Of the best epoch; shown, never used to pass."""
+    final: float
+    """Of the last epoch."""
+    last: tuple[float, ...]
+    """Of the last epochs, which the budget judges."""
+    mean_last: float
+
+
+class Normalisation(_Part):
+    """How the model's images are normalised, for pixels scaled to 0…1."""
+
+    mean: float
+    std: float
+
+
+class RunSummary(_Part):
+    """The figures of a finished run, as `summary.json` holds them."""
+
+    experiment: str
+    """`study/step`."""
+    title: str = ""
+    seed: int
+    fingerprint: str = ""
+    parameters: int
+    epochs: int
+    engine: str
+    device: str
+    threads: int
+    versions: dict[str, str] = {}
+    """Of drilldown, torch and python."""
+    seconds: float
+    """Of training and evaluation, all epochs."""
+    accuracy: AccuracyFigures
+    last_correct: tuple[int, ...] = ()
+    total: int
+    """Images that each epoch is judged on."""
+    test: Tally
+    """Of the final model on the test images."""
+    normalisation: Normalisation
+    clean_train_correct: int
+    """Training images that the final model predicts correctly, without augmentation, in evaluation mode."""
+    clean_train_total: int
+    verdict: Verdict
+
+    @field_validator("verdict", mode="before")
+    @classmethod
+    def _read_verdict(cls, document: Any) -> Any:
+        return Verdict.from_json(document) if isinstance(document, dict) else document
+
+    @field_serializer("verdict")
+    def _write_verdict(self, verdict: Verdict) -> dict[str, Any]:
+        return verdict.to_json()
+
+    @property
+    def clean_train_accuracy(self) -> float:
+        """Percent of the training images, without augmentation, in evaluation mode."""
+        return 100 * self.clean_train_correct / self.clean_train_total
+
+    def to_json(self) -> dict[str, Any]:
+        """The document as `summary.json` holds it."""
+        return self.model_dump(mode="json")
+
+
+def read_summary(file: Path) -> RunSummary:
+    """Reads `summary.json`; raises DrilldownError where it is damaged."""
+    try:
+        return RunSummary.model_validate(read_json(file))
+    except ValidationError as error:
+        detail = error.errors()[0]
+        key = ".".join(map(str, detail["loc"]))
+        raise damaged_file(file, f'"{key}" is {"missing" if detail["type"] == "missing" else "invalid"}') from None

@@ -1,0 +1,47 @@
+"""What a training needs to know beside the experiment: how to compute, and where files lie.
+
+Both are frozen values without open files or devices, so they can be sent to another process or machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+EngineName = Literal["auto", "native", "torch"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+RUNS_DIR = Path("runs")
+"""The default folder of all runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compute:
+    """What executes a training."""
+
+    engine: EngineName = "auto"
+    """`auto` takes the native engine where it supports the experiment, else PyTorch."""
+    device: DeviceName = "auto"
+    """`auto` takes a CUDA device where PyTorch finds one."""
+    threads: int | None = None
+    """CPU threads; None takes all cores."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folders:
+    """Where datasets and runs lie.
+
+    >>> drilldown.Folders(runs="elsewhere").runs.name
+    'elsewhere'
+    """
+
+    data: Path | None = None
+    """The first place to look for datasets (`--data`), before `$DRILLDOWN_DATA` and the user's cache."""
+    runs: Path = RUNS_DIR
+    """The folder of all runs (`--runs`)."""
+
+    def __post_init__(self) -> None:
+        if self.data is not None:
+            object.__setattr__(self, "data", Path(self.data))  # in a notebook people write strings
+        object.__setattr__(self, "runs", Path(self.runs))

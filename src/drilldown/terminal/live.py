@@ -1,0 +1,200 @@
+"""A run while it trains: a bar and a table in a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+from rich import progress as bars
+from rich.console import Console
+from rich.text import Text
+
+from drilldown.engines.engine import Progress
+from drilldown.errors import TrainingDivergedError
+from drilldown.evaluation.records import EpochRecord
+from drilldown.evaluation.verdict import meets_bar
+from drilldown.runs.callback import Callback
+from drilldown.runs.run import Run
+from drilldown.runs.worklist import Estimate, Task, WorklistCallback, WorkPlan
+from drilldown.terminal.console import PLAIN, console, mark
+from drilldown.terminal.tables import epoch_cells
+from drilldown.training.training import Training
+from drilldown.wording import count_text
+
+
+class LiveDisplay(Callback):
+    """Shows a run on standard error."""
+
+    def __init__(self) -> None:
+        self.console = console(stderr=True)
+        self.bar: bars.Progress | None = None
+        self.task = bars.TaskID(0)
+        self.training: Training | None = None
+        self.file = ""
+        self.epoch_started = time.monotonic()
+
+    def on_download(self, file: str, received: int, total: int | None) -> None:
+        """Shows a bar for each file; one line where there is no terminal."""
+        if not self.console.is_terminal:
+            if file != self.file:
+                self.console.print(f"fetching {file}")
+        else:
+            if self.bar is None or file != self.file:  # the same file again: from the next mirror
+                self.stop()
+                self._show_bar(f"fetching {file}", total)
+            assert self.bar is not None
+            self.bar.update(self.task, completed=received, detail=f"{received / 1e6:.1f} MB")
+            if received == total:
+                self.stop()
+        self.file = file
+
+    def on_notice(self, text: str) -> None:
+        """Prints a line."""
+        self.console.print(text)
+
+    def on_start(self, run: Run, training: Training) -> None:  # noqa: ARG002
+        """Prints the head of the table."""
+        self.stop()
+        self.training = training
+        experiment, recipe = training.experiment, training.experiment.recipe
+        device = training.engine.device.type
+        where = f"{device}, {count_text(training.threads, 'thread')}" if device == "cpu" else device
+        self.console.print(Text(f"{experiment.title} · {experiment.name} · seed {training.seed}", style="bold"))
+        self.console.print(
+            f"{experiment.model_summary.parameters:,} parameters · {len(training.dataset.train):,} images of "
+            f"{recipe.dataset} · {training.engine.name} on {where}"
+        )
+        if training.held_out:
+            self.console.print(f"judged on {len(training.judged):,} validation images, held out of the training set")
+        if experiment.out_of_reach:
+            self.console.print(f"the budget cannot be met: {experiment.out_of_reach}")
+        if training.epochs:
+            self.console.print(f"resumed after epoch {len(training.epochs)}; everything before it was saved")
+        part = "val" if training.held_out else "test"
+        self.console.print(
+            f"\n{'epoch':>6} {'lr':>9} {'train %':>9} {f'{part} %':>9} {f'{part} loss':>10} {'seconds':>8}"
+        )
+        for epoch in training.epochs:
+            self._print_epoch(epoch)
+        self._start_epoch(len(training.epochs) + 1)
+
+    def on_progress(self, progress: Progress) -> None:
+        """Updates loss, accuracy, speed and remaining time."""
+        if self.bar is None or self.training is None:
+            return
+        elapsed = time.monotonic() - self.epoch_started
+        speed = progress.so_far.total / elapsed
+        finished = len(self.training.epochs)
+        epochs = self.training.experiment.recipe.epochs
+        seconds = [epoch.train_seconds + epoch.test_seconds for epoch in self.training.epochs]
+        each = sum(seconds) / len(seconds) if seconds else len(self.training.dataset.train) / speed
+        left = each * (epochs - finished - 1) + max(0.0, each - elapsed)
+        self.bar.update(
+            self.task,
+            completed=progress.step,
+            total=progress.steps,
+            detail=(
+                f"loss {progress.so_far.loss:.4f} · {progress.so_far} · {speed:,.0f} img/s · {_clock_text(left)} left"
+            ),
+        )
+
+    def on_epoch_end(self, epoch: EpochRecord) -> None:
+        """Prints a line of the table."""
+        self.stop()
+        self._print_epoch(epoch)
+        self._start_epoch(epoch.epoch + 1)
+
+    def on_finish(self, run: Run) -> None:  # noqa: ARG002
+        """Removes the bar, so that the table remains."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Removes the bar."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def _print_epoch(self, epoch: EpochRecord) -> None:
+        assert self.training is not None
+        bar = self.training.experiment.budget.accuracy
+        met = f" {mark(self.console, True)}" if bar is not None and meets_bar(epoch, bar) else ""
+        cells = zip(epoch_cells(epoch), (6, 9, 9, 9, 10, 8), strict=True)
+        self.console.print(" ".join(f"{cell:>{width}}" for cell, width in cells) + met)
+
+    def _start_epoch(self, number: int) -> None:
+        assert self.training is not None
+        epochs = self.training.experiment.recipe.epochs
+        self.epoch_started = time.monotonic()
+        if number > epochs:
+            if self.console.is_terminal:
+                self._show_bar("evaluating on the training set", None)
+        elif self.console.is_terminal:
+            self._show_bar(f"{number:>3}/{epochs}", 1)
+
+    def _show_bar(self, label: str, total: int | None) -> None:
+        self.bar = bars.Progress(
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(bar_width=None),
+            bars.TextColumn("{task.fields[detail]}"),
+            console=self.console,
+            transient=True,
+            expand=True,
+        )
+        self.task = self.bar.add_task(label, total=total, detail="")
+        self.bar.start()
+
+
+class Lines(LiveDisplay):
+    """Shows a run as plain lines on standard output, for notebooks and scripts.
+
+    >>> experiment = drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.epochs=1"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = drilldown.perform(experiment, folders=drilldown.Folders(runs=folder), callback=Lines())
+    Under 8,000 · under-8k/01-flagship · seed 0
+    7,662 parameters · 6,000 images of glyphs · ...
+     epoch        lr   train %    test %  test loss  seconds
+         1 ...
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.console = Console(file=sys.stdout, force_terminal=False, force_jupyter=False, **PLAIN)
+
+
+class WorklistDisplay(LiveDisplay, WorklistCallback):
+    """Shows a list of runs on standard error, each like a single run.
+
+    *Arguments*: `name`: of the whole list, such as a study's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.count = 0
+
+    def on_plan(self, plan: WorkPlan) -> None:
+        """Prints how many runs are left, and about how long they take."""
+        self.count = len(plan.todo)
+        self.console.print(f"{self.name}: {plan}")
+
+    def on_task_start(self, task: Task, left: Sequence[Task], estimate: Estimate) -> None:  # noqa: ARG002
+        """Prints the number of the run and the remaining time."""
+        number = self.count - len(left) + 1
+        self.console.print(f"\nrun {number} of {self.count}; left: {estimate}")
+
+    def on_divergence(self, task: Task, error: TrainingDivergedError) -> None:
+        """Prints that the run failed."""
+        self.stop()
+        self.console.print(f"{task.experiment.name}, seed {task.seed}, diverged and counts as failed: {error}")
+
+    def on_wait(self, task: Task) -> None:
+        """Prints which run another process trains."""
+        self.stop()
+        self.console.print(f"waiting for {task.run.path}, which another process is training")
+
+
+def _clock_text(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,182 @@
+"""The tables that commands print about one experiment, run or dataset."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from drilldown.benchmark.measure import Benchmark
+from drilldown.data.dataset import Dataset
+from drilldown.evaluation.records import EpochRecord
+from drilldown.evaluation.verdict import Verdict
+from drilldown.experiment.experiment import Experiment
+from drilldown.network.summary import ModelSummary
+from drilldown.runs.run import FinishedRun, Run
+from drilldown.terminal.console import mark, print_rows
+from drilldown.wording import count_text
+
+
+def epoch_cells(epoch: EpochRecord) -> list[str]:
+    """Number, learning rate, accuracies in percent, loss and seconds."""
+    return [
+        str(epoch.epoch), f"{epoch.lr:.2g}", f"{float(epoch.train.accuracy):.2f}", f"{float(epoch.test.accuracy):.2f}",
+        f"{epoch.test.loss:.4f}", f"{epoch.train_seconds + epoch.test_seconds:.1f}",
+    ]  # fmt: skip
+
+
+def print_verdict(target: Console, verdict: Verdict) -> None:
+    """The budget, line by line."""
+    if not verdict.lines:
+        target.print("No budget is set, so there is nothing to judge.")
+        return
+    word, style = ("met", "bold green") if verdict.passed else ("not met", "bold red")
+    target.print(Text.assemble(("Budget ", "bold"), (word, style), f", on the {verdict.split} images"))
+    table = Table.grid(padding=(0, 1))  # long lines wrap under themselves
+    for line in verdict.lines:
+        table.add_row(f" {mark(target, line.met)}", line.name, f"{line.found}; limit: {line.limit} ({line.by})")
+    target.print(table)
+
+
+def print_result(target: Console, run: Run) -> None:
+    """The verdict on a finished run, its figures, and the paths of run and report."""
+    finished = run.read()
+    target.print()
+    print_verdict(target, finished.verdict)
+    target.print()
+    for line in result_lines(finished):
+        target.print(line)
+    target.print(f"run     {run.path}")
+    if run.has_model:
+        target.print(f"report  {run.path / 'report.html'}\n        {run.path / 'report.md'}")
+
+
+def result_lines(run: FinishedRun) -> list[str]:
+    """A finished run's figures beside its verdict."""
+    summary = run.summary
+    accuracy = summary.accuracy
+    last = " ".join(f"{value:.2f}" for value in accuracy.last)
+    held = f"last {len(accuracy.last)} epochs" if len(accuracy.last) > 1 else "last epoch"
+    lines = [
+        f"{held} {last} % · best {accuracy.best:.2f} %",
+        f"training images, without augmentation: {summary.clean_train_accuracy:.2f} % · {summary.seconds:.0f} s",
+    ]
+    if run.split == "validation":
+        lines.append(f"test set, evaluated once: {summary.test.correct:,} of {summary.test.total:,}")
+    return lines
+
+
+def print_model_summary(target: Console, experiment: Experiment) -> None:
+    """The layer table."""
+    model_summary = experiment.model_summary
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("name")
+    table.add_column("layer", overflow="fold")
+    for name in ("output", "parameters", "multiply-adds", "sees"):
+        table.add_column(name, justify="right")
+    for row in layer_rows(model_summary):
+        table.add_row(*row)
+    target.print(Text(f"{experiment.title} · {experiment.name}", style="bold"))
+    target.print(table)
+    judged = against_limit(experiment, lambda met: mark(target, met))
+    total = f"{model_summary.parameters:,} ({model_summary.weight_bytes:,} bytes)"
+    target.print(f"\nparameters       {total}  {judged}".rstrip())
+    target.print(f"multiply-adds    {model_summary.multiply_adds:,} an image")
+    if model_summary.receptive_field:
+        target.print(f"receptive field  {model_summary.receptive_field} pixels")
+    target.print(f"peak activations {model_summary.peak_activation_bytes:,} bytes an image")
+    if experiment.out_of_reach:
+        target.print(f"\n{mark(target, False)} cannot be met: {experiment.out_of_reach}")
+
+
+def layer_rows(model_summary: ModelSummary) -> list[tuple[str, ...]]:
+    """The layer table's cells; what a layer has none of stays empty."""
+    return [
+        (
+            row.name, row.layer, "x".join(map(str, row.output)), f"{row.parameters:,}" if row.parameters else "",
+            f"{row.multiply_adds:,}" if row.multiply_adds else "",
+            f"{row.receptive_field}" if row.receptive_field else "",
+        )
+        for row in model_summary.layers
+    ]  # fmt: skip
+
+
+def against_limit(experiment: Experiment, sign: Callable[[bool], str]) -> str:
+    """How many parameters are to spare, or too many; empty without a limit.
+
+    >>> against_limit(drilldown.load("under-8k"), lambda met: "+" if met else "x")
+    '+ 338 below the budget of 8,000'
+    """
+    limit = experiment.budget.parameters
+    if limit is None:
+        return ""
+    spare = limit - experiment.model_summary.parameters
+    return f"{sign(spare >= 0)} {abs(spare):,} {'below' if spare >= 0 else 'above'} the budget of {limit:,}"
+
+
+def print_predictions(target: Console, files: Sequence[Path], logits: torch.Tensor) -> None:
+    """What pictures were read as, how surely, and what came second; `logits`: (N, classes)."""
+    best = logits.softmax(1).topk(2)
+    rows = [
+        (str(int(answer)), _share(sure), f"{int(second)} {_share(less)}", str(file))
+        for file, (answer, second), (sure, less) in zip(files, best.indices.tolist(), best.values.tolist(), strict=True)
+    ]
+    print_rows(target, ("read as", ">confidence", "runner-up", "picture"), rows)
+
+
+def _share(probability: float) -> str:
+    """In percent; what is not quite certain does not read as if it were.
+
+    >>> _share(0.99996), _share(0.9), _share(1e-6)
+    ('>99.9 %', '90.0 %', '<0.1 %')
+    """
+    if not 0.0005 <= probability < 0.9995:
+        return "<0.1 %" if probability < 0.5 else ">99.9 %"
+    return f"{100 * probability:.1f} %"
+
+
+def print_dataset(target: Console, dataset: Dataset) -> None:
+    """A dataset's statistics."""
+    _, height, width = dataset.image_shape
+    target.print(Text(dataset.name, style="bold"))
+    target.print(
+        f"{height}x{width} pixels, {dataset.classes} classes, mean {dataset.mean}, standard deviation {dataset.std}"
+    )
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("class", "training images", "test images"):
+        table.add_column(name, justify="right")
+    train, test = (split.labels.bincount(minlength=dataset.classes).tolist() for split in (dataset.train, dataset.test))
+    for number, (a, b) in enumerate(zip(train, test, strict=True)):
+        table.add_row(str(number), f"{a:,}", f"{b:,}")
+    table.add_row("all", f"{len(dataset.train):,}", f"{len(dataset.test):,}", style="bold")
+    target.print(table)
+
+
+def print_timings(target: Console, experiment: Experiment, benchmark: Benchmark) -> None:
+    """A benchmark's medians and ratios."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("pipeline")
+    for name in ("seconds", "ratio", "range", "test %"):
+        table.add_column(name, justify="right")
+    names = {
+        "drilldown": f"drilldown, engine {benchmark.engine}",
+        "torch": "drilldown, engine torch",
+        "loader": "DataLoader, PIL transforms",
+        "memory": "eager, in memory, plain images",
+    }
+    for timing in benchmark.timings:
+        table.add_row(
+            names[timing.name], f"{statistics.median(timing.seconds):.2f}", f"{statistics.median(timing.ratios):.2f}",
+            f"{min(timing.ratios):.2f}–{max(timing.ratios):.2f}", f"{100 * timing.accuracy:.2f}",
+        )  # fmt: skip
+    rounds = len(benchmark["drilldown"].seconds)
+    target.print(
+        Text(f"{experiment.title} · {experiment.name} · {count_text(benchmark.threads, 'thread')}", style="bold")
+    )
+    target.print(table)
+    target.print(f"medians of {rounds} epochs each, in turn, augmentation included; ratios to drilldown's")

@@ -1,0 +1,200 @@
+"""The training loop: from an experiment and a dataset to one record per epoch. Nothing here prints or writes."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from drilldown.data.augmentation import draw_augmentation
+from drilldown.data.dataset import Dataset
+from drilldown.data.loading import load_dataset
+from drilldown.engines.engine import EpochPlan, OnProgress
+from drilldown.errors import DrilldownError, Problem, TrainingDivergedError
+from drilldown.evaluation.predictions import Evaluation
+from drilldown.evaluation.records import EpochRecord
+from drilldown.experiment.experiment import Experiment
+from drilldown.experiment.schedules import learning_rates
+from drilldown.network.layers import BatchNorm
+from drilldown.randomness import stream, stream_seed
+from drilldown.settings import Compute, DeviceName, EngineName
+from drilldown.shown import Shown
+from drilldown.training.choice import OnNotice, choose_device, choose_engine, choose_threads
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything that a training needs to continue after an epoch."""
+
+    tensors: dict[str, torch.Tensor]
+    epochs: tuple[EpochRecord, ...]
+    engine: EngineName
+    threads: int
+    """PyTorch's result depends on the number of threads; the native engine's does not."""
+    device: DeviceName
+
+
+class Training(Shown):
+    """One training of one experiment with one seed; iterating over it yields the record of each epoch.
+
+    *Arguments*: `checkpoint`: where to continue. `on_progress`: called about fifty times per epoch. `on_notice`: told
+    about slow steps, and which engine trains and why.
+
+    *Raises* DrilldownError where experiment and data do not fit together; TrainingDivergedError, while iterating,
+    where the loss stops being a finite number.
+
+    >>> experiment = drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.epochs=1"])
+    >>> [epoch.train.total for epoch in Training(experiment)]
+    [6000]
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        dataset: Dataset | None = None,
+        *,
+        seed: int = 0,
+        compute: Compute = Compute(),  # noqa: B008 - frozen
+        checkpoint: Checkpoint | None = None,
+        on_progress: OnProgress | None = None,
+        on_notice: OnNotice = lambda _: None,
+    ) -> None:
+        recipe = experiment.recipe
+        dataset = load_dataset(recipe.dataset) if dataset is None else dataset
+        self.held_out = recipe.holdout is not None
+        self.test = dataset.test
+        if recipe.holdout is not None:
+            dataset, self.judged = dataset.hold_out(recipe.holdout, seed)
+        else:
+            self.judged = dataset.test
+        _check_fit(experiment, dataset)
+        self.experiment, self.dataset, self.seed, self.on_progress = experiment, dataset, seed, on_progress
+        engine, device, threads = compute.engine, compute.device, compute.threads
+        if checkpoint:  # another engine or device, or other threads with PyTorch, would give other last bits
+            engine = checkpoint.engine if engine == "auto" else engine
+            device = checkpoint.device if device == "auto" else device
+            threads = threads or checkpoint.threads
+        self.threads = choose_threads(threads)
+        self.engine = choose_engine(
+            experiment, dataset, seed,
+            name=engine, device=choose_device(device), threads=self.threads, on_notice=on_notice,
+        )  # fmt: skip
+        self.epochs: tuple[EpochRecord, ...] = ()
+        if checkpoint:
+            self.engine.restore(checkpoint.tensors)
+            self.epochs = checkpoint.epochs
+        self.steps_per_epoch = math.ceil(len(dataset.train) / recipe.batch_size)
+        self.learning_rates = learning_rates(recipe.schedule, recipe.optimizer.lr, self.steps_per_epoch, recipe.epochs)
+
+    def __iter__(self) -> Iterator[EpochRecord]:
+        """Trains the remaining epochs."""
+        for number in range(len(self.epochs) + 1, self.experiment.recipe.epochs + 1):
+            plan = self.plan(number)
+            with _explain_errors(self.experiment):
+                started = time.perf_counter()
+                train = self.engine.train_epoch(plan, self.on_progress)
+                trained = time.perf_counter()
+                test = self.engine.evaluate(self.judged).tally
+                raw = self.engine.evaluate(self.judged, raw=True).tally if self.experiment.recipe.ema else None
+                evaluated = time.perf_counter()
+            if not math.isfinite(test.loss):
+                raise TrainingDivergedError(
+                    f"the weights give a loss of {test.loss} after epoch {number}; "
+                    f"a smaller recipe.optimizer.lr or a warm-up may help"
+                )
+            record = EpochRecord(
+                epoch=number,
+                lr=plan.learning_rates[-1],
+                train=train,
+                test=test,
+                held_out=self.held_out,
+                raw_test_correct=raw.correct if raw else None,
+                train_seconds=round(trained - started, 3),
+                test_seconds=round(evaluated - trained, 3),
+            )
+            self.epochs += (record,)
+            yield record
+
+    def __repr__(self) -> str:
+        finished = f"{len(self.epochs)} of {self.experiment.recipe.epochs} epochs"
+        return f"<Training of {self.experiment.name}, seed {self.seed}: {finished}>"
+
+    def checkpoint(self) -> Checkpoint:
+        """Everything that is needed to continue from here."""
+        return Checkpoint(
+            self.engine.state(),
+            self.epochs,
+            self.engine.name,
+            self.threads,
+            "cuda" if self.engine.device.type == "cuda" else "cpu",
+        )
+
+    def final(self) -> tuple[Evaluation, Evaluation]:
+        """Evaluates the model on the test images, and on the training images without augmentation."""
+        with _explain_errors(self.experiment):
+            return self.engine.evaluate(self.test), self.engine.evaluate(self.dataset.train)
+
+    def plan(self, number: int) -> EpochPlan:
+        """The plan of an epoch (from 1), with all its random draws."""
+        count = len(self.dataset.train)
+        _, height, width = self.dataset.image_shape
+        augmentation = self.experiment.recipe.augment
+        return EpochPlan(
+            epoch=number,
+            order=torch.randperm(count, generator=stream(self.seed, "order", number)),
+            draws=draw_augmentation(augmentation, count, stream(self.seed, "augment", number), height, width),
+            learning_rates=self.learning_rates[(number - 1) * self.steps_per_epoch : number * self.steps_per_epoch],
+            dropout_seed=stream_seed(self.seed, "dropout", number),
+        )
+
+
+def _check_fit(experiment: Experiment, dataset: Dataset) -> None:
+    """Refuses at the start what could only fail in the middle of an epoch."""
+    recipe, count = experiment.recipe, len(dataset.train)
+    if recipe.batch_size > count:
+        raise DrilldownError(
+            Problem(
+                place="recipe.batch_size",
+                found=f"batches of {recipe.batch_size:,}",
+                expected=f"at most {count:,}, the number of training images",
+            )
+        )
+    smallest = count % recipe.batch_size or recipe.batch_size
+    if experiment.layout is None or smallest > 1:
+        return
+    for placed in experiment.layout:
+        if isinstance(placed.layer, BatchNorm) and math.prod(placed.input[1:]) == 1:
+            raise DrilldownError(
+                Problem(
+                    place="recipe.batch_size",
+                    found=f"a batch of 1 image, of which {placed.name} sees one value per channel",
+                    expected=f"a size that does not leave a single image over ({count:,} images)",
+                )
+            )
+
+
+@contextlib.contextmanager
+def _explain_errors(experiment: Experiment) -> Iterator[None]:
+    """Turns PyTorch's exceptions that the user can act on into one message."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DrilldownError(f"the GPU has too little memory; try a smaller recipe.batch_size ({error})") from error
+    except (RuntimeError, ValueError, TypeError) as error:
+        if "DefaultCPUAllocator" in str(error):
+            raise DrilldownError(
+                "there is too little memory for this network; try a smaller recipe.batch_size or fewer channels"
+            ) from error
+        if experiment.network.python:
+            raise DrilldownError(
+                Problem(
+                    file=experiment.folder / experiment.network.python.partition(":")[0],
+                    place="network.python",
+                    found=f"fails while training: {type(error).__name__}: {error}",
+                )
+            ) from error
+        raise

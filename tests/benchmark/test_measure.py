@@ -1,0 +1,73 @@
+"""The plain pipelines see what drilldown sees, and the benchmark refuses a pipeline that does not learn."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from drilldown import load
+from drilldown.benchmark.measure import FLOOR, benchmark_document, measure_speed
+from drilldown.data.augmentation import Affine, Augmentation
+from drilldown.data.dataset import Dataset, Split
+from drilldown.data.loading import load_dataset
+from drilldown.errors import DrilldownError
+from drilldown.network.user_module import load_python_file
+from drilldown.resources import resource_folder
+
+plain = None
+
+
+@pytest.fixture(scope="module")
+def glyphs() -> Dataset:
+    full = load_dataset("glyphs")
+    return replace(full, train=Split(full.train.images[:3000], full.train.labels[:3000]))
+
+
+def test_ratios_and_accuracies_come_out_for_every_pipeline(glyphs: Dataset) -> None:
+    experiment = load("under-8k", ["recipe.dataset=glyphs", "recipe.schedule={name='constant'}", "recipe.epochs=3"])
+    measured = measure_speed(experiment, glyphs, rounds=2)
+    own, *others = measured.timings
+    assert own.ratios == (1.0, 1.0)
+    assert [timing.name for timing in measured.timings] == ["drilldown", "torch", "loader", "memory"]
+    for timing in others:
+        assert timing.ratios == tuple(a / b for a, b in zip(timing.seconds, own.seconds, strict=True))
+        assert timing.accuracy >= FLOOR
+    said = benchmark_document(experiment, measured)
+    assert said["ratio"] == statistics.median(measured["loader"].ratios)
+    assert {"experiment", "engine", "seconds", "plain_seconds", "ratio"} <= said.keys()
+
+
+def test_a_pipeline_that_does_not_learn_is_refused(glyphs: Dataset) -> None:
+    confused = replace(glyphs, train=Split(glyphs.train.images, torch.arange(3000) % 10))
+    with pytest.raises(DrilldownError, match="its speed would mean nothing"):
+        measure_speed(load("under-8k", ["recipe.dataset=glyphs"]), confused, rounds=1)
+
+
+def test_the_loader_shuffles_and_shows_every_image_once(glyphs: Dataset) -> None:
+    pipeline = plain.loader(load("eva5-s5/04", ["recipe.dataset=glyphs"]), glyphs)
+    first, second = (torch.cat([labels for _, labels in pipeline.batches()]) for _ in range(2))
+    assert not torch.equal(first, second)
+    assert first.bincount().tolist() == second.bincount().tolist() == glyphs.train.labels.bincount().tolist()
+
+
+def test_without_augmentation_both_plain_pipelines_give_the_normalised_images(glyphs: Dataset) -> None:
+    images = plain.TransformedImages(glyphs, Augmentation())
+    expected = plain.normalised(glyphs.train, glyphs)
+    for index in (0, 17, 2999):
+        torch.testing.assert_close(images[index][0], expected[index])
+
+
+def test_the_affine_coefficients_are_the_inverse_that_pil_wants() -> None:
+    """A quarter turn and a half-size of an image with one bright corner, where nothing is left to chance."""
+    image = Image.fromarray(np.pad(np.full((7, 7), 255, np.uint8), ((0, 21), (0, 21))))
+    still = Augmentation(affine=Affine(scale=(0.5, 0.5)))
+    small = np.asarray(plain.pil_transform(still)(image), dtype=float)
+    rows, columns = np.nonzero(small > 127)
+    assert rows.min() == columns.min() == 7
+    assert math.isclose((small > 127).sum(), 12.25, abs_tol=4)

@@ -1,0 +1,137 @@
+"""Pictures as people have them: on any paper, turned, transparent, deep, damaged, or no pictures at all."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from drilldown.data.pictures import read_picture
+from drilldown.errors import DrilldownError
+
+SIZE = (200, 260)
+
+
+def seven(mode: str = "L", paper: object = "white", ink: object = "black", size: tuple[int, int] = SIZE) -> Image.Image:
+    page = Image.new(mode, size, paper)  # type: ignore[arg-type]
+    width, height = size
+    line = [(0.25 * width, 0.2 * height), (0.75 * width, 0.2 * height), (0.45 * width, 0.85 * height)]
+    ImageDraw.Draw(page).line(line, fill=ink, width=max(2, width // 12), joint="curve")  # type: ignore[arg-type]
+    return page
+
+
+def deep() -> Image.Image:
+    return Image.fromarray(np.asarray(seven(), dtype=np.uint16) * 257)
+
+
+def turned(folder: Path) -> Path:
+    """As a telephone saves what it held sideways: on its side, with a note how to turn it."""
+    note = Image.Exif()
+    note[274] = 6
+    file = folder / "turned.jpg"
+    seven("RGB").rotate(90, expand=True).save(file, exif=note, quality=100)
+    return file
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> torch.Tensor:
+    return save(seven(), tmp_path / "plain.png")
+
+
+def save(image: Image.Image, file: Path, **options: object) -> torch.Tensor:
+    image.save(file, **options)  # type: ignore[arg-type]
+    return read_picture(file)
+
+
+def assert_alike(one: torch.Tensor, other: torch.Tensor) -> None:
+    assert float((one.float() - other.float()).abs().mean()) < 2, "more than a shade apart"
+
+
+ALIKE: dict[str, Callable[[], Image.Image]] = {
+    "on black": lambda: seven(paper="black", ink="white"),
+    "in colour": lambda: seven("RGB", "white", "navy"),
+    "black on nothing": lambda: seven("RGBA", (0, 0, 0, 0), (0, 0, 0, 255)),
+    "white on nothing": lambda: seven("RGBA", (0, 0, 0, 0), (255, 255, 255, 255)),
+    "on a sheet with nothing around it": lambda: seven("RGBA", (255, 255, 255, 255), (0, 0, 0, 255)),
+    "in black and white": lambda: seven("1", 1, 0),
+    "in 16 bits": deep,
+    "in floating point": lambda: Image.fromarray(np.asarray(seven(), dtype=np.float32)),
+    "large": lambda: seven(size=(2000, 2600)),
+}
+
+
+@pytest.mark.parametrize("how", ALIKE)
+def test_the_same_digit_is_read_alike(how: str, plain: torch.Tensor, tmp_path: Path) -> None:
+    assert_alike(save(ALIKE[how](), tmp_path / ("digit.tiff" if "floating" in how else "digit.png")), plain)
+
+
+def test_a_picture_is_turned_upright(plain: torch.Tensor, tmp_path: Path) -> None:
+    assert_alike(read_picture(turned(tmp_path)), plain)
+
+
+def test_palettes_may_be_transparent(plain: torch.Tensor, tmp_path: Path) -> None:
+    assert_alike(save(seven().convert("P"), tmp_path / "palette.png", transparency=255), plain)
+
+
+def refusal(file: Path) -> str:
+    with pytest.raises(DrilldownError) as refused:
+        read_picture(file)
+    return str(refused.value)
+
+
+def test_what_is_no_picture_is_refused_with_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "digit.png"
+    seven().save(file)
+    whole = file.read_bytes()
+    assert refusal(tmp_path / "digits.png").endswith(
+        'no such file or directory; expected a picture file such as PNG; did you mean "digit.png"?'
+    )
+    assert "is a directory" in refusal(tmp_path).lower()
+    file.write_bytes(b"")
+    assert "an empty file" in refusal(file)
+    file.write_bytes(whole[: len(whole) // 2])
+    assert "cut short" in refusal(file)
+    file.write_text("seven")
+    assert refusal(file) == f"{file}: not a picture that can be read; expected a picture file such as PNG"
+    file.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    assert "not a picture that can be read" in refusal(file)
+
+
+def test_animations_are_refused_rather_than_guessed_at(tmp_path: Path) -> None:
+    file = tmp_path / "two.gif"
+    seven().save(file, save_all=True, append_images=[Image.new("L", SIZE, "white")])
+    assert "holds 2 pictures, one after another; expected a single picture" in refusal(file)
+    seven().save(file)
+    assert read_picture(file).shape == (28, 28)
+
+
+def test_pictures_too_large_to_unpack_are_refused_before_they_are(tmp_path: Path) -> None:
+    for size, found in (((12_000, 12_000), "more than 89 million pixels"), ((30_000, 8), "30000x8")):
+        file = tmp_path / "large.png"
+        Image.new("1", size).save(file)
+        assert found in refusal(file)
+
+
+def test_damaged_pictures_give_one_message_or_an_image(tmp_path: Path) -> None:
+    draw, file = random.Random(0), tmp_path / "damaged"
+    originals = []
+    for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"):
+        seven(size=(40, 52)).save(file, kind)
+        originals.append(file.read_bytes())
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        for number in range(600):
+            data = bytearray(originals[number % len(originals)])
+            for _ in range(draw.choice([1, 3, 20])):
+                data[draw.randrange(min(len(data), draw.choice([20, 100, 10_000])))] = draw.randrange(256)
+            file.write_bytes(data[: draw.choice([len(data), draw.randrange(1, len(data))])])
+            with contextlib.suppress(DrilldownError):
+                assert read_picture(file).shape == (28, 28)
+    assert warned == []

@@ -1,0 +1,238 @@
+"""One contract for both engines: PyTorch's semantics, held against float64."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from drilldown import Training, load
+from drilldown.data.augmentation import Augmentation, AugmentationDraws, draw_augmentation
+from drilldown.engines.engine import Engine, Progress
+from drilldown.errors import DrilldownError, TrainingDivergedError
+from drilldown.experiment.experiment import Recipe
+from drilldown.experiment.optimizers import SGD
+from drilldown.network.layout import lay_out
+from drilldown.randomness import stream
+from support.engines import CLASSES, Reference, assert_close, check, gradients, make_dataset, make_engine, make_plan
+
+ENGINES = ("torch", "native")
+BATCHES = (1, 15, 16, 17, 64, 96)
+
+each_engine = pytest.mark.parametrize("name", ENGINES)
+tried = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+
+@st.composite
+def sgd_recipes(draw: st.DrawFn) -> Recipe:
+    momentum = draw(st.sampled_from([0.0, 0.5, 0.9]))
+    optimizer = SGD(
+        name="sgd",
+        lr=0.1,
+        momentum=momentum,
+        nesterov=momentum > 0 and draw(st.booleans()),
+        weight_decay=draw(st.sampled_from([0.0, 0.01])),
+    )
+    return Recipe(
+        batch_size=draw(st.sampled_from(BATCHES)),
+        optimizer=optimizer,
+        label_smoothing=draw(st.sampled_from([0.0, 0.1])),
+        ema=draw(st.sampled_from([None, 0.9])),
+    )
+
+
+@st.composite
+def networks(draw: st.DrawFn, *, dropout: bool) -> tuple[list[str], tuple[int, int]]:
+    """Layers in any order that fits, and the images' sides."""
+    side = draw(st.integers(1, 12)), draw(st.integers(1, 12))
+    layers: list[str] = []
+
+    def try_to_add(text: str) -> None:
+        with contextlib.suppress(DrilldownError):
+            shape = lay_out([*layers, text, "flatten", f"linear {CLASSES}"], (1, *side), CLASSES)[-3].output
+            # A norm of very few values, or of one already normalised, loses all digits whoever computes it.
+            if text != "bn" or (math.prod(shape[1:]) >= 16 and "bn" not in layers[-2:]):
+                layers.append(text)
+
+    kinds = ["conv", "conv", "conv", "bn", "relu", "maxpool", "avgpool", *["dropout"] * dropout]
+    for kind in draw(st.lists(st.sampled_from(kinds), max_size=9)):
+        if kind == "conv":
+            kernel = draw(st.integers(1, 5))
+            groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
+            out = groups * draw(st.integers(1, 18 // groups))
+            stride, pad = draw(st.integers(1, 3)), draw(st.integers(0, kernel - 1))
+            bias = draw(st.sampled_from(["", " bias"]))
+            try_to_add(f"conv {kernel}x{kernel} {out} stride={stride} pad={pad} groups={groups}{bias}")
+        elif kind in ("maxpool", "avgpool"):
+            try_to_add(f"{kind} {draw(st.integers(1, 3))}")
+        else:
+            try_to_add(f"{kind} {draw(st.sampled_from([0.1, 0.5, 0.9]))}" if kind == "dropout" else kind)
+    head = draw(st.sampled_from([["flatten"], ["gap"], []]))
+    if draw(st.booleans()) and head == ["gap"]:
+        return [*layers, f"conv 1x1 {CLASSES}", "gap"], side
+    return [*layers, *(head or ["flatten"]), f"linear {CLASSES}"], side
+
+
+@each_engine
+@settings(tried, max_examples=60)
+@given(data=st.data())
+def test_twenty_batches_of_any_network_agree_with_float64(name: str, data: st.DataObject) -> None:
+    layers, side = data.draw(networks(dropout=name == "native"))
+    check(name, layers, data.draw(sgd_recipes()), side)
+
+
+@each_engine
+@pytest.mark.parametrize("size", BATCHES)
+def test_a_usual_network_agrees_with_float64(name: str, size: int) -> None:
+    recipe = Recipe(batch_size=size, optimizer=SGD(name="sgd", lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3))
+    layers = ["conv 3x3 4, bn, relu", "conv 3x3 6 pad=1, relu, bn", "maxpool 2", "conv 1x1 4", "gap"]
+    assert check(name, layers, recipe, (9, 10)) >= 3
+
+
+@each_engine
+def test_an_epoch_in_one_go_agrees_and_its_last_batch_is_partial(name: str) -> None:
+    """The mean is over the actual batch: 100 images in batches of 32 leave 4."""
+    recipe = Recipe(batch_size=32, optimizer=SGD(name="sgd", lr=0.1, momentum=0.9), label_smoothing=0.2, ema=0.95)
+    layers = ["conv 3x3 4, bn, relu", "avgpool 2", "flatten", f"linear {CLASSES}"]
+    dataset = make_dataset(100, (8, 8))
+    engine = make_engine(name, layers, recipe, dataset)
+    reference = Reference(layers, recipe, dataset, engine.network)  # type: ignore[attr-defined]
+    order, rates = torch.randperm(100, generator=stream(0, "order", 1)), [0.1, 0.05, 0.02, 0.01]
+    tally = engine.train_epoch(make_plan(order, rates))
+    losses = [reference.step(order[i * 32 : (i + 1) * 32], rate, i * 32) for i, rate in enumerate(rates)]
+    assert abs(tally.loss - sum(x * n for x, n in zip(losses, (32, 32, 32, 4), strict=True)) / 100) < 1e-5
+    assert tally.total == 100
+    for key, want in reference.state().items():
+        assert_close(engine.state()[key], want, key, 1e-3)
+
+
+def _warped(draws: AugmentationDraws, interpolation: str, name: str) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """The gradient of a linear layer, which is the images themselves, weighted; found and expected."""
+    recipe = Recipe(batch_size=20, augment=Augmentation(interpolation=interpolation))  # type: ignore[arg-type]
+    layers = ["flatten", f"linear {CLASSES}"]
+    dataset = make_dataset(20, (9, 12))
+    engine = make_engine(name, layers, recipe, dataset)
+    reference = Reference(layers, recipe, dataset, engine.network)  # type: ignore[attr-defined]
+    rows = torch.arange(20).flip(0)
+    engine.train_epoch(make_plan(rows, [0.0], draws=draws))
+    reference.step(rows, 0.0, draws=draws)
+    return gradients(engine), [p.grad for p in reference.module.parameters() if p.grad is not None]
+
+
+@each_engine
+@settings(tried, max_examples=20)
+@given(data=st.data())
+def test_images_are_warped_and_lit_as_the_recipe_says(name: str, data: st.DataObject) -> None:
+    recipe = Augmentation.model_validate(
+        {
+            "rotate": data.draw(st.sampled_from([0.0, 15.0, 180.0])),
+            "affine": {"rotate": 10.0, "translate": data.draw(st.sampled_from([0.0, 0.2, 0.9])), "scale": [0.5, 1.5],
+                       "shear": 20.0},
+            "jitter": {"brightness": 0.5, "contrast": 0.5},
+        }
+    )  # fmt: skip
+    draws = draw_augmentation(recipe, 20, stream(data.draw(st.integers(0, 1000)), "augment"), 9, 12)
+    draws = replace(draws, light=None) if data.draw(st.booleans()) else draws
+    for found, expected in zip(*_warped(draws, "bilinear", name), strict=True):
+        assert_close(found, expected, "gradient", 1e-4, 1e-5)
+
+
+@each_engine
+def test_nearest_takes_the_nearest_pixel(name: str) -> None:
+    """By shifts and turns that leave no pixel half way between two."""
+    angle = torch.linspace(0.3, 3.0, 20)
+    inverse = torch.stack(
+        [torch.stack([angle.cos(), -angle.sin(), angle * 0.7], 1), torch.stack([angle.sin(), angle.cos(), -angle], 1)],
+        1,
+    )
+    for found, expected in zip(*_warped(AugmentationDraws(inverse, None), "nearest", name), strict=True):
+        assert_close(found, expected, "gradient", 1e-4, 1e-5)
+
+
+@each_engine
+def test_a_loss_that_is_not_finite_stops_the_epoch_and_names_the_step(name: str) -> None:
+    recipe = Recipe(batch_size=10, optimizer=SGD(name="sgd", lr=1.0))
+    dataset = make_dataset(60, (8, 8))
+    engine = make_engine(name, ["conv 3x3 4, relu, maxpool 2, flatten", f"linear {CLASSES}"], recipe, dataset)
+    rates = [0.1, 0.1, 1e30, 0.1, 0.1, 0.1]
+    with pytest.raises(TrainingDivergedError, match=r"epoch 1, step [45] of 6"):
+        engine.train_epoch(make_plan(torch.arange(60), rates))
+
+
+@each_engine
+def test_a_number_lost_within_the_network_stops_the_epoch_too(name: str) -> None:
+    """Behind a relu and a maximum, which may take what is not a number for small."""
+    dataset = make_dataset(20, (8, 8))
+    layers = ["conv 3x3 4, bn, relu, maxpool 2, flatten", f"linear {CLASSES}"]
+    engine = make_engine(name, layers, Recipe(batch_size=10), dataset)
+    state = engine.state()
+    state["network.conv1.weight"][0] = torch.nan
+    engine.restore(state)
+    with pytest.raises(TrainingDivergedError, match=r"epoch 1, step 1 of 2"):
+        engine.train_epoch(make_plan(torch.arange(20), [0.1, 0.1]))
+
+
+@each_engine
+def test_progress_counts_up_to_the_whole_epoch(name: str) -> None:
+    dataset = make_dataset(500, (6, 6))
+    engine = make_engine(name, ["flatten", f"linear {CLASSES}"], Recipe(batch_size=7), dataset)
+    ticks: list[Progress] = []
+    tally = engine.train_epoch(make_plan(torch.arange(500), [0.01] * 72), ticks.append)
+    assert ticks[-1].so_far == tally
+    assert [tick.step for tick in ticks] == sorted(tick.step for tick in ticks)
+    assert (ticks[-1].step, ticks[-1].steps, tally.total) == (72, 72, 500)
+
+
+LAYERS = ["conv 3x3 5, bn, relu", "maxpool 2", "conv 3x3 6, relu, bn", "gap", f"linear {CLASSES}"]
+
+
+@pytest.mark.parametrize("first", ENGINES)
+@pytest.mark.parametrize("second", ENGINES)
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_weights_and_state_move_between_engines(first: str, second: str, ema: float | None) -> None:
+    """Two epochs, the second by another engine, end where two by the first do."""
+    recipe = Recipe(batch_size=16, optimizer=SGD(name="sgd", lr=0.1, momentum=0.9, nesterov=True), ema=ema)
+    dataset = make_dataset(90, (10, 10))
+
+    def plan(epoch: int) -> object:
+        return make_plan(torch.randperm(90, generator=stream(0, "order", epoch)), [0.05] * 6, epoch)
+
+    one, other = (make_engine(name, LAYERS, recipe, dataset) for name in (first, second))
+    one.train_epoch(plan(1))  # type: ignore[arg-type]
+    moved = one.state()
+    other.restore(moved)
+    assert {k: v.shape for k, v in other.state().items()} == {k: v.shape for k, v in moved.items()}
+    assert all(torch.equal(other.state()[k], v) for k, v in moved.items())
+    assert_close(one.evaluate(dataset.test).logits, other.evaluate(dataset.test).logits, "scores", 1e-5, 1e-5)
+    one.train_epoch(plan(2))  # type: ignore[arg-type]
+    other.train_epoch(plan(2))  # type: ignore[arg-type]
+    for key, want in one.state().items():
+        assert_close(other.state()[key], want, key, 1e-3, 1e-5)
+
+
+@each_engine
+def test_the_model_answers_as_the_engine_does_and_is_a_copy(name: str) -> None:
+    dataset = make_dataset(40, (10, 10))
+    engine: Engine = make_engine(name, LAYERS, Recipe(batch_size=16, ema=0.5), dataset)
+    engine.train_epoch(make_plan(torch.arange(40), [0.1] * 3))
+    model = engine.model().eval()
+    images = (dataset.test.images[:, None].float() / 255 - dataset.mean) / dataset.std
+    with torch.no_grad():
+        assert_close(model(images), engine.evaluate(dataset.test).logits, "scores", 1e-5, 1e-5)
+    raw = engine.evaluate(dataset.test, raw=True).logits
+    assert not torch.allclose(raw, engine.evaluate(dataset.test).logits)
+
+
+def test_a_batch_of_one_value_per_channel_is_refused_before_training() -> None:
+    """Each engine would have nothing to normalise by; PyTorch raises, and so does the package, in a sentence."""
+
+    experiment = load("under-8k", ['network.layers=["conv 28x28 4, bn", "linear 10"]', "recipe.dataset=glyphs",
+                                   "recipe.batch_size=1"])  # fmt: skip
+    for name in ENGINES:
+        with pytest.raises(DrilldownError, match="one value per channel"):
+            Training(experiment, engine=name)

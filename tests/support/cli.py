@@ -1,0 +1,75 @@
+"""What the command-line tests share: a small world of files, and the command run as a user runs it."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+from drilldown.data.glyphs import draw_glyphs
+
+TINY = """\
+title = "Tiny"
+target = "Small enough to train in a second."
+
+[network]
+layers = ["conv 3x3 4, bn, relu, dropout 0.1", "maxpool 4", "conv 3x3 8, bn, relu", "gap", "linear 10"]
+
+[recipe]
+dataset = "./letters"
+epochs = {epochs}
+batch_size = 32
+optimizer = {{ name = "sgd", lr = 0.1, momentum = 0.9, nesterov = true }}
+schedule = {{ name = "cosine", warmup = 0.2, finish = 0.8 }}
+augment = {{ rotate = 10, jitter = {{ brightness = 0.2 }} }}
+ema = 0.9
+
+[budget]
+parameters = 1_000
+epochs = {epochs}
+accuracy = {accuracy}
+hold = 2
+"""
+
+
+def write_idx(folder: Path, train: int = 300, test: int = 100) -> None:
+    """Glyphs as a folder of IDX files, written by hand."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, (images, labels) in zip(("train", "t10k"), draw_glyphs(train, test), strict=True):
+        header = struct.pack(">4B3I", 0, 0, 8, 3, *images.shape)
+        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + images.numpy().tobytes()))
+        header = struct.pack(">4BI", 0, 0, 8, 1, len(labels))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(header + labels.byte().numpy().tobytes())
+
+
+def world(folder: Path, *, epochs: int = 4, accuracy: float = 0.0) -> Path:
+    """A folder with a dataset and an experiment; returns the experiment's file."""
+    write_idx(folder / "letters")
+    file = folder / "tiny.toml"
+    file.write_text(TINY.format(epochs=epochs, accuracy=accuracy))
+    return file
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """One thread, so that many small processes do not fight for two cores."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", **extra}
+
+
+def drilldown(*arguments: str, cwd: Path, timeout: float = 120, **env: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command; its output is captured."""
+    return subprocess.run(
+        [sys.executable, "-m", "drilldown", *arguments],
+        cwd=cwd, env=environment(**env), capture_output=True, timeout=timeout, check=False,
+        encoding="utf-8", errors="replace",
+    )  # fmt: skip
+
+
+def start(*arguments: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
+    """Starts the command and returns at once."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "drilldown", *arguments],
+        cwd=cwd, env=environment(**env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip

@@ -1,0 +1,264 @@
+"""What both engines must do, written down once more in float64 and with PyTorch's own modules and optimizer."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from drilldown.data.augmentation import AugmentationDraws, augment_images
+from drilldown.data.dataset import Dataset, Split
+from drilldown.engines.engine import Engine, EpochPlan
+from drilldown.engines.native.engine import NativeEngine
+from drilldown.engines.torch import TorchEngine
+from drilldown.experiment.experiment import Experiment, Network, Recipe
+from drilldown.experiment.optimizers import SGD
+from drilldown.network.layout import lay_out
+from drilldown.randomness import stream
+
+CLASSES = 4
+
+
+def make_dataset(images: int, side: tuple[int, int], *, seed: int = 0, classes: int = CLASSES) -> Dataset:
+    """Noise of two scales: no two neighbouring pixels alike, so that maxima are not tied."""
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (images, *side), generator=generator, dtype=torch.uint8)
+    labels = torch.randint(0, classes, (images,), generator=generator)
+    split = Split(pixels, labels)
+    return Dataset("noise", split, split, classes, 0.45, 0.3, "noise")
+
+
+def make_engine(name: str, layers: list[str], recipe: Recipe, dataset: Dataset, *, threads: int = 2) -> Engine:
+    experiment = Experiment(title="contract", network=Network(layers=tuple(layers)), recipe=recipe)
+    experiment.__dict__["image"] = (dataset.image_shape, dataset.classes)  # in place of a folder of IDX files
+    if name == "native":
+        return NativeEngine(experiment, dataset, seed=0, threads=threads)
+    return TorchEngine(experiment.build(0), recipe, dataset, seed=0, device=torch.device("cpu"))
+
+
+def make_plan(
+    rows: torch.Tensor, rates: list[float], epoch: int = 1, draws: AugmentationDraws | None = None
+) -> EpochPlan:
+    return EpochPlan(epoch, rows, draws or AugmentationDraws(None, None), rates)
+
+
+def gradients(engine: Engine) -> list[torch.Tensor]:
+    """Of the last step."""
+    if isinstance(engine, NativeEngine):
+        shapes = list(engine.network.parameters())
+        flat = engine.gradients.split([p.numel() for p in shapes])
+        return [part.view_as(p).double() for part, p in zip(flat, shapes, strict=True)]
+    assert isinstance(engine, TorchEngine)
+    return [p.grad.double() for p in engine.network.parameters() if p.grad is not None]
+
+
+class MaskedDropout(nn.Module):
+    """Dropout whose mask is given."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+        self.mask: torch.Tensor | None = None
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        if not self.training or self.mask is None:
+            return inputs
+        return inputs * self.mask.view_as(inputs).to(inputs.dtype) / (1 - self.p)
+
+
+def native_mask(epoch_key: int, layer: int, positions: range, shape: tuple[int, ...], p: float) -> torch.Tensor:
+    """Which numbers the native engine keeps, (samples, *shape): SplitMix64 begins a xorshift32 for each sample."""
+    mask64 = 2**64 - 1
+
+    def spread(value: int) -> int:
+        value = (value + 0x9E3779B97F4A7C15) & mask64
+        value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & mask64
+        value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & mask64
+        return value ^ (value >> 31)
+
+    begun = spread((epoch_key + layer) & mask64)
+    state = np.array([(spread((begun + position) & mask64) >> 32) or 1 for position in positions], dtype=np.uint32)
+    kept = np.empty((len(positions), int(np.prod(shape))), dtype=bool)
+    threshold = min(round(p * 2**32), 2**32 - 1)
+    for i in range(kept.shape[1]):
+        state ^= state << np.uint32(13)
+        state ^= state >> np.uint32(17)
+        state ^= state << np.uint32(5)
+        kept[:, i] = state >= threshold
+    return torch.from_numpy(kept).view(len(positions), *shape)
+
+
+@dataclass
+class Reference:
+    """A training in float64."""
+
+    layers: list[str]
+    recipe: Recipe
+    dataset: Dataset
+    start: nn.Module
+    module: nn.Module = field(init=False)
+    average: nn.Module = field(init=False)
+    single: nn.Module = field(init=False)
+    """The same in float32."""
+    rounding: float = field(init=False, default=0.0)
+    """The largest error of any gradient of the last step, computed by PyTorch in float32."""
+    closest: float = field(init=False, default=np.inf)
+    """How near a relu's input came to 0, or a maximum to the second: what rounding could turn over."""
+
+    def __post_init__(self) -> None:
+        self.placed = lay_out(self.layers, self.dataset.image_shape, self.dataset.classes)
+        self.module = copy.deepcopy(self.start).double()
+        for name, child in list(self.module.named_children()):
+            if isinstance(child, nn.Dropout):
+                setattr(self.module, name, MaskedDropout(child.p))
+            elif isinstance(child, nn.ReLU):
+                child.inplace = False
+        self.average, self.single = copy.deepcopy(self.module), copy.deepcopy(self.module).float()
+        for child in self.module.children():
+            if isinstance(child, nn.ReLU):
+                child.register_forward_pre_hook(self._watch_relu)
+            elif isinstance(child, nn.MaxPool2d):
+                child.register_forward_pre_hook(self._watch_maximum)
+        optimizer = self.recipe.optimizer
+        assert isinstance(optimizer, SGD)
+        self.optimizer = torch.optim.SGD(
+            self.module.parameters(), 1.0, optimizer.momentum,
+            nesterov=optimizer.nesterov, weight_decay=optimizer.weight_decay,
+        )  # fmt: skip
+        self.steps = 0
+
+    def step(
+        self, rows: torch.Tensor, rate: float, position: int = 0, epoch: int = 1, draws: AugmentationDraws | None = None
+    ) -> float:
+        """One step; returns the mean loss before it."""
+        pixels = augment_images(
+            self.dataset.train.images[rows], draws or AugmentationDraws(None, None), self.recipe.augment.interpolation
+        ).double()
+        self.module.train()
+        self.closest = np.inf
+        key = stream(0, "dropout", epoch).initial_seed()
+        for i, item in enumerate(self.placed):
+            child = getattr(self.module, item.name)
+            if isinstance(child, MaskedDropout):
+                positions = range(position, position + len(rows))
+                mask = native_mask(key, i, positions, item.input, child.p)
+                child.mask = getattr(self.single, item.name).mask = mask
+        self.single.train().load_state_dict(self.module.state_dict())
+        self.single.zero_grad()
+        logits = self.module((pixels / 255 - self.dataset.mean) / self.dataset.std)
+        loss = F.cross_entropy(logits, self.dataset.train.labels[rows], label_smoothing=self.recipe.label_smoothing)
+        self.optimizer.zero_grad()
+        loss.backward()
+        normalised = ((pixels / 255 - self.dataset.mean) / self.dataset.std).float()
+        F.cross_entropy(
+            self.single(normalised), self.dataset.train.labels[rows], label_smoothing=self.recipe.label_smoothing
+        ).backward()
+        pairs = zip(self.single.parameters(), self.module.parameters(), strict=True)
+        self.rounding = max(
+            float((one.grad - two.grad).abs().max())
+            for one, two in pairs
+            if one.grad is not None and two.grad is not None
+        )
+        self.optimizer.param_groups[0]["lr"] = rate
+        self.optimizer.step()
+        self.steps += 1
+        if self.recipe.ema:
+            decay = min(self.recipe.ema, (1 + self.steps) / (10 + self.steps))
+            old, new = self.average.state_dict(), self.module.state_dict()
+            for name in old:
+                if old[name].is_floating_point():
+                    old[name].mul_(decay).add_(new[name], alpha=1 - decay)
+                else:
+                    old[name].copy_(new[name])
+        return float(loss.detach())
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What an engine can go on from."""
+        tensors = {f"network.{k}": v for k, v in self.module.state_dict().items()}
+        if self.recipe.ema:
+            tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for name, parameter in self.module.named_parameters():
+            buffer = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
+            if buffer is not None:
+                tensors[f"optimizer.{name}.momentum_buffer"] = buffer
+        return {k: v.detach().float() if v.is_floating_point() else v.clone() for k, v in tensors.items()}
+
+    def logits(self, images: torch.Tensor) -> torch.Tensor:
+        """In evaluation mode, of the weights that are judged."""
+        module = (self.average if self.recipe.ema else self.module).eval()
+        with torch.no_grad():
+            result: torch.Tensor = module((images[:, None].double() / 255 - self.dataset.mean) / self.dataset.std)
+        return result
+
+    def _watch_relu(self, _: Any, inputs: tuple[torch.Tensor]) -> None:
+        distances = inputs[0].detach().abs()
+        distances = distances[distances > 0]
+        if len(distances):
+            self.closest = min(self.closest, float(distances.min()))
+
+    def _watch_maximum(self, module: nn.MaxPool2d, inputs: tuple[torch.Tensor]) -> None:
+        x, size = inputs[0].detach(), int(module.kernel_size)  # type: ignore[arg-type]
+        if size == 1:
+            return
+        windows = F.unfold(x.flatten(0, 1)[:, None], size, stride=size)
+        top = windows.topk(2, dim=1).values
+        gaps = top[:, 0] - top[:, 1]
+        gaps = gaps[gaps > 0]
+        if len(gaps):
+            self.closest = min(self.closest, float(gaps.min()))
+
+
+def assert_close(
+    found: torch.Tensor, expected: torch.Tensor, what: str, relative: float = 1e-4, floor: float = 1e-6
+) -> None:
+    """Norm-relative, with a floor for what is nearly zero."""
+    error, size = float((found.double() - expected.double()).norm()), float(expected.double().norm())
+    assert error <= relative * size + floor * expected.numel() ** 0.5, f"{what}: off by {error:.3g} of {size:.3g}"
+
+
+def check(
+    name: str, layers: list[str], recipe: Recipe, side: tuple[int, int], batches: int = 20, threads: int = 2
+) -> int:
+    """Twenty batches, each from the reference's weights; returns how many could be compared.
+
+    A batch in which rounding may decide on a relu or a maximum is stepped over: both answers would be right.
+    """
+    size = recipe.batch_size
+    dataset = make_dataset(size * batches, side)
+    engine = make_engine(name, layers, recipe, dataset, threads=threads)
+    reference = Reference(layers, recipe, dataset, _start(engine))
+    # PyTorch in oneDNN's layout adds up a batch norm's sums each in a single float32, and is a little further off.
+    absolute = 1e-6 if name == "native" else 1e-5
+    compared = 0
+    for batch in range(batches):
+        rows, rate = torch.arange(batch * size, (batch + 1) * size), 0.05 / (1 + batch)
+        if batch:
+            engine.restore(reference.state())
+        plan = make_plan(rows, [rate], epoch=batch + 1)
+        tally = engine.train_epoch(plan)
+        loss = reference.step(rows, rate, epoch=batch + 1)
+        if reference.closest < 3e-6:
+            continue
+        compared += 1
+        assert abs(tally.loss - loss) <= 1e-5 * (1 + abs(loss)), f"loss {tally.loss}, expected {loss}"
+        expected = [p.grad for p in reference.module.parameters()]
+        names = [n for n, _ in reference.module.named_parameters()]
+        # Where digits cancel (a bias before a norm has no gradient at all), nobody's float32 can do better than this.
+        floor = 5 * absolute + 10 * reference.rounding
+        for n, got, want in zip(names, gradients(engine), expected, strict=True):
+            assert want is not None, n
+            assert_close(got, want, f"gradient of {n}", floor=floor)
+        found = engine.state()
+        for key, want in reference.state().items():
+            assert_close(found[key], want, key, floor=absolute)
+    assert_close(engine.evaluate(dataset.test).logits, reference.logits(dataset.test.images), "scores", 1e-3, 1e-4)
+    return compared
+
+
+def _start(engine: Engine) -> nn.Module:
+    return copy.deepcopy(engine.network)  # type: ignore[attr-defined]

@@ -1,0 +1,75 @@
+"""A study of three tiny steps, for the tests of the commands over many runs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+
+from support.cli import write_idx
+from drilldown.cli.app import app
+
+FIRST = """\
+title = "Plain"
+target = "Something | to improve."
+
+[network]
+layers = ["conv 3x3 2, relu", "maxpool 4", "flatten", "linear 10"]
+
+[recipe]
+dataset = "../letters"
+epochs = {epochs}
+batch_size = 32
+optimizer = {{ name = "sgd", lr = 0.1, momentum = 0.9 }}
+
+[budget]
+parameters = 1_000
+epochs = 500
+accuracy = 5.0
+hold = 2
+
+[reported]
+train = 99.1
+test = 99.5
+"""
+SECOND = """\
+title = "Batch norm"
+extends = "01-plain.toml"
+reconstructed = true
+
+[network]
+layers = ["conv 3x3 2, bn, relu", "maxpool 4", "flatten", "linear 10"]
+"""
+THIRD = """\
+title = "Wider"
+extends = "01-plain.toml"
+
+[network]
+layers = ["conv 3x3 4, relu", "maxpool 4", "flatten", "linear 10"]
+
+[recipe]
+batch_size = 16
+schedule = {{ name = "cosine" }}
+"""
+STEPS = ("01-plain", "02-norm", "03-wider")
+
+
+def write_study(folder: Path, *, epochs: int = 2, steps: int = 3) -> Path:
+    """The study's folder, with its dataset beside it."""
+    write_idx(folder / "letters", train=128, test=60)
+    study = folder / "climb"
+    study.mkdir()
+    for name, content in list(zip(STEPS, (FIRST, SECOND, THIRD), strict=True))[:steps]:
+        (study / f"{name}.toml").write_text(content.format(epochs=epochs) if name != "02-norm" else content)
+    return study
+
+
+def command(*arguments: str, cwd: Path) -> tuple[str, str]:
+    """Runs a command in this process, which spares it the seconds of its start; what it says on both outputs.
+
+    *Raises* what `main` would make a message of.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        app(list(arguments), standalone_mode=False)
+    return out.getvalue(), err.getvalue()
