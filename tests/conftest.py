@@ -8,7 +8,7 @@ import torch
 
 from drilldown.data.dataset import Dataset, Split
 from drilldown.data.glyphs import draw_glyphs
-from drilldown.training import training
+from drilldown.training import choice
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,7 +21,7 @@ def _interruptible() -> None:
 def _one_thread() -> Iterator[None]:
     """Tensors this small gain nothing from a second thread, and lose much to waiting for it on a busy machine."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "CORES", 1)
+        patch.setattr(choice, "CORES", 1)
         torch.set_num_threads(1)
         yield
 

@@ -12,15 +12,12 @@ import torch
 from PIL import Image
 
 from drilldown import load
+from drilldown.benchmark import plain
 from drilldown.benchmark.measure import FLOOR, benchmark_document, measure_speed
 from drilldown.data.augmentation import Affine, Augmentation
 from drilldown.data.dataset import Dataset, Split
 from drilldown.data.loading import load_dataset
 from drilldown.errors import DrilldownError
-from drilldown.network.user_module import load_python_file
-from drilldown.resources import resource_folder
-
-plain = None
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from drilldown.engines.torch import TorchEngine
 from drilldown.experiment.experiment import Experiment, Network, Recipe
 from drilldown.experiment.optimizers import SGD
 from drilldown.network.layout import lay_out
-from drilldown.randomness import stream
+from drilldown.randomness import stream, stream_seed
 
 CLASSES = 4
 
@@ -38,13 +38,15 @@ def make_engine(name: str, layers: list[str], recipe: Recipe, dataset: Dataset, 
     experiment.__dict__["image"] = (dataset.image_shape, dataset.classes)  # in place of a folder of IDX files
     if name == "native":
         return NativeEngine(experiment, dataset, seed=0, threads=threads)
-    return TorchEngine(experiment.build(0), recipe, dataset, seed=0, device=torch.device("cpu"))
+    return TorchEngine(experiment.build(0), recipe, dataset, device=torch.device("cpu"))
 
 
 def make_plan(
     rows: torch.Tensor, rates: list[float], epoch: int = 1, draws: AugmentationDraws | None = None
 ) -> EpochPlan:
-    return EpochPlan(epoch, rows, draws or AugmentationDraws(None, None), rates)
+    return EpochPlan(
+        epoch, rows, draws or AugmentationDraws(None, None), rates, stream_seed(0, "dropout", epoch)
+    )
 
 
 def gradients(engine: Engine) -> list[torch.Tensor]:

@@ -21,7 +21,7 @@ import torch
 
 import drilldown
 
-RECORDS = Path(__file__).parents[1] / "golden"
+RECORDS = Path(__file__).parents[1] / "engines" / "golden"
 ENGINES = ("native", "torch")
 THREADS = 1
 """PyTorch's sums depend on the number of threads."""
@@ -72,7 +72,8 @@ def train(name: str, engine: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{name}.toml"
         file.write_text(EXPERIMENTS[name], encoding="utf-8")
-        training = drilldown.Training(drilldown.load(file), engine=engine, threads=THREADS, device="cpu")
+        compute = drilldown.Compute(engine=engine, device="cpu", threads=THREADS)
+        training = drilldown.Training(drilldown.load(file), compute=compute)
         epochs = [
             {
                 "train_loss": epoch.train.loss,

@@ -31,7 +31,8 @@ from support.cli import drilldown, environment, start, world
 from drilldown import Training, load
 from drilldown.data.augmentation import AugmentationDraws
 from drilldown.data.dataset import Dataset, Split
-from drilldown.engines.native import engine, library
+from drilldown.engines.native import engine as native_engine
+from drilldown.engines.native import library
 from drilldown.engines.native.engine import MEMORY_LIMIT, why_unsupported
 from drilldown.engines.native.library import (
     COMPILERS,
@@ -117,8 +118,8 @@ def test_one_two_and_three_threads_train_the_same_bits(size: int, tiny: Dataset)
 
 def test_how_often_python_gets_a_word_in_changes_no_bit(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = trained(everything(), tiny, 2)
-    monkeypatch.setattr(engine, "SLICE_SECONDS", 0.0)
-    monkeypatch.setattr(engine, "EVALUATED_AT_ONCE", 7)
+    monkeypatch.setattr(native_engine, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(native_engine, "EVALUATED_AT_ONCE", 7)
     assert_same_bits(trained(everything(), tiny, 2), whole)
 
 
@@ -216,7 +217,7 @@ def test_the_first_of_equal_maxima_gets_the_gradient_as_in_pytorch() -> None:
 
 
 def test_python_goes_on_while_the_engine_trains_and_evaluates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "SLICE_SECONDS", 60.0)  # the whole epoch in one call
+    monkeypatch.setattr(native_engine, "SLICE_SECONDS", 60.0)  # the whole epoch in one call
     dataset = make_dataset(3_000, (28, 28))
     layers = ["conv 3x3 8, bn, relu, conv 3x3 8, bn, relu, gap", f"linear {CLASSES}"]
     engine = make_engine("native", layers, Recipe(batch_size=100), dataset, threads=1)
