@@ -65,10 +65,10 @@ class TrainingDivergedError(DrilldownError):
     """The loss stopped being a finite number.
 
     >>> experiment = drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.optimizer.lr=1e9"])
-    >>> for epoch in drilldown.Training(experiment, engine="torch"):
+    >>> for epoch in drilldown.Training(experiment, compute=drilldown.Compute(engine="torch")):
     ...     print(epoch)
     Traceback (most recent call last):
-    drilldown.errors.TrainingDiverged: the loss is nan in epoch 1, step ... a warm-up may help
+    drilldown.errors.TrainingDivergedError: the loss is nan in epoch 1, step ... a warm-up may help
     """
 
     exit_code = 4

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parent
 def resource_folder(name: str) -> Path:
     """A folder that an installed package carries inside itself and a checkout keeps beside `src`.
 
-    >>> folder("studies").is_dir()
+    >>> resource_folder("studies").is_dir()
     True
     """
     installed = PACKAGE / name

@@ -72,7 +72,7 @@ class Ablation:
 def list_variations(full: Experiment) -> tuple[list[Variation], list[Skipped]]:
     """The experiment without each of its components in turn, and what cannot be taken out.
 
-    >>> found, _ = variations(drilldown.load("eva5-s5/06"))
+    >>> found, _ = list_variations(drilldown.load("eva5-s5/06"))
     >>> [variation.component for variation in found]
     ['batch norm', 'dropout', 'gap head', 'augmentation', 'schedule', 'momentum']
     >>> found[0].experiment.name

@@ -34,7 +34,7 @@ Images = tuple[torch.Tensor, torch.Tensor]
 def draw_glyphs(train: int = TRAIN, test: int = TEST, seed: int = 0) -> tuple[Images, Images]:
     """Training and test images with their labels: uint8 (N, 28, 28) and int64 (N), classes in equal shares.
 
-    >>> (images, labels), _ = draw(train=20, test=10)
+    >>> (images, labels), _ = draw_glyphs(train=20, test=10)
     >>> tuple(images.shape), labels.bincount().tolist()
     ((20, 28, 28), [2, 2, 2, 2, 2, 2, 2, 2, 2, 2])
     """

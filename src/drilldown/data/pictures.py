@@ -40,7 +40,7 @@ def read_picture(file: Path | str, height: int = 28, width: int = 28) -> torch.T
     >>> paper.paste(0, (25, 10, 35, 90))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     paper.save(Path(folder) / "one.png")
-    ...     image = read(Path(folder) / "one.png")
+    ...     image = read_picture(Path(folder) / "one.png")
     >>> image.shape, int(image.max())
     (torch.Size([28, 28]), 255)
     """
@@ -116,7 +116,7 @@ def centre_digit(ink: npt.NDArray[np.float32], height: int = 28, width: int = 28
 
     >>> stroke = np.zeros((100, 60), np.float32)
     >>> stroke[10:90, 25:35] = 255
-    >>> image = centre(stroke)
+    >>> image = centre_digit(stroke)
     >>> int((image.max(1).values > 0).sum())
     20
     """

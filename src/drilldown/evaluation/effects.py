@@ -43,7 +43,7 @@ class Effect:
     def text(self, digits: int) -> str:
         """The difference and its interval, with so many decimals.
 
-        >>> paired({0: 99.0, 1: 99.2, 2: 99.1}, {0: 99.5, 1: 99.7, 2: 99.6}).text(1)
+        >>> paired_effect({0: 99.0, 1: 99.2, 2: 99.1}, {0: 99.5, 1: 99.7, 2: 99.6}).text(1)
         '+0.5 [+0.5, +0.5]'
         """
         if not self.has_interval:
@@ -62,7 +62,7 @@ class Effect:
 def paired_effect(before: Mapping[int, float], after: Mapping[int, float]) -> Effect | None:
     """After minus before over the seeds that both have; None where they have none in common.
 
-    >>> paired({0: 98.0, 1: 98.5, 2: 99.0}, {1: 99.0, 2: 99.75, 3: 10.0}).mean
+    >>> paired_effect({0: 98.0, 1: 98.5, 2: 99.0}, {1: 99.0, 2: 99.75, 3: 10.0}).mean
     0.625
     """
     seeds = sorted(before.keys() & after.keys())
@@ -83,7 +83,7 @@ def holm_adjust(ps: Sequence[float]) -> list[float]:
 
     *Source*: Holm, "A simple sequentially rejective multiple test procedure", 1979.
 
-    >>> holm([0.01, 0.04, 0.03])
+    >>> holm_adjust([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
     adjusted, reached = [0.0] * len(ps), 0.0

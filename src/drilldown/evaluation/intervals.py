@@ -36,7 +36,7 @@ class Spread:
     def ends(self) -> tuple[float, float]:
         """Of the interval; of fewer than three seeds, the mean itself.
 
-        >>> spread([99.5]).ends
+        >>> measure_spread([99.5]).ends
         (99.5, 99.5)
         """
         return (self.low, self.high) if self.has_interval else (self.mean, self.mean)
@@ -50,7 +50,7 @@ class Spread:
     def text(self, digits: int) -> str:
         """Mean and half of its interval, with so many decimals; of fewer than three seeds the mean alone.
 
-        >>> spread([99.4, 99.6]).text(2), spread([99.4, 99.5, 99.6]).text(2)
+        >>> measure_spread([99.4, 99.6]).text(2), measure_spread([99.4, 99.5, 99.6]).text(2)
         ('99.50', '99.50 ± 0.25')
         """
         half = f" ± {self.high - self.mean:.{digits}f}" if self.has_interval else ""
@@ -67,7 +67,7 @@ class Spread:
 def measure_spread(values: Sequence[float]) -> Spread:
     """Mean, spread and interval of a figure over seeds.
 
-    >>> spread([99.4, 99.5, 99.6]).mean
+    >>> measure_spread([99.4, 99.5, 99.6]).mean
     99.5
     """
     ordered = sorted(values)

@@ -104,7 +104,7 @@ def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 def setting_text(value: object) -> str:
     """A setting as one would write it.
 
-    >>> spell(10000.0), spell([0.9, 1.1]), spell(True)
+    >>> setting_text(10000.0), setting_text([0.9, 1.1]), setting_text(True)
     ('10,000', '[0.9, 1.1]', 'true')
     """
     if isinstance(value, bool):

@@ -33,7 +33,7 @@ def load_experiment(reference: str | Path, overrides: Sequence[str] = ()) -> Exp
 
     *Raises* DrilldownError with every mistake that the file holds.
 
-    >>> load("eva5-s5/06", ["recipe.epochs=3"]).recipe.epochs
+    >>> load_experiment("eva5-s5/06", ["recipe.epochs=3"]).recipe.epochs
     3
     """
     return read_experiment(find_experiment_file(str(reference)), overrides)

@@ -159,7 +159,7 @@ def _tags(table: type[BaseModel]) -> tuple[object, ...]:
 def _dotted(place: KeyPath) -> str:
     """A place as one writes it.
 
-    >>> _spell(("network", "layers", 3))
+    >>> _dotted(("network", "layers", 3))
     'network.layers[3]'
     """
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")

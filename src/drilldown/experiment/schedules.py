@@ -108,7 +108,7 @@ Schedule = Annotated[ConstantSchedule | StepSchedule | CosineSchedule | OneCycle
 def learning_rates(schedule: Schedule, peak: float, steps_per_epoch: int, epochs: int) -> list[float]:
     """The learning rate of every step of a training.
 
-    >>> rates(Step(name="step", every=1, gamma=0.5), 0.1, steps_per_epoch=2, epochs=2)
+    >>> learning_rates(StepSchedule(name="step", every=1, gamma=0.5), 0.1, steps_per_epoch=2, epochs=2)
     [0.1, 0.1, 0.05, 0.05]
     """
     total = steps_per_epoch * epochs

@@ -44,7 +44,7 @@ def find_experiment_file(reference: str) -> Path:
 
     *Raises* DrilldownError where nothing or more than one thing is meant.
 
-    >>> find("eva5-s5/06").name
+    >>> find_experiment_file("eva5-s5/06").name
     '06-dropout.toml'
     """
     path = Path(reference)

@@ -54,7 +54,7 @@ def _there_already(file: Path, suggestion: str) -> DrilldownError:
 def template_text(source: Experiment, file: Path) -> str:
     """An experiment that trains what `source` does, as a file that explains itself.
 
-    >>> lines = text(drilldown.load("under-8k"), Path("02-wider.toml")).splitlines()
+    >>> lines = template_text(drilldown.load("under-8k"), Path("02-wider.toml")).splitlines()
     >>> lines[0], lines[3]
     ('# drilldown summary 02-wider.toml   shapes and parameters, before any training', 'title = "Wider"')
     """

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 def dump_toml(document: Mapping[str, object]) -> str:
     """Plain values, then each table under its header; the tables within it inline.
 
-    >>> print(dumps({"title": "a", "recipe": {"epochs": 3, "optimizer": {"name": "sgd", "lr": 0.1}}}))
+    >>> print(dump_toml({"title": "a", "recipe": {"epochs": 3, "optimizer": {"name": "sgd", "lr": 0.1}}}))
     title = "a"
     <BLANKLINE>
     [recipe]

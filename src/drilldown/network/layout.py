@@ -51,7 +51,7 @@ def lay_out(blocks: Sequence[str], image: Shape, classes: int) -> list[PlacedLay
     *Raises* DrilldownError, naming block and layer, where a shape does not fit, nothing can be trained, or the
     last layer does not give a score per class; NotationError where a block does not read.
 
-    >>> [placed.output for placed in place(["conv 3x3 8, relu", "gap", "linear 10"], (1, 28, 28), 10)]
+    >>> [placed.output for placed in lay_out(["conv 3x3 8, relu", "gap", "linear 10"], (1, 28, 28), 10)]
     [(8, 26, 26), (8, 26, 26), (8, 1, 1), (8,), (10,)]
     """
     numbers: Counter[str] = Counter()
@@ -141,7 +141,7 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
 def shape_text(shape: Shape) -> str:
     """A shape as text.
 
-    >>> show((16, 24, 24))
+    >>> shape_text((16, 24, 24))
     '16x24x24'
     """
     return "x".join(map(str, shape))

@@ -81,7 +81,7 @@ def misclassified(answers: Predictions) -> Figure:
     """The surest misclassified: truth → answer, its probability, and the image's index in the split.
 
     >>> dataset = drilldown.dataset("glyphs")
-    >>> len(misclassified(Answers(dataset.test, torch.rand(1000, 10))).axes[0].images)
+    >>> len(misclassified(Predictions(dataset.test, torch.rand(1000, 10))).axes[0].images)
     40
     """
     found = answers.misclassified
@@ -96,7 +96,7 @@ def confusion(answers: Predictions) -> Figure:
     """Images of each class by what they were read as; the diagonal is left white, so that misclassified show.
 
     >>> dataset = drilldown.dataset("glyphs")
-    >>> confusion(Answers(dataset.test, torch.rand(1000, 10))).axes[0].get_xlabel()
+    >>> confusion(Predictions(dataset.test, torch.rand(1000, 10))).axes[0].get_xlabel()
     'read as'
     """
     return _shown(draw_confusion(answers.confusion))

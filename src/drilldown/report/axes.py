@@ -109,7 +109,7 @@ class AccuracyAxis:
 def spread_labels(places: Sequence[float], gap: float) -> list[float]:
     """Where to write labels: as near as can be to their places, in their order, `gap` or more from one another.
 
-    >>> apart([10.0, 1.0, 0.0], 4.0)
+    >>> spread_labels([10.0, 1.0, 0.0], 4.0)
     [10.0, 2.5, -1.5]
     """
     from scipy import optimize
@@ -124,7 +124,7 @@ def spread_labels(places: Sequence[float], gap: float) -> list[float]:
 def percent_wrong(accuracy: float, total: int) -> float:
     """Percent wrong of `total`; none at all is drawn as half an image, since a logarithm has no place for it.
 
-    >>> wrong(99.5, 10_000), wrong(100, 10_000)
+    >>> percent_wrong(99.5, 10_000), percent_wrong(100, 10_000)
     (0.5, 0.005)
     """
     return max(100 - accuracy, 50 / total)

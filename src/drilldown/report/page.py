@@ -57,7 +57,7 @@ def build_page(
 def script_json(data: Mapping[str, Any]) -> Markup:
     """JSON that can stand inside a script element: nothing in it ends the element, or begins another.
 
-    >>> print(as_json({"title": "</script><b>&"}))
+    >>> print(script_json({"title": "</script><b>&"}))
     {"title":"\\u003c/script\\u003e\\u003cb\\u003e\\u0026"}
     """
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

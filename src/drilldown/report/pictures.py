@@ -24,7 +24,7 @@ GAP = 3
 def picture_address(image: torch.Tensor) -> str:
     """An image (height, width), uint8, 0 background to 255 ink, as the address of a PNG file.
 
-    >>> address(torch.zeros(28, 28, dtype=torch.uint8))[:22]
+    >>> picture_address(torch.zeros(28, 28, dtype=torch.uint8))[:22]
     'data:image/png;base64,'
     """
     sink = io.BytesIO()
@@ -40,7 +40,7 @@ def raw_pixels(image: torch.Tensor) -> str:
 def join_images(images: torch.Tensor) -> torch.Tensor:
     """Images (rows, columns, height, width) side by side on white, as one image.
 
-    >>> mosaic(torch.zeros(2, 5, 28, 28, dtype=torch.uint8)).shape
+    >>> join_images(torch.zeros(2, 5, 28, 28, dtype=torch.uint8)).shape
     torch.Size([59, 152])
     """
     rows, columns, height, width = images.shape

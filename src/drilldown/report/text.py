@@ -20,7 +20,7 @@ TEXT_TEMPLATES = jinja2.Environment(
 def escape_text(value: object) -> str:
     """Text from a file as Markdown that means just itself: no tables, HTML, links or line breaks of its own.
 
-    >>> text("a|b <script>")
+    >>> escape_text("a|b <script>")
     'a\\\\|b &lt;script&gt;'
     """
     escaped = " ".join(str(value).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -30,7 +30,7 @@ def escape_text(value: object) -> str:
 def code_text(value: object) -> str:
     """A name or path as code that no table is broken by.
 
-    >>> code("a`|b")
+    >>> code_text("a`|b")
     '`ab`'
     """
     return f"`{''.join(char for char in str(value) if char.isprintable() and char not in '`|')}`"
@@ -44,7 +44,7 @@ def interval_text(found: Spread | None, digits: int) -> str:
 def rate_text(found: PassRate | None) -> str:
     """A pass rate with its 95 % interval.
 
-    >>> rate(PassRate(4, 5))
+    >>> rate_text(PassRate(4, 5))
     '4 of 5 (38–96 %)'
     """
     if found is None:

@@ -20,7 +20,7 @@ def console(*, stderr: bool) -> Console:
 def as_text(show: Callable[..., None], *what: Any) -> str:
     """What one of the functions below would print, as text: for `print` in Python.
 
-    >>> print(text(print_verdict, Verdict((), "test")))
+    >>> print(as_text(print_verdict, Verdict((), "test")))
     No budget is set, so there is nothing to judge.
     """
     sink = io.StringIO()

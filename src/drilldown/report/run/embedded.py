@@ -25,7 +25,7 @@ BATCHNORM_EPS = torch.nn.BatchNorm2d(1).eps
 def why_not_embedded(experiment: Experiment) -> str | None:
     """Why a network cannot be embedded, as a sentence; None where it can.
 
-    >>> obstacle(drilldown.load("under-8k")) is None
+    >>> why_not_embedded(drilldown.load("under-8k")) is None
     True
     """
     if experiment.network.python is not None:

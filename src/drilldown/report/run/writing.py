@@ -20,7 +20,7 @@ def write_run_report(run: Run, data_dir: Path | str | None = None) -> ReportFile
 
     >>> experiment = drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.epochs=1"])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write(drilldown.perform(experiment, runs=folder)).html.name
+    ...     write_run_report(drilldown.perform(experiment, folders=drilldown.Folders(runs=folder))).html.name
     'report.html'
     """
     evidence = gather_run(run, data_dir)

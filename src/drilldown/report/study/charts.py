@@ -99,10 +99,10 @@ def effect_whiskers(effects: Sequence[Effect | None]) -> list[Whisker | None]:
     of the picture.
 
     >>> from drilldown.effects import paired
-    >>> whiskers([paired({0: 0.0, 1: 0.0}, {0: 1.0, 1: 1.0}), None])
+    >>> effect_whiskers([paired({0: 0.0, 1: 0.0}, {0: 1.0, 1: 1.0}), None])
     [Whisker(low=96.0, mean=96.0, high=96.0, zero=4.0), None]
     >>> worth = [paired({0: 0.0}, {0: points}) for points in (0.0, 0.5, 1.0, -60.0)]
-    >>> [whisker.mean for whisker in whiskers(worth)]
+    >>> [whisker.mean for whisker in effect_whiskers(worth)]
     [4.0, 50.0, 96.0, -5516.0]
     """
     ends = [effect.ends for effect in effects if effect]
