@@ -1,4 +1,4 @@
-"""What a user did wrong, said once and well: file, place, what was found, what was expected, a suggestion."""
+"""Errors that the user can correct: one message with file, place, found, expected and suggestion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One mistake, as one line.
+    """One error in a user's input, as one line.
 
     >>> print(Problem(file=Path("my.toml"), line=7, place="recipe.epochs", found="found -1",
     ...               expected="a whole number of at least 1"))
@@ -18,13 +18,13 @@ class Problem:
     """
 
     found: str
-    """What is there, as a clause: `found -1`, `unknown key "epoch"`."""
+    """The wrong thing, as a clause: `found -1`, `unknown key "epoch"`."""
     expected: str | None = None
-    """What would be right, as a noun phrase."""
+    """The right thing, as a noun phrase."""
     suggestion: str | None = None
-    """What to do about it, as a clause of its own."""
+    """A way to correct it, as a clause."""
     place: str | None = None
-    """Key, layer or byte within the file."""
+    """The key, layer or byte within the file."""
     file: Path | str | None = None
     line: int | None = None
 
@@ -32,12 +32,12 @@ class Problem:
         file = None if self.file is None else f"{self.file}:{self.line}" if self.line else str(self.file)
         expected = f"expected {self.expected}" if self.expected else None
         where = ": ".join(part for part in (file, self.place) if part)
-        what = "; ".join(part for part in (self.found, expected, self.suggestion) if part)
-        return f"{where}: {what}" if where else what
+        message = "; ".join(part for part in (self.found, expected, self.suggestion) if part)
+        return f"{where}: {message}" if where else message
 
 
 class DrilldownError(Exception):
-    """A mistake that its maker can mend. The command line prints it without a traceback.
+    """An error that the user can correct. The command line prints it without a traceback.
 
     *Arguments*: one or more problems; a plain string is a problem without a place.
 
@@ -54,7 +54,7 @@ class DrilldownError(Exception):
 
 
 class InvalidValueError(ValueError):
-    """A problem as a ValueError: what a validator raises, so that all errors of a file are found at once."""
+    """A problem as a ValueError. Validators raise it, so that pydantic finds all errors of a file at once."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
@@ -75,13 +75,13 @@ class TrainingDivergedError(DrilldownError):
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str | None:
-    """A suggestion for a misspelt name, or None where nothing is near.
+    """A suggestion for a misspelt name, or None where no choice is similar.
 
     >>> did_you_mean("cnov", ["bn", "conv", "gap"])
     'did you mean "conv"?'
     """
-    near = difflib.get_close_matches(name.lower(), list(choices), n=1, cutoff=0.5)
-    return f'did you mean "{near[0]}"?' if near else None
+    similar = difflib.get_close_matches(name.lower(), list(choices), n=1, cutoff=0.5)
+    return f'did you mean "{similar[0]}"?' if similar else None
 
 
 def quoted(names: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and what is said where the operating system will not have it so."""
+"""Atomic writes, JSON, and messages for errors of the operating system."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from drilldown.errors import DrilldownError, Problem
 
 
 def write_atomically(file: Path, content: bytes) -> None:
-    """Writes a file whole or not at all, and so that it is still there after a power cut."""
+    """Writes a file whole or not at all; after the call it survives a power cut."""
     partial = file.with_name(f".{file.name}.partial")
     try:
         with partial.open("wb") as sink:
@@ -26,7 +26,7 @@ def write_atomically(file: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
-    if os.name == "posix":  # the rename itself; Windows has no way to ask for it
+    if os.name == "posix":  # saves the rename itself; Windows offers no call for it
         folder = os.open(file.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -35,12 +35,12 @@ def write_atomically(file: Path, content: bytes) -> None:
 
 
 def json_bytes(document: dict[str, Any]) -> bytes:
-    """A document as a file has it, to be read by people too."""
+    """A document as the bytes of a JSON file, indented for human readers."""
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """What a file says, empty where there is none; raises DrilldownError where it is no document."""
+    """Reads a JSON object; empty where there is no file; raises DrilldownError where the file is damaged."""
     if not file.is_file():
         return {}
     try:
@@ -54,7 +54,7 @@ def read_json(file: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def explain_write_errors(folder: Path) -> Iterator[None]:
-    """Turns what the operating system says about writing into a run's folder into a message."""
+    """Turns errors while writing into a run's folder into one message."""
     try:
         yield
     except OSError as error:
@@ -62,34 +62,34 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
 
 
 def unwritable_run(folder: Path, error: OSError) -> DrilldownError:
-    """What to say where a run's folder cannot be written to."""
+    """The error for a run's folder that cannot be written to."""
     suggestion = "name another folder with --runs"
     if isinstance(error, FileNotFoundError):
-        found = "the run's folder has been deleted or moved under way"
+        found = "the run's folder was deleted or moved during training"
         suggestion = "start the run again"
     elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        found = f"there is no room left to save the run ({error.strerror})"
-        suggestion = "what was saved before is intact: make room, then repeat the command to go on"
+        found = f"there is no space left to save the run ({error.strerror})"
+        suggestion = "everything saved before is intact: free some space, then repeat the command to resume"
     else:
         found = f"the run cannot be written here ({error.strerror})"
     return DrilldownError(Problem(file=folder, found=found, suggestion=suggestion))
 
 
 def damaged_file(file: Path, error: Exception | str) -> DrilldownError:
-    """What to say of a run's file that cannot be read."""
+    """The error for a run's file that cannot be read."""
     reason = isinstance(error, OSError) and error.strerror
     return DrilldownError(
         Problem(
             file=file,
             found=f"cannot be read ({reason or error})",
-            suggestion="train the run anew with drilldown run … --again",
+            suggestion="retrain the run with drilldown run … --again",
         )
     )
 
 
 @contextlib.contextmanager
 def explain_file_errors(file: Path) -> Iterator[None]:
-    """Turns what the operating system says about writing a file that a user named into a message."""
+    """Turns errors while writing a file that the user named into one message."""
     try:
         yield
     except OSError as error:

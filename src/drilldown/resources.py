@@ -1,4 +1,4 @@
-"""Finds what comes with drilldown and is no Python module: the studies and the plain pipelines."""
+"""Finds the files that are shipped with drilldown and are not Python modules: the studies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def resource_folder(name: str) -> Path:
-    """A folder that an installed package carries inside itself and a checkout keeps beside `src`.
+    """A shipped folder: inside the package where it is installed, beside `src` in a checkout.
 
     >>> resource_folder("studies").is_dir()
     True

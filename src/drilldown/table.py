@@ -1,4 +1,4 @@
-"""The base of everything that is read from a TOML table, and the kinds of number that such tables hold."""
+"""The base of all TOML tables, and the kinds of numbers in them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Table(BaseModel):
-    """A TOML table: immutable, of exact types, and with no key that it does not know."""
+    """A TOML table: immutable, with exact types; unknown keys are errors."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True

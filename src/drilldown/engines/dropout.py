@@ -1,4 +1,4 @@
-"""Dropout that does not take a third of the epoch.
+"""A fast dropout for the CPU: the usual one takes a third of the epoch.
 
 On a CPU, PyTorch draws a Bernoulli number per element through a generic random-number library: 29 % of an epoch of
 `eva5-s5/06` on two cores, more than all forward convolutions together. Sixteen random bits per element are as
@@ -25,10 +25,10 @@ class FastDropout(nn.Dropout):
     """
 
     bits: np.random.SFC64 | None = None
-    """Where the random bits come from; without one, PyTorch's own dropout does the work."""
+    """The source of the random bits; without it, PyTorch's own dropout is used."""
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Drops while training; the identity in evaluation mode."""
+        """Drops elements in training mode; the identity in evaluation mode."""
         if not self.training or self.p == 0:
             return inputs
         if self.bits is None or inputs.device.type != "cpu":
@@ -42,14 +42,14 @@ class FastDropout(nn.Dropout):
 
 
 def install_fast_dropout(network: nn.Module) -> None:
-    """Makes every plain dropout layer of a network a fast one; weights and names stay."""
+    """Replaces every plain dropout layer of a network by a fast one; weights and names stay."""
     for module in network.modules():
         if type(module) is nn.Dropout and not module.inplace:
             module.__class__ = FastDropout
 
 
 def reseed_dropout(network: nn.Module, seed: int) -> None:
-    """Starts the random bits of all fast dropout layers anew; they draw from one stream, in turn."""
+    """Seeds the random bits of all fast dropout layers; they draw from one stream, in turn."""
     bits = np.random.SFC64(seed)
     for module in network.modules():
         if isinstance(module, FastDropout):

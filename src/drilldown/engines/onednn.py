@@ -1,9 +1,9 @@
 """A network's layers in the layout in which PyTorch's convolutions compute on a CPU.
 
 On a CPU, PyTorch hands convolutions to the library oneDNN, which computes on blocks of eight or sixteen channels and
-turns every input into them and every output back: on layers of 8 to 20 channels that costs as much as the convolution.
-Here images are turned once, where a convolution first wants them, and stay so through all layers that know the layout.
-The layers, their weights and what they compute are the same; a step of the flagship takes between three quarters and
+converts every input to them and every output back: on layers of 8 to 20 channels that costs as much as the convolution.
+Here images are converted once, before the first convolution, and keep the layout through all layers that support it.
+The layers, their weights and their results are the same; a step of the flagship takes between three quarters and
 nine tenths of the time (benchmarks/README.md).
 """
 
@@ -19,13 +19,13 @@ from torch import nn
 from drilldown.network.layout import Layers
 
 KNOWN = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d)
-"""The layers whose training PyTorch has for oneDNN's layout."""
+"""The layers that PyTorch can train in oneDNN's layout."""
 
 
 def onednn_is_faster(network: nn.Module, device: torch.device) -> bool:
-    """Whether training is faster so: without dropout, and on the processors for which it was measured.
+    """Whether this layout is faster: without dropout, and on the processors on which it was measured.
 
-    Dropout's mask has another layout, and to turn every image there and back costs more than is gained.
+    Dropout's mask has another layout, and converting every image twice costs more than the layout gains.
     """
     available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return (
@@ -37,7 +37,7 @@ def onednn_is_faster(network: nn.Module, device: torch.device) -> bool:
 
 
 def reorder_layers(network: Layers) -> list[nn.Module]:
-    """Its layers, each relu that a maximum follows behind it: they give the same either way, and it has less to do.
+    """The layers, with each relu moved behind the maximum that follows it: the same result, with less work.
 
     >>> network = drilldown.load("under-8k").build(0)
     >>> [type(layer).__name__ for layer in reorder_layers(network)][3:7]
@@ -46,14 +46,14 @@ def reorder_layers(network: Layers) -> list[nn.Module]:
     layers = list(network)
     for i, (one, other) in enumerate(itertools.pairwise(layers)):
         if isinstance(one, nn.ReLU) and isinstance(other, nn.MaxPool2d):
-            layers[i], layers[i + 1] = other, nn.ReLU()  # not in place: the maximum's output is wanted again
+            layers[i], layers[i + 1] = other, nn.ReLU()  # not in place: the backward pass needs the maximum's output
     return layers
 
 
 def onednn_forward(layers: Sequence[nn.Module], images: torch.Tensor) -> torch.Tensor:
-    """What the layers give one after the other; to be differentiated alike.
+    """Applies the layers one after another; autograd differentiates the result as usual.
 
-    One thing differs: a relu or a maximum in this layout takes NaN for small. Whoever trains has to look at the
+    One thing differs: a relu or a maximum in this layout treats NaN as small. So the training also checks the
     gradients, where NaN stays NaN.
 
     >>> network = drilldown.load("under-8k").build(0).train()

@@ -1,7 +1,7 @@
 """The reference engine: PyTorch, every layer and option, CPU or GPU.
 
-The whole training set lies on the device as bytes. A step indexes, warps, normalises, and never asks the device
-for a number: loss and counts add up there and are read at progress ticks.
+The whole training set lies on the device as bytes. A step indexes, warps and normalises, and never waits for the
+device: loss and counts add up there and are read about fifty times per epoch.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TorchEngine:
         self.average = WeightAverage(network, recipe.ema) if recipe.ema else None
 
     def train_epoch(self, plan: EpochPlan, on_progress: OnProgress | None = None) -> Tally:
-        """One pass over the training images; see `Engine.train_epoch`."""
+        """Trains one pass over the training images; see `Engine.train_epoch`."""
         size, steps = self.recipe.batch_size, len(plan.learning_rates)
         order, draws = plan.order.to(self.device), plan.draws.to(self.device)
         loss_sums = torch.zeros(steps, device=self.device)  # over the images of each step
@@ -59,7 +59,7 @@ class TorchEngine:
             for step, lr in enumerate(plan.learning_rates):
                 rows = order[step * size : (step + 1) * size]
                 chosen = draws.slice(step * size, (step + 1) * size)
-                images = self.train_split.images.index_select(0, rows)  # whole rows; by [rows], byte after byte
+                images = self.train_split.images.index_select(0, rows)  # copies whole rows; [rows] would copy byte by byte
                 labels = self.train_split.labels.index_select(0, rows)
                 pixels = augment_images(images, chosen, self.recipe.augment.interpolation)
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
@@ -72,7 +72,7 @@ class TorchEngine:
                 self.optimizer.step()
                 if self.average:
                     self.average.update(self.network, (plan.epoch - 1) * steps + step + 1)
-                # A NaN may show in the gradients alone (see onednn.py), and is none the less one.
+                # A NaN may show in the gradients alone (see onednn.py); it must be noticed all the same.
                 gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
                 loss_sums[step] = loss.detach() * len(rows) + 0 * torch.stack(torch._foreach_norm(gradients)).sum()
                 correct += (logits.detach().argmax(1) == labels).sum()
@@ -85,12 +85,12 @@ class TorchEngine:
         return so_far
 
     def evaluate(self, split: Split, *, raw: bool = False) -> Evaluation:
-        """The model's answers to all images of a split, in order, in fp32."""
+        """Evaluates the model on all images of a split, in order, in fp32."""
         network = self.network if raw else self.model()
         return Evaluation.of(predict_logits(network, split.images, self.mean, self.std), split.labels)
 
     def model(self) -> nn.Module:
-        """The model that is judged: the averaged weights where there are some."""
+        """The model that is judged: with weight averaging, the averaged weights."""
         return self.average.network if self.average else self.network
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -105,7 +105,7 @@ class TorchEngine:
         return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """Goes on from what `state` gave."""
+        """Continues from a state that `state` returned."""
 
         def part(prefix: str) -> dict[str, torch.Tensor]:
             return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
@@ -117,7 +117,7 @@ class TorchEngine:
             buffers = part(f"optimizer.{name}.")
             if buffers:
                 self.optimizer.state[parameter] = {
-                    # Adam keeps its step count on the CPU unless fused; tensors of the weights' shape go along.
+                    # Adam keeps its step count on the CPU unless fused; the other tensors belong on the device.
                     key: value.to(parameter.device)
                     for key, value in buffers.items()
                 }
@@ -136,7 +136,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Takes in the weights after a step."""
+        """Updates the average with the weights after a step."""
         decay = min(self.decay, (1 + step) / (10 + step))
         pairs = list(zip(_tensors(self.network), _tensors(network), strict=True))
         floating = [(a, w) for a, w in pairs if a.is_floating_point()]

@@ -1,15 +1,18 @@
-"""What a change was worth: differences paired by seed, with intervals."""
+"""Effects: differences between two experiments, paired by seed, with intervals."""
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drilldown.evaluation.intervals import MIN_SEEDS_FOR_INTERVAL, measure_spread
+from drilldown.evaluation.intervals import MIN_SEEDS_FOR_INTERVAL
 
 SIGNIFICANCE_LEVEL = 0.05
-"""Of significance: what is left of 95 %."""
+"""Of the paired tests, and with it the 95 % of the intervals."""
+NEGLIGIBLE = 1e-9
+"""A standard deviation of differences below this is rounding: all pairs differ by the same amount."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,31 +20,31 @@ class Effect:
     """A mean difference over the seeds that two experiments share."""
 
     n: int
-    """Seeds in common."""
+    """The number of shared seeds."""
     mean: float
     low: float
     high: float
-    """The 95 % interval of the mean difference, by Student's t over the pairs; not a number for a single pair."""
+    """The 95 % interval of the mean difference, by Student's t over the pairs; NaN for a single pair."""
     p: float
-    """Of the paired t-test, two-sided; not a number for a single pair."""
+    """The p-value of the paired t-test, two-sided; NaN for a single pair."""
 
     @property
     def has_interval(self) -> bool:
-        """Whether there are pairs enough to give one."""
+        """Whether there are enough pairs for an interval."""
         return self.n >= MIN_SEEDS_FOR_INTERVAL
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Of the interval; of fewer than three pairs, the difference itself."""
+        """The ends of the interval; for fewer than three pairs, twice the mean difference."""
         return (self.low, self.high) if self.has_interval else (self.mean, self.mean)
 
     @property
     def measurable(self) -> bool:
-        """Whether the interval leaves zero out; fewer than three pairs show nothing."""
+        """Whether the interval excludes zero; fewer than three pairs show nothing."""
         return self.has_interval and not self.low <= 0 <= self.high
 
     def text(self, digits: int) -> str:
-        """The difference and its interval, with so many decimals.
+        """The difference and its interval, with this number of decimals.
 
         >>> paired_effect({0: 99.0, 1: 99.2, 2: 99.1}, {0: 99.5, 1: 99.7, 2: 99.6}).text(1)
         '+0.5 [+0.5, +0.5]'
@@ -51,7 +54,7 @@ class Effect:
         return f"{self.mean:+.{digits}f} [{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
 
     def verdict(self) -> str:
-        """What it shows, in words."""
+        """The conclusion, in words."""
         if self.n == 1:
             return "an anecdote"
         if not self.has_interval:
@@ -60,7 +63,9 @@ class Effect:
 
 
 def paired_effect(before: Mapping[int, float], after: Mapping[int, float]) -> Effect | None:
-    """After minus before over the seeds that both have; None where they have none in common.
+    """The difference after − before over the seeds that both have; None where they share no seed.
+
+    *Arguments*: a figure by seed, of each experiment.
 
     >>> paired_effect({0: 98.0, 1: 98.5, 2: 99.0}, {1: 99.0, 2: 99.75, 3: 10.0}).mean
     0.625
@@ -68,20 +73,23 @@ def paired_effect(before: Mapping[int, float], after: Mapping[int, float]) -> Ef
     seeds = sorted(before.keys() & after.keys())
     if not seeds:
         return None
-    differences = measure_spread([after[seed] - before[seed] for seed in seeds])
-    return Effect(
-        n=differences.n,
-        mean=differences.mean,
-        low=differences.low,
-        high=differences.high,
-        p=_p_value(differences.mean, differences.deviation, differences.n),
-    )
+    differences = [after[seed] - before[seed] for seed in seeds]
+    n, mean = len(seeds), math.fsum(differences) / len(seeds)
+    if n == 1:
+        return Effect(n=n, mean=mean, low=math.nan, high=math.nan, p=math.nan)
+    if statistics.stdev(differences) < NEGLIGIBLE:  # the test would divide by it
+        return Effect(n=n, mean=mean, low=mean, high=mean, p=0.0 if abs(mean) > NEGLIGIBLE else 1.0)
+    from scipy import stats  # takes a second to import, and a single run does not need it
+
+    test = stats.ttest_rel([after[seed] for seed in seeds], [before[seed] for seed in seeds])
+    interval = test.confidence_interval(1 - SIGNIFICANCE_LEVEL)
+    return Effect(n=n, mean=mean, low=float(interval.low), high=float(interval.high), p=float(test.pvalue))
 
 
 def holm_adjust(ps: Sequence[float]) -> list[float]:
-    """P-values of several comparisons, adjusted so that all of them together err in one of twenty studies.
+    """Adjusts the p-values of several tests, so that all tests together keep the significance level.
 
-    *Source*: Holm, "A simple sequentially rejective multiple test procedure", 1979.
+    *Source*: Holm, "A simple sequentially rejective multiple test procedure", 1979. SciPy has no Holm adjustment.
 
     >>> holm_adjust([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -91,13 +99,3 @@ def holm_adjust(ps: Sequence[float]) -> list[float]:
         reached = max(reached, min(1.0, (len(ps) - rank) * ps[index]))
         adjusted[index] = reached
     return adjusted
-
-
-def _p_value(mean: float, deviation: float, n: int) -> float:
-    if n == 1:
-        return math.nan
-    if not deviation:
-        return 0.0 if mean else 1.0
-    from scipy import stats
-
-    return float(2 * stats.t.sf(abs(mean) / (deviation / math.sqrt(n)), n - 1))

@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 SHARE_OF_SEEDS = Fraction(4, 5)
-"""Of an experiment's seeds, how many must meet the budget for the experiment to meet it."""
+"""The share of its seeds that must meet the budget, for an experiment to meet it."""
 MIN_SEEDS_FOR_INTERVAL = 3
-"""Accuracies are counts, and two of them are often equal: their interval is then empty, and else a dozen times as
-wide as they are apart."""
+"""Accuracies are counts, and two of them are often equal: the interval of two seeds is empty, or a dozen times as wide
+as their difference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """A figure over seeds."""
+    """The mean of a figure over seeds, with its interval."""
 
     n: int
+    """The number of seeds."""
     mean: float
     median: float
     deviation: float
-    """Sample standard deviation; not a number for a single seed."""
+    """The sample standard deviation; NaN for a single seed."""
     low: float
     high: float
-    """The 95 % interval of the mean, by Student's t: over seeds, on this test set."""
+    """The 95 % interval of the mean, by Student's t: over seeds, on this test set; NaN for a single seed."""
 
     @property
     def has_interval(self) -> bool:
-        """Whether there are seeds enough to give one."""
+        """Whether there are enough seeds for an interval."""
         return self.n >= MIN_SEEDS_FOR_INTERVAL
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Of the interval; of fewer than three seeds, the mean itself.
+        """The ends of the interval; for fewer than three seeds, twice the mean.
 
         >>> measure_spread([99.5]).ends
         (99.5, 99.5)
@@ -43,12 +45,12 @@ class Spread:
 
     @property
     def further(self) -> tuple[float, float]:
-        """The 95 % prediction interval: where one further seed would fall (Student's t); not numbers for one seed."""
+        """The 95 % prediction interval of one further seed, by Student's t; NaN for a single seed."""
         half = (self.high - self.mean) * math.sqrt(self.n + 1)  # t·s·√(1 + 1/n), from t·s/√n
         return self.mean - half, self.mean + half
 
     def text(self, digits: int) -> str:
-        """Mean and half of its interval, with so many decimals; of fewer than three seeds the mean alone.
+        """Mean ± half of the interval, with this number of decimals; for fewer than three seeds the mean alone.
 
         >>> measure_spread([99.4, 99.6]).text(2), measure_spread([99.4, 99.5, 99.6]).text(2)
         ('99.50', '99.50 ± 0.25')
@@ -65,43 +67,37 @@ class Spread:
 
 
 def measure_spread(values: Sequence[float]) -> Spread:
-    """Mean, spread and interval of a figure over seeds.
+    """Mean, standard deviation and interval of a figure over seeds.
 
     >>> measure_spread([99.4, 99.5, 99.6]).mean
     99.5
     """
-    ordered = sorted(values)
-    n = len(ordered)
-    mean = math.fsum(ordered) / n
-    deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in ordered) / (n - 1)) if n > 1 else math.nan
-    from scipy import stats  # takes a second to load, and a single run needs none of it
+    n = len(values)
+    mean = math.fsum(values) / n
+    deviation = statistics.stdev(values) if n > 1 else math.nan
+    low = high = mean if n > 1 else math.nan
+    if n > 1 and deviation:
+        from scipy import stats  # takes a second to import, and a single run does not need it
 
-    half = float(stats.t.ppf(0.975, n - 1)) * deviation / math.sqrt(n) if n > 1 else math.nan
-    return Spread(
-        n=n,
-        mean=mean,
-        median=(ordered[(n - 1) // 2] + ordered[n // 2]) / 2,
-        deviation=deviation,
-        low=mean - half,
-        high=mean + half,
-    )
+        low, high = map(float, stats.t.interval(0.95, n - 1, loc=mean, scale=deviation / math.sqrt(n)))
+    return Spread(n=n, mean=mean, median=statistics.median(values), deviation=deviation, low=low, high=high)
 
 
 @dataclass(frozen=True, slots=True)
 class PassRate:
-    """How many of an experiment's seeds met the budget; one that diverged did not."""
+    """The number of seeds that met the budget; a seed that diverged did not."""
 
     passed: int
     n: int
 
     @property
     def needed(self) -> int:
-        """How many must, for the experiment to meet its budget."""
+        """The number of seeds that must pass, for the experiment to meet its budget."""
         return math.ceil(SHARE_OF_SEEDS * self.n)
 
     @property
     def met(self) -> bool:
-        """Whether enough did."""
+        """Whether enough seeds passed."""
         return self.n > 0 and self.passed >= self.needed
 
     @property
@@ -109,8 +105,8 @@ class PassRate:
         """The 95 % interval of the rate (Wilson, 1927)."""
         from scipy import stats
 
-        found = stats.binomtest(self.passed, self.n).proportion_ci(method="wilson")
-        return float(found.low), float(found.high)
+        interval = stats.binomtest(self.passed, self.n).proportion_ci(method="wilson")
+        return float(interval.low), float(interval.high)
 
     def __str__(self) -> str:
         low, high = self.interval

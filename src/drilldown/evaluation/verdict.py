@@ -1,4 +1,4 @@
-"""The budget, line by line, against a run; and over seeds, with intervals."""
+"""The verdict: the budget, line by line, compared with a run."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from drilldown.wording import count_text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictLine:
-    """One line of a budget against what was found."""
+    """One line of a budget, compared with the run."""
 
     name: str
     limit: str
-    """What the budget asks for, in words."""
+    """The limit that the budget sets, in words."""
     found: str
+    """The run's value, in words."""
     met: bool
     by: str
-    """How far on the right or wrong side, in words."""
+    """The distance to the limit, in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict(Shown):
-    """A budget against a finished run."""
+    """A budget, compared with a finished run."""
 
     lines: tuple[VerdictLine, ...]
     split: str
-    """What accuracy was measured on: `test` or `validation`."""
+    """The images that accuracy was measured on: `test` or `validation`."""
 
     @property
     def passed(self) -> bool:
@@ -42,21 +43,21 @@ class Verdict(Shown):
         return all(line.met for line in self.lines)
 
     def to_json(self) -> dict[str, Any]:
-        """As `summary.json` has it: each line by its name."""
+        """The document in `summary.json`: each line by its name."""
         lines = {
             line.name: {"limit": line.limit, "found": line.found, "met": line.met, "by": line.by} for line in self.lines
         }
         return {**lines, "passed": self.passed, "split": self.split}
 
     @classmethod
-    def from_json(cls, said: dict[str, Any]) -> Verdict:
-        """What `to_json` wrote."""
-        lines = [VerdictLine(name=name, **value) for name, value in said.items() if isinstance(value, dict)]
-        return cls(tuple(lines), said["split"])
+    def from_json(cls, document: dict[str, Any]) -> Verdict:
+        """Reads the document that `to_json` wrote."""
+        lines = [VerdictLine(name=name, **value) for name, value in document.items() if isinstance(value, dict)]
+        return cls(tuple(lines), document["split"])
 
 
 def judge(budget: Budget, parameters: int, epochs: Sequence[EpochRecord]) -> Verdict:
-    """The verdict on a run whose epochs are all there.
+    """Judges a run whose epochs are all finished.
 
     Accuracy is compared as counts, exactly: 9,940 of 10,000 meets 99.4 %, 9,939 does not.
     """
@@ -71,7 +72,7 @@ def judge(budget: Budget, parameters: int, epochs: Sequence[EpochRecord]) -> Ver
 
 
 def meets_bar(epoch: EpochRecord, bar: float | None) -> bool:
-    """Whether one epoch's accuracy reaches a bar in percent; no bar is reached by all."""
+    """Whether one epoch's accuracy reaches a bar in percent; without a bar, every epoch does."""
     return bar is None or epoch.test.accuracy >= Fraction(Decimal(str(bar)))
 
 

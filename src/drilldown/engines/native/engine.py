@@ -70,6 +70,8 @@ def why_unsupported(experiment: Experiment, device: torch.device) -> str | None:
     if recipe.precision != "fp32":
         return f"it calculates in fp32, not in {recipe.precision}"
     for item in experiment.layout:
+        if type(item.layer) not in KINDS:
+            return f"it has no {item.layer.word}"
         if isinstance(item.layer, Conv) and item.layer.pad >= item.layer.kernel:
             return f"{item.name} pads by more than its kernel can reach"
     return None

@@ -1,0 +1,1 @@
+"""The run folder: written, found, performed, resumed; and many runs in turn."""

@@ -1,0 +1,56 @@
+"""Makes the summary that ends a run."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+import torch
+
+from drilldown.evaluation.records import Tally
+from drilldown.evaluation.verdict import judge
+from drilldown.runs.summary import AccuracyFigures, Normalisation, RunSummary
+from drilldown.training.training import Training
+
+
+def summarise_run(training: Training, test: Tally, clean_train: Tally) -> RunSummary:
+    """The summary of a finished training.
+
+    *Arguments*: `test`, `clean_train`: of the judged model, on the test images and on the training images without
+    augmentation.
+    """
+    experiment, epochs = training.experiment, training.epochs
+    last = epochs[-experiment.budget.hold :]
+    percents = [float(epoch.test.accuracy) for epoch in epochs]
+    held = percents[-len(last) :]
+    return RunSummary(
+        experiment=experiment.name,
+        title=experiment.title,
+        seed=training.seed,
+        fingerprint=experiment.fingerprint,
+        parameters=experiment.model_summary.parameters,
+        epochs=len(epochs),
+        engine=training.engine.name,
+        device=_device_name(training.engine.device),
+        threads=training.threads,
+        versions={
+            "drilldown": metadata.version("drilldown"),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        seconds=round(sum(epoch.train_seconds + epoch.test_seconds for epoch in epochs), 3),
+        accuracy=AccuracyFigures(
+            best=max(percents), final=percents[-1], last=tuple(held), mean_last=sum(held) / len(held)
+        ),
+        last_correct=tuple(epoch.test.correct for epoch in last),
+        total=epochs[-1].test.total,
+        test=test,
+        normalisation=Normalisation(mean=training.dataset.mean, std=training.dataset.std),
+        clean_train_correct=clean_train.correct,
+        clean_train_total=clean_train.total,
+        verdict=judge(experiment.budget, experiment.model_summary.parameters, epochs),
+    )
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
