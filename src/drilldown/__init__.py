@@ -87,6 +87,9 @@ _HOMES = {
 }
 """Where each public name lives, as `module:name`; without a name, the module itself."""
 
+_RENAMED = {"Answers": "Predictions", "TrainingDiverged": "TrainingDivergedError"}
+"""Public names of version 0.1: users of the old name are told the new one."""
+
 shown.set_loader("text", lambda: import_module("drilldown.terminal.renderers"))
 shown.set_loader("html", lambda: import_module("drilldown.notebook.html"))
 
@@ -94,7 +97,8 @@ shown.set_loader("html", lambda: import_module("drilldown.notebook.html"))
 def __getattr__(name: str) -> object:
     """Imports a public name at its first use: PyTorch takes seconds, and `drilldown --help` needs none of it."""
     if name not in _HOMES:
-        raise AttributeError(f"module 'drilldown' has no attribute {name!r}")
+        renamed = f"; it is now drilldown.{_RENAMED[name]}" if name in _RENAMED else ""
+        raise AttributeError(f"module 'drilldown' has no attribute {name!r}{renamed}")
     module, _, attribute = _HOMES[name].partition(":")
     imported = import_module(f"drilldown.{module}")
     return getattr(imported, attribute) if attribute else imported
