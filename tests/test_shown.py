@@ -52,5 +52,5 @@ def test_importing_the_package_imports_neither_torch_nor_jinja2() -> None:
 
 
 def test_a_name_of_an_earlier_version_tells_the_new_one() -> None:
-    with pytest.raises(AttributeError, match="it is now drilldown.Predictions"):
+    with pytest.raises(AttributeError, match=r"it is now drilldown\.Predictions"):
         _ = drilldown.Answers
