@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import math
 import os
 import shutil
@@ -33,6 +34,8 @@ MANY_SEEDS = ("04-augmentation", "05-schedule")
 LARGEST = 200_000
 """Bytes of a picture."""
 COLUMNS = 84
+MARGIN = 32
+"""Pixels."""
 
 
 def main() -> None:
@@ -59,7 +62,7 @@ def main() -> None:
                 executable_path=os.environ.get("DRILLDOWN_CHROMIUM") or shutil.which("chromium"),
                 args=["--no-sandbox", "--disable-gpu"],
             )
-            terminal(browser, f"$ drilldown run\n{lines}\n{result}", DOCS / "terminal.png")
+            terminal(browser, f"$ drilldown run\n{lines.rstrip()}\n{result.rstrip()}", DOCS / "terminal.png")
             report(browser, run.path / "report.html")
             browser.close()
 
@@ -84,7 +87,7 @@ def climb(folder: Path) -> None:
     for step in MANY_SEEDS:
         drilldown("run", f"{step}.toml", "--seeds", "5", cwd=folder)
     save("verdict.txt", drilldown("verdict", "05-schedule.toml", cwd=folder, progress=False))
-    for before, after in zip(MANY_SEEDS, MANY_SEEDS[1:], strict=False):
+    for before, after in itertools.pairwise(MANY_SEEDS):
         output = drilldown("compare", f"{before}.toml", f"{after}.toml", cwd=folder, progress=False)
         save(f"{before}-{after}.txt", output)
 
@@ -125,15 +128,19 @@ def report(browser: Browser, file: Path) -> None:
     page.goto(file.as_uri())
     keep(page.screenshot(), DOCS / "report.png")
     draw_three(page)
-    # The pad and the maps of the first layers.
-    box = page.locator("#draw").bounding_box()
-    assert box
-    keep(page.locator("#draw").screenshot(), DOCS / "pad.png", height=1130)
-    page.locator("#analysis").scroll_into_view_if_needed()
-    keep(page.locator("#analysis").screenshot(), DOCS / "analysis.png")
-    page.locator(".confusion").scroll_into_view_if_needed()
-    keep(page.locator("#mistakes").screenshot(), DOCS / "mistakes.png", height=1000)
+    section(page, "#draw", DOCS / "pad.png", height=1130)
+    section(page, "#analysis", DOCS / "analysis.png")
+    section(page, "#mistakes", DOCS / "mistakes.png", height=1000)
     page.context.close()
+
+
+def section(page: Page, selector: str, file: Path, height: float = math.inf) -> None:
+    """A part of a page, with a margin at its sides."""
+    page.evaluate("window.scrollTo(0, 0)")
+    box = page.locator(selector).bounding_box()
+    assert box
+    area = {"x": box["x"] - MARGIN, "y": box["y"] + 1, "width": box["width"] + 2 * MARGIN}
+    keep(page.screenshot(full_page=True, clip={**area, "height": min(box["height"], height)}), file)
 
 
 def draw_three(page: Page) -> None:
@@ -153,11 +160,9 @@ def draw_three(page: Page) -> None:
     page.wait_for_timeout(500)
 
 
-def keep(picture: bytes, file: Path, height: int | None = None) -> None:
-    """Stores a picture with 256 colours, cut to a height."""
+def keep(picture: bytes, file: Path) -> None:
+    """Stores a picture with 256 colours."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    if height and image.height > height:
-        image = image.crop((0, 0, image.width, height))
     image.quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
     if file.stat().st_size > LARGEST:
         sys.exit(f"{file} has {file.stat().st_size:,} bytes, more than {LARGEST:,}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import subprocess
 import sys
 import textwrap
 import tomllib
@@ -42,7 +43,8 @@ def reference() -> ModuleType:
 
 def resolved(page: Path) -> str:
     """A page with the files that it includes."""
-    return re.sub(r'^--8<-- "(.+)"$', lambda m: (DOCS / m[1]).read_text("utf-8").rstrip(), page.read_text("utf-8"), flags=re.M)
+    text = page.read_text("utf-8")
+    return re.sub(r'^--8<-- "(.+)"$', lambda match: (DOCS / match[1]).read_text("utf-8").rstrip(), text, flags=re.M)
 
 
 def blocks(page: Path, language: str) -> list[tuple[str | None, str]]:
@@ -72,12 +74,26 @@ def test_every_experiment_loads_and_every_part_of_one_is_known(
         assert drilldown.load(file).anatomy.parameters > 0
 
 
-def test_the_files_of_the_climb_have_the_parameters_that_the_page_says() -> None:
-    rows = re.findall(r"^\| \d \| `(.+?\.toml)` \| ([\d,]+) \|", (DOCS / "first-climb.md").read_text("utf-8"), re.M)
+def test_the_page_of_the_climb_says_what_its_files_and_their_output_say() -> None:
+    text = (DOCS / "first-climb.md").read_text("utf-8")
+    rows = re.findall(
+        r"^\| \d \| `(.+?)\.toml` \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| (.+?) \|$", text, re.M
+    )
     files = sorted((DOCS / "climb").glob("*.toml"))
-    assert [name for name, _ in rows] == [file.name for file in files]
-    for (_, count), file in zip(rows, files, strict=True):
+    assert [row[0] for row in rows] == [file.stem for file in files]
+    for (step, count, final, worst, clean, budget), file in zip(rows, files, strict=True):
         assert drilldown.load(file).anatomy.parameters == int(count.replace(",", ""))
+        output = (DOCS / "climb" / f"{step}.txt").read_text("utf-8")
+        found = re.search(r"last 5 epochs ([\d. ]+) %", output)
+        assert found
+        held = found[1].split()
+        assert (final, worst) == (held[-1], min(held))
+        assert f"clean train {clean} %" in output
+        assert f"Budget {budget.strip('*')}," in output
+
+
+def test_pictures_are_small() -> None:
+    assert all(0 < picture.stat().st_size < 200_000 for picture in DOCS.glob("*.png"))
 
 
 def test_the_climb_ends_at_the_flagship() -> None:
@@ -87,12 +103,10 @@ def test_the_climb_ends_at_the_flagship() -> None:
 
 def commands(page: Path) -> list[list[str]]:
     """The arguments of each `$ drilldown …` in a page's blocks."""
-    found = []
-    for _, code in blocks(page, "console"):
-        for line in code.splitlines():
-            if line.startswith("$ drilldown"):
-                found.append(shlex.split(line.removeprefix("$ drilldown"), comments=True))
-    return found
+    lines = [line for _, code in blocks(page, "console") for line in code.splitlines()]
+    return [
+        shlex.split(line.removeprefix("$ drilldown"), comments=True) for line in lines if line.startswith("$ drilldown")
+    ]
 
 
 @pytest.mark.parametrize("page", with_blocks("console"))
@@ -114,7 +128,7 @@ def test_every_option_key_layer_and_name_is_in_the_reference(reference: ModuleTy
         for parameter in command.params:
             assert (parameter.metavar or parameter.opts[0]).replace("|", "\\|") in reference.commands()
     keys = reference.experiment_keys()
-    for key in ("batch_size", "weight_decay", "pct_start", "interpolation", "holdout", "figure", "recipe.augment.affine"):
+    for key in ("batch_size", "weight_decay", "interpolation", "holdout", "figure", "recipe.augment.affine"):
         assert key in keys
     assert '`{ name = "sgd", lr = 0.01, momentum = 0.9 }`' in keys
     assert "`conv KxK OUT" in reference.layers()
@@ -161,7 +175,7 @@ def test_pages_are_in_the_menu_and_in_plain_english(page: Path) -> None:
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     """Links, anchors, pictures and included files are there; skipped where MkDocs is not installed."""
     pytest.importorskip("mkdocs_autorefs")
-    done = cli.subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
         cwd=ROOT, env=cli.environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
