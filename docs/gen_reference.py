@@ -5,6 +5,7 @@ A hook of MkDocs: a line `<!-- generated: commands -->` in a page is replaced by
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import signal
@@ -195,10 +196,15 @@ def layers() -> str:
 
 
 def python() -> str:
-    """A directive of mkdocstrings for each public name."""
+    """A directive of mkdocstrings for each public name; of a module, its own functions."""
     lines = []
     for name in sorted(drilldown.__all__, key=str.lower):
         lines += [f"::: drilldown.{name}", ""]
+        module = getattr(drilldown, name)
+        if inspect.ismodule(module):
+            functions = inspect.getmembers(module, inspect.isfunction)
+            own = [f for f, value in functions if value.__module__ == module.__name__ and not f.startswith("_")]
+            lines[-1:] = ["    options:", f"      members: [{', '.join(own)}]", ""]
     return "\n".join(lines)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Page, sync_playwright
 from rich.console import Console
 from rich.text import Text
 
@@ -139,8 +139,9 @@ def section(page: Page, selector: str, file: Path, height: float = math.inf) -> 
     page.evaluate("window.scrollTo(0, 0)")
     box = page.locator(selector).bounding_box()
     assert box
-    area = {"x": box["x"] - MARGIN, "y": box["y"] + 1, "width": box["width"] + 2 * MARGIN}
-    keep(page.screenshot(full_page=True, clip={**area, "height": min(box["height"], height)}), file)
+    left, width, tall = box["x"] - MARGIN, box["width"] + 2 * MARGIN, min(box["height"], height)
+    clip: FloatRect = {"x": left, "y": box["y"] + 1, "width": width, "height": tall}
+    keep(page.screenshot(full_page=True, clip=clip), file)
 
 
 def draw_three(page: Page) -> None:

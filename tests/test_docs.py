@@ -76,9 +76,8 @@ def test_every_experiment_loads_and_every_part_of_one_is_known(
 
 def test_the_page_of_the_climb_says_what_its_files_and_their_output_say() -> None:
     text = (DOCS / "first-climb.md").read_text("utf-8")
-    rows = re.findall(
-        r"^\| \d \| `(.+?)\.toml` \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| (.+?) \|$", text, re.M
-    )
+    number = r"([\d.,]+) \| "
+    rows = re.findall(rf"^\| \d \| `(.+?)\.toml` \| {4 * number}(.+?) \|$", text, re.M)
     files = sorted((DOCS / "climb").glob("*.toml"))
     assert [row[0] for row in rows] == [file.stem for file in files]
     for (step, count, final, worst, clean, budget), file in zip(rows, files, strict=True):
