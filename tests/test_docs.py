@@ -154,6 +154,12 @@ def test_the_run_folder_is_what_the_reference_says(tmp_path: Path, reference: Mo
     assert there == {*reference.RUN_FOLDER, "figures"} - {"diverged.json"}
 
 
+def test_the_code_for_a_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = "\n".join(code for _, code in blocks(DOCS / "how-to" / "notebook.md", "python"))
+    exec(code.replace('"recipe.epochs=3"', '"recipe.epochs=1", "recipe.dataset=glyphs"'), {})
+
+
 def test_tests_and_files_that_pages_name_are_there() -> None:
     for page in PAGES:
         text = page.read_text("utf-8")
