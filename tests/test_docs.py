@@ -163,7 +163,7 @@ def test_the_code_for_a_notebook_runs(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_tests_and_files_that_pages_name_are_there() -> None:
     for page in PAGES:
         text = page.read_text("utf-8")
-        for file, name in re.findall(r"`(tests/\w+\.py)(?:::(\w+))?`", text):
+        for file, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text):
             assert (ROOT / file).is_file(), (page, file)
             assert not name or f"def {name}(" in (ROOT / file).read_text("utf-8"), (page, name)
         for file in re.findall(r"`((?:src|benchmarks|notebooks|results|studies)/[\w/.-]+)`", text):
