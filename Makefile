@@ -25,7 +25,7 @@ test: setup
 	$(BIN)/clang-format --dry-run --Werror src/drilldown/engines/native/*.[ch]pp
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/mkdocs build --quiet --strict --site-dir build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir build/site
 	$(BIN)/pytest -m "not slow" -n 2 --cov --cov-report=
 	$(BIN)/coverage report --format=total --fail-under=$(COVERAGE_FLOOR)
 	$(BIN)/pytest -m slow -n 2 tests

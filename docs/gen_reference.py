@@ -10,6 +10,7 @@ import json
 import re
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import typer.main
@@ -17,12 +18,14 @@ import typer.main
 # The only place that names drilldown's modules.
 import drilldown
 from drilldown.__main__ import READER_GONE
-from drilldown.cli import BUDGET_NOT_MET, app
-from drilldown.errors import DrilldownError, TrainingDiverged
-from drilldown.experiment import Experiment
-from drilldown.layers import LAYERS, Layer
-from drilldown.loading import INHERITED, load
+from drilldown.cli.app import app
+from drilldown.cli.inspect import BUDGET_NOT_MET
+from drilldown.errors import DrilldownError, TrainingDivergedError
+from drilldown.experiment.experiment import Experiment
+from drilldown.experiment.loading import INHERITED
+from drilldown.network.layers import LAYERS, Layer
 
+ROOT = Path(__file__).parents[1]
 MARK = "<!-- generated: {} -->"
 Schema = dict[str, Any]
 
@@ -37,7 +40,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def summary(experiment: str) -> str:
     """The layers of an experiment that have a price or a window, as `drilldown summary` lists them."""
-    table = load(experiment).anatomy
+    table = drilldown.load(experiment).model_summary
     rows = [
         [f"`{row.layer}`", "×".join(map(str, row.output)), f"{row.parameters:,}", f"{row.multiply_adds:,}",
          str(row.receptive_field)]
@@ -224,7 +227,7 @@ def exit_codes() -> str:
                 ["1", "Internal error: a bug in drilldown. `--debug` shows the traceback."],
                 [str(DrilldownError.exit_code), "A mistake in a file, a value or the command; the message says where."],
                 [str(BUDGET_NOT_MET), "The budget is not met. Only `drilldown verdict` uses this code."],
-                [str(TrainingDiverged.exit_code), "Training diverged: the loss is no longer a finite number."],
+                [str(TrainingDivergedError.exit_code), "Training diverged: the loss is no longer a finite number."],
                 [str(128 + signal.SIGINT), "Ctrl-C interrupted the command. Every finished epoch is saved."],
                 [str(READER_GONE), "The program that reads the output ended first, as in `drilldown runs | head`."],
                 [str(128 + signal.SIGTERM), "SIGTERM ended the command. Every finished epoch is saved."],
@@ -267,8 +270,15 @@ def _table(head: list[str], rows: list[list[str]]) -> Iterator[str]:
     yield ""
 
 
+def contributing() -> str:
+    """CONTRIBUTING.md; links to files of the repository become plain text, since the site does not hold them."""
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    return re.sub(r"\[([^\]]+)\]\((?!http|#)([^)]+)\)", r"\1 (`\2`)", text)
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "commands": commands,
+    "contributing": contributing,
     "experiment keys": experiment_keys,
     "inherited tables": inherited_tables,
     "layers": layers,

@@ -73,7 +73,7 @@ def climb(folder: Path) -> None:
     for file, marker in zip(CLIMB, "osv^D", strict=True):
         drilldown("run", file.name, cwd=folder)
         save(f"{file.stem}.txt", drilldown("run", file.name, cwd=folder, progress=False))
-        epochs = Run.of(load(folder / file.name), 0, folder / "runs").epochs
+        epochs = Run.of(load(folder / file.name), 0, folder / "runs").read().epochs
         numbers, accuracies = zip(*((epoch.epoch, float(epoch.test.accuracy)) for epoch in epochs), strict=True)
         axes.plot(numbers, accuracies, label=file.stem, marker=marker, markersize=4)
     axes.axhline(99.4, color="black", linewidth=1, linestyle=":", label="99.4 %")

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-import cli
 import drilldown
+from support import cli
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -71,7 +71,7 @@ def test_every_experiment_loads_and_every_part_of_one_is_known(
         if "title" not in tomllib.loads(code):
             code = f'title = "Part"\nextends = "under-8k/01-flagship"\n{code}'
         file.write_text(code, "utf-8")
-        assert drilldown.load(file).anatomy.parameters > 0
+        assert drilldown.load(file).model_summary.parameters > 0
 
 
 def test_the_page_of_the_climb_says_what_its_files_and_their_output_say() -> None:
@@ -81,7 +81,7 @@ def test_the_page_of_the_climb_says_what_its_files_and_their_output_say() -> Non
     files = sorted((DOCS / "climb").glob("*.toml"))
     assert [row[0] for row in rows] == [file.stem for file in files]
     for (step, count, final, worst, clean, budget), file in zip(rows, files, strict=True):
-        assert drilldown.load(file).anatomy.parameters == int(count.replace(",", ""))
+        assert drilldown.load(file).model_summary.parameters == int(count.replace(",", ""))
         output = (DOCS / "climb" / f"{step}.txt").read_text("utf-8")
         found = re.search(r"last 5 epochs ([\d. ]+) %", output)
         assert found
@@ -148,7 +148,7 @@ def test_the_run_folder_is_what_the_reference_says(tmp_path: Path, reference: Mo
     cli.write_idx(tmp_path / "letters")
     file = tmp_path / "child.toml"
     file.write_text('title = "Child"\nextends = "parent.toml"\n[network]\npython = "model.py:Net"\n', "utf-8")
-    run = drilldown.perform(drilldown.load(file), runs=tmp_path / "runs")
+    run = drilldown.perform(drilldown.load(file), folders=drilldown.Folders(runs=tmp_path / "runs"))
     drilldown.write_report(run)
     there = {path.name for path in run.path.iterdir()} | {".lock"}  # some systems remove the lock's file
     assert there == {*reference.RUN_FOLDER, "figures"} - {"diverged.json"}
