@@ -1,9 +1,9 @@
-"""The native engine against the plain pipelines, and where its time goes, layer by layer.
+"""Compares the native engine with the plain pipelines, and measures the time of each of its layers.
 
     python benchmarks/engine.py [EXPERIMENT…] [--images N] [--rounds N]
 
-Trains on the first N images of MNIST, so that the slow pipelines do not take the afternoon; all pipelines alike.
-Prints Markdown, as it stands in README.md beside this file.
+All pipelines train on the first N images of MNIST: fewer images save time, because the plain pipelines are slow.
+The script prints Markdown tables for README.md beside this file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from drilldown.benchmark.measure import ROUNDS, measure_speed
 from drilldown.data.dataset import Dataset, Split
 from drilldown.data.loading import load_dataset
 from drilldown.engines.native.engine import NativeEngine
-from drilldown.experiment.experiment import Experiment
+from drilldown.experiment.experiment import Experiment, Network
 from drilldown.settings import Compute
 from drilldown.training.training import Training
 
@@ -26,7 +26,7 @@ EXPERIMENTS = ("eva5-s5/06", "session6/03", "eva-drilldown/07")
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measures each experiment and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiments", nargs="*", default=EXPERIMENTS)
     parser.add_argument("--images", type=int, default=60_000)
@@ -41,12 +41,12 @@ def main() -> None:
 
 
 def first_images(dataset: Dataset, count: int) -> Dataset:
-    """The dataset with its first training images only."""
+    """Returns the dataset with only its first `count` training images."""
     return replace(dataset, train=Split(dataset.train.images[:count], dataset.train.labels[:count]))
 
 
 def against_plain(experiment: Experiment, dataset: Dataset, rounds: int) -> None:
-    """An epoch of each pipeline in turn."""
+    """Prints the seconds of each pipeline; the pipelines take turns, epoch by epoch."""
     measured = measure_speed(experiment, dataset, rounds=rounds)
     print(f"\n### {experiment.name}, {len(dataset.train):,} images, {measured.threads} threads, {rounds} rounds\n")
     print("| pipeline | seconds, median | ratio, median | range | test accuracy |\n| --- | --: | --: | --- | --: |")
@@ -59,7 +59,7 @@ def against_plain(experiment: Experiment, dataset: Dataset, rounds: int) -> None
 
 
 def layer_by_layer(experiment: Experiment, dataset: Dataset) -> None:
-    """Each layer's seconds, and what share of the processor's peak its multiply-adds reach."""
+    """Prints the seconds of each layer, and the share of the processor's peak that its multiply-adds reach."""
     training = Training(experiment, dataset, compute=Compute(engine="native"))
     engine = training.engine
     assert isinstance(engine, NativeEngine)
@@ -67,20 +67,20 @@ def layer_by_layer(experiment: Experiment, dataset: Dataset) -> None:
     engine.train_epoch(training.plan(1))
     peak = float(engine.library.drilldown_peak(training.threads)) / training.threads
     layers, rest = engine.timings()
-    placed = experiment.layout
+    layout = experiment.layout
     total = sum(forward + backward for _, forward, backward in layers) + sum(rest.values())
-    print(f"\nPeak of one thread: {peak / 1e9:.0f} GFLOP/s. Seconds of all threads, {total:.2f} together:\n")
+    print(f"\nPeak of one thread: {peak / 1e9:.0f} GFLOP/s. Seconds of all threads, {total:.2f} in total:\n")
     print("| layers | input | forward s | of peak | backward s | of peak |\n| --- | --- | --: | --: | --: | --: |")
-    for index, (which, forward, backward) in enumerate(layers):
-        items = placed[which]
-        work = 2 * sum(item.multiply_adds for item in items) * len(dataset.train)
+    for index, (positions, forward, backward) in enumerate(layers):
+        placed = layout[positions]
+        work = 2 * sum(layer.multiply_adds for layer in placed) * len(dataset.train)
         shares = (
             [f"{work / forward / peak:.0%}", f"{work * (2 if index else 1) / backward / peak:.0%}"]
             if work
             else ["", ""]
         )
-        shape = "×".join(map(str, items[0].input))
-        words = ", ".join(str(item.layer) for item in items)
+        shape = "×".join(map(str, placed[0].input))
+        words = ", ".join(str(layer.layer) for layer in placed)
         print(f"| {words} | {shape} | {forward:.2f} | {shares[0]} | {backward:.2f} | {shares[1]} |")
     for name, seconds in rest.items():
         print(f"| {name} | | {seconds:.2f} | | | |")
@@ -88,17 +88,18 @@ def layer_by_layer(experiment: Experiment, dataset: Dataset) -> None:
 
 
 def linearity(experiment: Experiment, dataset: Dataset) -> None:
-    """An epoch's time over the number of images, and over multiply-adds."""
-    print("\n| images | seconds | microseconds an image |\n| --: | --: | --: |")
+    """Prints how the time of an epoch grows with the number of images and with multiply-adds."""
+    print("\n| images | seconds | microseconds per image |\n| --: | --: | --: |")
     for share in (0.25, 0.5, 1.0):
         part = first_images(dataset, int(share * len(dataset.train)))
         seconds = epoch_seconds(experiment, part)
         print(f"| {len(part.train):,} | {seconds:.2f} | {1e6 * seconds / len(part.train):.1f} |")
-    print("\n| channels | multiply-adds an image | seconds | nanoseconds each |\n| --: | --: | --: | --: |")
+    print(
+        "\n| channels | multiply-adds per image | seconds | nanoseconds per multiply-add |\n| --: | --: | --: | --: |"
+    )
     for channels in (8, 16, 32):
         layers = [f"conv 3x3 {channels}, relu"] * 4 + ["gap", "linear 10"]
-        wider = experiment.model_copy(update={"network": type(experiment.network)(layers=tuple(layers))})
-        wider.__dict__.pop("model_summary", None)
+        wider = Experiment(title=experiment.title, network=Network(layers=tuple(layers)), recipe=experiment.recipe)
         work = wider.model_summary.multiply_adds
         part = first_images(dataset, min(10_000, len(dataset.train)))
         seconds = epoch_seconds(wider, part)
@@ -106,7 +107,7 @@ def linearity(experiment: Experiment, dataset: Dataset) -> None:
 
 
 def epoch_seconds(experiment: Experiment, dataset: Dataset) -> float:
-    """The median of three epochs, after one that is not counted."""
+    """Returns the median time of three epochs, after one that is not counted."""
     training = Training(experiment, dataset, compute=Compute(engine="native"))
     plan = training.plan(1)
     seconds = []

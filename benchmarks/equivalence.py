@@ -1,15 +1,16 @@
-"""Whether two engines train to the same accuracy: an equivalence test over seeds.
+"""Tests whether two engines train to the same accuracy: an equivalence test over seeds.
 
     python benchmarks/equivalence.py SUMMARIES.jsonl
 
-The file holds the `summary.json` of finished runs, one a line, of one experiment, some by each engine. The figure of a
-run is its mean accuracy over the last epochs. "No significant difference" would be easy to reach with few seeds; asked
-is the opposite: that the difference of the means is shown to lie within a margin. Two one-sided t tests at 5 % each
-(Schuirmann, 1987), that is, a 90 % interval (Welch's) within the margin.
+The file holds the `summary.json` of finished runs of one experiment, one per line. Each engine trained some of them.
+The figure of a run is its mean accuracy over the last epochs. "No significant difference" would be easy to reach with
+few seeds. This test asks the opposite: does the data show that the difference of the means lies within a margin? It
+uses two one-sided t tests at 5 % each (Schuirmann, 1987): a 90 % interval (Welch's) must lie within the margin.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import sys
@@ -20,11 +21,11 @@ from statistics import mean, variance
 from scipy import stats
 
 MARGIN = 0.08
-"""Percentage points."""
+"""The largest difference, in percentage points, at which two engines count as equivalent."""
 
 
 def interval(a: list[float], b: list[float], level: float = 0.90) -> tuple[float, float]:
-    """Welch's interval for mean(a) − mean(b).
+    """Returns Welch's interval for mean(a) − mean(b).
 
     >>> low, high = interval([99.5, 99.6, 99.4], [99.5, 99.4, 99.6])
     >>> round(low, 3), round(high, 3)
@@ -38,11 +39,14 @@ def interval(a: list[float], b: list[float], level: float = 0.90) -> tuple[float
 
 
 def main() -> None:
-    """Prints a table and what it shows; exits with 1 where equivalence is not shown."""
+    """Prints a table and the result of the test; exits with 1 if the test does not show equivalence."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("summaries", type=Path)
+    options = parser.parse_args()
     by_engine: dict[str, dict[int, float]] = defaultdict(dict)
-    for line in Path(sys.argv[1]).read_text("utf-8").splitlines():
-        said = json.loads(line)
-        by_engine[said["engine"]][said["seed"]] = said["accuracy"]["mean_last"]
+    for line in options.summaries.read_text("utf-8").splitlines():
+        summary = json.loads(line)
+        by_engine[summary["engine"]][summary["seed"]] = summary["accuracy"]["mean_last"]
     print("| engine | seeds | mean of the last epochs, % | standard deviation over seeds |\n| --- | --: | --: | --: |")
     for engine, figures in sorted(by_engine.items()):
         values = list(figures.values())

@@ -1,9 +1,10 @@
-"""Two runs at once on the same cores, against one alone.
+"""Compares two runs at the same time on the same cores with one run alone.
 
     python benchmarks/sharing.py [EXPERIMENT] [--engine native|torch] [--rounds N]
 
-Waiting threads that spin would make the two hinder each other; two that share fairly take twice as long as one.
-One alone and two at once take turns; each trains an epoch in a process of its own, timed after a first short one.
+Two runs would slow each other down if waiting threads spin. Two runs that share fairly take twice as long as one.
+One run alone and two at once take turns. Each run trains one epoch in a separate process. The clock starts after a
+warm-up, an evaluation of the test images.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ import sys
 
 TRAIN = """
 import sys, time, drilldown
-from drilldown.train import Training
-training = Training(drilldown.load(sys.argv[1]), engine=sys.argv[2])
+training = drilldown.Training(drilldown.load(sys.argv[1]), compute=drilldown.Compute(engine=sys.argv[2]))
 training.engine.evaluate(training.test)
 print("ready", flush=True)
 input()
@@ -27,7 +27,7 @@ print(time.perf_counter() - begun, flush=True)
 
 
 def seconds(experiment: str, engine: str, processes: int) -> float:
-    """Until the last of so many processes, begun together, has trained an epoch."""
+    """Returns the time in which the slowest of these processes trains an epoch; all start at the same time."""
     command = [sys.executable, "-c", TRAIN, experiment, engine]
     started = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(processes)
@@ -43,7 +43,7 @@ def seconds(experiment: str, engine: str, processes: int) -> float:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measures the ratio and prints it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", nargs="?", default="under-8k")
     parser.add_argument("--engine", default="native")
@@ -53,7 +53,7 @@ def main() -> None:
         (seconds(options.experiment, options.engine, 1), seconds(options.experiment, options.engine, 2))
         for _ in range(options.rounds)
     ]
-    ratios = [two / one for one, two in rounds]
+    ratios = [pair / single for single, pair in rounds]
     alone, together = (statistics.median(times) for times in zip(*rounds, strict=True))
     print(f"{options.experiment}, {options.engine}: alone {alone:.2f} s, two at once {together:.2f} s; ", end="")
     print(f"ratio, median of {options.rounds}: {statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})")
