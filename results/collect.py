@@ -1,14 +1,14 @@
-"""Gathers what was measured: every study's runs and report in this folder, and all of them in its README.
+"""Collects the measurements: the runs and the report of every study in this folder, and all of them in its README.
 
-    python results/collect.py [RUNS]            take in the runs under RUNS (`runs` unless said) and report on all
-    python results/collect.py --unpack [RUNS]   put the runs that are kept here into RUNS, where they are not there yet
+    python results/collect.py [RUNS]            keep the runs under RUNS (default: `runs`) and write all reports
+    python results/collect.py --unpack [RUNS]   write the kept runs into RUNS, where they do not exist yet
 
-A study's folder here keeps its runs, a line each in `runs.jsonl`: the texts of the run's folder, without weights and
-answers. All reports are made of these lines alone, so that they come out the same in any clone; unpacked, they are
-runs like any other, and `drilldown study` goes on where measuring stopped. `questions/` is kept likewise and has no
-report of its own: an experiment there is a step of a study with a change that could account for its reported figure.
-README.md gets tables of all steps, of the questions and of the ablations between markers, where what is written by
-hand is lost, and a figure over all studies. Nothing is trained.
+A study's folder here keeps its runs in `runs.jsonl`, one line per run: the texts of the run's folder, without weights
+and predictions. All reports are made from these lines alone, so every clone gives the same reports. Unpacked, they are
+runs like any other, and `drilldown study` trains the missing ones. `questions/` is kept in the same way and has no
+report of its own: an experiment there is a step of a study with a change that could explain its reported figure.
+README.md gets tables of all steps, questions and ablations between markers (text between them is overwritten), and a
+figure over all studies. Nothing is trained.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ HERE = Path(__file__).parent.resolve()
 QUESTIONS = Study(HERE / "questions")
 BEGIN, END = "<!-- made by collect.py: {} -->", "<!-- end of what collect.py makes: {} -->"
 TEXTS = ("experiment.toml", "parent.toml", "epochs.jsonl", "summary.json", "diverged.json")
-"""What is kept of a run's folder."""
+"""The files that are kept of a run's folder."""
 COLUMN = 0.02
-"""Of the figure's width, within which dots have their numbers in one column."""
+"""The share of the figure's width within which dots write their numbers in one column."""
 FAR = 100_000
-"""Parameters, beyond which a network has another part of the figure."""
+"""The number of parameters above which a network is drawn in a separate part of the figure."""
 TICKS = [4e3, 5e3, 6e3, 8e3, 1e4, 2.4e4]
-"""Of the axis of parameters in the main part."""
+"""The ticks of the parameter axis in the main part."""
 REPORTS = ("report.html", "report.md", "summaries.jsonl", "figures")
 
 
 def main() -> None:
-    """Takes in and reports, or unpacks."""
+    """Keeps runs and writes reports, or unpacks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="?", type=Path, default=RUNS_DIR)
     parser.add_argument("--unpack", action="store_true")
@@ -68,34 +68,34 @@ def main() -> None:
     if options.unpack:
         unpack(options.runs)
     else:
-        take_in(options.runs)
+        keep_runs(options.runs)
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # reports name runs as users would
             unpack(RUNS_DIR)
             report_on_all()
 
 
-def take_in(runs: Path) -> None:
-    """Keeps every run that came to an end; one that is kept already is replaced by its folder."""
+def keep_runs(runs: Path) -> None:
+    """Keeps every finished or diverged run; its folder replaces the line of a run that is kept already."""
     kept = {study: packed(study) for study in names()}
     for run in all_runs(runs):
         study = run.path.parent.parent.name
         if study in kept and run.status in (FINISHED, DIVERGED):
-            place = f"{run.path.parent.name}/{run.path.name}"
-            kept[study][place] = {
+            name_in_study = f"{run.path.parent.name}/{run.path.name}"
+            kept[study][name_in_study] = {
                 name: (run.path / name).read_text("utf-8") for name in TEXTS if (run.path / name).is_file()
             }
-    for study, found in kept.items():
-        if found:
+    for study, texts in kept.items():
+        if texts:
             (HERE / study).mkdir(exist_ok=True)
-            lines = [json.dumps({"run": place, **found[place]}, ensure_ascii=False) + "\n" for place in sorted(found)]
+            lines = [json.dumps({"run": name, **texts[name]}, ensure_ascii=False) + "\n" for name in sorted(texts)]
             (HERE / study / "runs.jsonl").write_text("".join(lines), "utf-8")
 
 
 def unpack(runs: Path) -> None:
-    """Writes the runs that are kept as folders; those that are there are left as they are."""
+    """Writes the kept runs as folders; existing folders stay as they are."""
     for study in names():
-        for place, texts in packed(study).items():
-            folder = runs / study / place
+        for name_in_study, texts in packed(study).items():
+            folder = runs / study / name_in_study
             if not folder.exists():
                 folder.mkdir(parents=True)
                 for name, text in texts.items():
@@ -103,19 +103,19 @@ def unpack(runs: Path) -> None:
 
 
 def packed(study: str) -> dict[str, dict[str, str]]:
-    """The runs that are kept of a study: the texts of each, by its place in the study's folder of runs."""
+    """The kept runs of a study: the texts of each, by its path in the study's folder of runs."""
     file = HERE / study / "runs.jsonl"
     lines = file.read_text("utf-8").splitlines() if file.is_file() else []
     return {texts.pop("run"): texts for texts in map(json.loads, lines)}
 
 
 def names() -> list[str]:
-    """Of what runs are kept of: the studies, and the questions."""
+    """The names of the folders that keep runs: all studies, and the questions."""
     return [study.name for study in (*available_studies(), QUESTIONS)]
 
 
 def report_on_all() -> None:
-    """Reports each study that has runs under `RUNS`, and all of them in README.md."""
+    """Writes the report of each study that has runs under `runs`, and the tables of README.md."""
     measured = [
         gather_study(study, RUNS_DIR, f"drilldown study {study.name}")
         for study in available_studies()
@@ -123,13 +123,13 @@ def report_on_all() -> None:
     ]
     for evidence in measured:
         write_study_report(evidence)
-        pages = [write_ablation_report(found, RUNS_DIR).name for found in evidence.ablations]
+        pages = [write_ablation_report(ablation, RUNS_DIR).name for ablation in evidence.ablations]
         for name in (*REPORTS, *pages):
-            found, to = evidence.folder / name, HERE / evidence.name / name
-            if found.is_dir():
-                shutil.copytree(found, to, dirs_exist_ok=True)
-            elif found.is_file():
-                shutil.copy(found, to)
+            source, target = evidence.folder / name, HERE / evidence.name / name
+            if source.is_dir():
+                shutil.copytree(source, target, dirs_exist_ok=True)
+            elif source.is_file():
+                shutil.copy(source, target)
     (HERE / "parameters.png").write_bytes(figure_png(overview(measured)))
     readme = HERE / "README.md"
     text = readme.read_text("utf-8")
@@ -143,34 +143,34 @@ def report_on_all() -> None:
 
 
 def steps_table(measured: Sequence[StudyEvidence]) -> str:
-    """All steps of all studies beside what their authors report."""
+    """All steps of all studies, beside the figures that their authors report."""
     lines = [
         "| step | parameters | seeds | reported, % | our best epoch, % | reported within our spread "
-        "| mean of the last epochs, % | budget met | worth, points |",
+        "| mean of the last epochs, % | budget met | effect, points |",
         "| --- | --: | --: | --: | --: | --- | --: | --- | --: |",
     ]
     for evidence in measured:
         lines.append(f"| [**{evidence.name}**]({evidence.name}/report.md) | | | | | | | | |")
         for step in evidence.steps:
-            said = step.experiment.reported
+            reported = step.experiment.reported
             epochs, allowed = step.experiment.recipe.epochs, step.experiment.budget.epochs
             shorter = f", {epochs} epochs" if allowed and epochs < allowed else ""
             lines.append(
                 f"| {code_text(step.name)}{shorter} | {step.experiment.model_summary.parameters:,} | {step.seeds.n} "
-                f"| {_test(said)} | {interval_text(step.best, 2)} "
+                f"| {_test_text(reported)} | {interval_text(step.best, 2)} "
                 f"| {within(step)} | {interval_text(step.seeds.accuracy, 3)} | {rate_text(step.seeds.rate)} "
-                f"| {_worth(step)} |"
+                f"| {_effect_text(step)} |"
             )
     return "\n".join(lines)
 
 
-def _test(said: Reported | None) -> str:
-    if said is None or said.test is None:
+def _test_text(reported: Reported | None) -> str:
+    if reported is None or reported.test is None:
         return ""
-    return f"{said.test:.2f}{said.aside}"
+    return f"{reported.test:.2f}{reported.aside}"
 
 
-def _worth(step: StudyStep) -> str:
+def _effect_text(step: StudyStep) -> str:
     effect = step.change.accuracy if step.change else None
     if effect is None:
         return ""
@@ -179,10 +179,10 @@ def _worth(step: StudyStep) -> str:
 
 
 def questions_table() -> str:
-    """Each question beside the step that it is asked of, and whether the reported figure lies in its spread."""
+    """Each question beside its step, and whether the reported figure lies within the spread of the question."""
     lines = [
-        "| step | changed | reported, % | best epoch, % | and so changed | seeds | reported within the spread so "
-        "changed | difference of the last epochs, points |",
+        "| step | changed | reported, % | best epoch, % | with the change, % | seeds | reported within the "
+        "changed spread | difference of the last epochs, points |",
         "| --- | --- | --: | --: | --: | --: | --- | --: |",
     ]
     for file in QUESTIONS.steps:
@@ -191,10 +191,10 @@ def questions_table() -> str:
         assert parent, f"{file.name} extends no step"
         assert parent.reported, f"{parent.name} has no reported figure"
         question = question.model_copy(update={"reported": parent.reported})
-        of, asked = (StudyStep(seeds=Seeds.of(one, RUNS_DIR), change=None) for one in (parent, question))
+        of, asked = (StudyStep(seeds=Seeds.of(experiment, RUNS_DIR), change=None) for experiment in (parent, question))
         effect, _ = measure_effect(of.seeds, asked.seeds)
         lines.append(
-            f"| {code_text(parent.name)} | [{question.title}](questions/{file.name}) | {_test(parent.reported)} "
+            f"| {code_text(parent.name)} | [{question.title}](questions/{file.name}) | {_test_text(parent.reported)} "
             f"| {interval_text(of.best, 2)} | {interval_text(asked.best, 2)} | {asked.seeds.n} | {within(asked)} "
             f"| {effect.text(3) if effect else ''} |"
         )
@@ -202,31 +202,31 @@ def questions_table() -> str:
 
 
 def ablations_table(measured: Sequence[StudyEvidence]) -> str:
-    """All recipes that were taken apart, side by side, an component a row: what is missed most first."""
-    taken_apart = [(evidence, one) for evidence in measured for one in evidence.ablations]
-    titles = [f"[{code_text(one.full.experiment.name)}]({evidence.name}/{one.file})" for evidence, one in taken_apart]
-    whole = [f"{interval_text(one.full.accuracy, 3)} %, {rate_text(one.full.rate)}" for _, one in taken_apart]
+    """All ablations side by side, one component per row, the largest effect first."""
+    ablations = [(evidence, ablation) for evidence in measured for ablation in evidence.ablations]
+    titles = [f"[{code_text(run.full.experiment.name)}]({evidence.name}/{run.file})" for evidence, run in ablations]
+    whole = [f"{interval_text(run.full.accuracy, 3)} %, {rate_text(run.full.rate)}" for _, run in ablations]
     lines = [
         f"| without | {' | '.join(titles)} |",
         f"| --- |{' --- |' * len(titles)}",
         f"| nothing | {' | '.join(whole)} |",
     ]
     removals: dict[str, list[Removal | None]] = {}
-    for column, (_, one) in enumerate(taken_apart):
-        for removal in one.removals:
+    for column, (_, ablation) in enumerate(ablations):
+        for removal in ablation.removals:
             removals.setdefault(removal.component, [None] * len(titles))[column] = removal
-    for component, row in sorted(removals.items(), key=lambda item: _missed(item[1])):
-        cells = [_lost(removal) if removal else "has none" for removal in row]
+    for component, row in sorted(removals.items(), key=lambda item: _mean_effect(item[1])):
+        cells = [_removal_text(removal) if removal else "has none" for removal in row]
         lines.append(f"| {component} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _missed(row: Sequence[Removal | None]) -> float:
-    """The mean over recipes of what is lost, in points; where all seeds diverged, all."""
+def _mean_effect(row: Sequence[Removal | None]) -> float:
+    """The mean effect over recipes, in points; -100 where all seeds diverged."""
     return fmean(removal.effect.mean if removal.effect else -100 for removal in row if removal)
 
 
-def _lost(removal: Removal) -> str:
+def _removal_text(removal: Removal) -> str:
     effect = removal.effect.text(3) if removal.effect else ""
     diverged = f"{len(removal.seeds.diverged)} diverged" if removal.seeds.diverged else ""
     met = f"{removal.seeds.rate.passed} of {removal.seeds.rate.n}" if removal.seeds.rate else ""
@@ -234,9 +234,9 @@ def _lost(removal: Removal) -> str:
 
 
 def overview(measured: Sequence[StudyEvidence]) -> Figure:
-    """Accuracy of the last epochs against parameters: a point a step, with its 95 % interval, and the budgets.
+    """Accuracy of the last epochs against parameters: one point per step, with its 95 % interval, and the budgets.
 
-    What is larger than all others by far has a part of its own, or they would have no room.
+    A network that is far larger than all others is drawn in a separate part, to leave room for the others.
     """
     figure = Figure(figsize=(10, 6.4), layout="constrained")
     steps = [step for evidence in measured for step in evidence.measured]
@@ -285,14 +285,14 @@ def overview(measured: Sequence[StudyEvidence]) -> Figure:
 
 
 def size(step: StudyStep) -> int:
-    """How many parameters its network has."""
+    """The number of parameters of a step's network."""
     return step.experiment.model_summary.parameters
 
 
 def number_all(axes: Axes, dots: Sequence[tuple[float, float, str, str]]) -> None:
-    """Writes each dot's number to the right of it, where dots of nearly one size lie all of theirs in one column.
+    """Writes each dot's number to its right; dots of nearly the same size share one column of numbers.
 
-    *Arguments*: `dots`: place in the data, number and colour of each.
+    *Arguments*: `dots`: position in data units, number and colour of each.
     """
     columns: list[list[tuple[float, float, int]]] = []
     for x, y, i in sorted((*in_frame(axes, (size, middle)), i) for i, (size, middle, _, _) in enumerate(dots)):

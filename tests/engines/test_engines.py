@@ -19,9 +19,19 @@ from drilldown.experiment.experiment import Recipe
 from drilldown.experiment.optimizers import SGD
 from drilldown.network.layout import lay_out
 from drilldown.randomness import stream
-from support.engines import CLASSES, Reference, assert_close, check, gradients, make_dataset, make_engine, make_plan
+from drilldown.settings import Compute, EngineName
+from support.engines import (
+    CLASSES,
+    Reference,
+    assert_close,
+    check,
+    make_dataset,
+    make_engine,
+    make_plan,
+    warped_gradients,
+)
 
-ENGINES = ("torch", "native")
+ENGINES: tuple[EngineName, ...] = ("torch", "native")
 BATCHES = (1, 15, 16, 17, 64, 96)
 
 each_engine = pytest.mark.parametrize("name", ENGINES)
@@ -111,19 +121,6 @@ def test_an_epoch_in_one_go_agrees_and_its_last_batch_is_partial(name: str) -> N
         assert_close(engine.state()[key], want, key, 1e-3)
 
 
-def _warped(draws: AugmentationDraws, interpolation: str, name: str) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """The gradient of a linear layer, which is the images themselves, weighted; found and expected."""
-    recipe = Recipe(batch_size=20, augment=Augmentation(interpolation=interpolation))  # type: ignore[arg-type]
-    layers = ["flatten", f"linear {CLASSES}"]
-    dataset = make_dataset(20, (9, 12))
-    engine = make_engine(name, layers, recipe, dataset)
-    reference = Reference(layers, recipe, dataset, engine.network)  # type: ignore[attr-defined]
-    rows = torch.arange(20).flip(0)
-    engine.train_epoch(make_plan(rows, [0.0], draws=draws))
-    reference.step(rows, 0.0, draws=draws)
-    return gradients(engine), [p.grad for p in reference.module.parameters() if p.grad is not None]
-
-
 @each_engine
 @settings(tried, max_examples=20)
 @given(data=st.data())
@@ -137,8 +134,8 @@ def test_images_are_warped_and_lit_as_the_recipe_says(name: str, data: st.DataOb
         }
     )  # fmt: skip
     draws = draw_augmentation(recipe, 20, stream(data.draw(st.integers(0, 1000)), "augment"), 9, 12)
-    draws = replace(draws, light=None) if data.draw(st.booleans()) else draws
-    for found, expected in zip(*_warped(draws, "bilinear", name), strict=True):
+    draws = replace(draws, brightness_contrast=None) if data.draw(st.booleans()) else draws
+    for found, expected in zip(*warped_gradients(draws, "bilinear", name), strict=True):
         assert_close(found, expected, "gradient", 1e-4, 1e-5)
 
 
@@ -150,7 +147,7 @@ def test_nearest_takes_the_nearest_pixel(name: str) -> None:
         [torch.stack([angle.cos(), -angle.sin(), angle * 0.7], 1), torch.stack([angle.sin(), angle.cos(), -angle], 1)],
         1,
     )
-    for found, expected in zip(*_warped(AugmentationDraws(inverse, None), "nearest", name), strict=True):
+    for found, expected in zip(*warped_gradients(AugmentationDraws(inverse, None), "nearest", name), strict=True):
         assert_close(found, expected, "gradient", 1e-4, 1e-5)
 
 
@@ -235,4 +232,4 @@ def test_a_batch_of_one_value_per_channel_is_refused_before_training() -> None:
                                    "recipe.batch_size=1"])  # fmt: skip
     for name in ENGINES:
         with pytest.raises(DrilldownError, match="one value per channel"):
-            Training(experiment, engine=name)
+            Training(experiment, compute=Compute(engine=name))

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from drilldown.data.augmentation import AugmentationDraws, augment_images
+from drilldown.data.augmentation import Augmentation, AugmentationDraws, augment_images
 from drilldown.data.dataset import Dataset, Split
 from drilldown.engines.engine import Engine, EpochPlan
 from drilldown.engines.native.engine import NativeEngine
@@ -44,9 +44,7 @@ def make_engine(name: str, layers: list[str], recipe: Recipe, dataset: Dataset, 
 def make_plan(
     rows: torch.Tensor, rates: list[float], epoch: int = 1, draws: AugmentationDraws | None = None
 ) -> EpochPlan:
-    return EpochPlan(
-        epoch, rows, draws or AugmentationDraws(None, None), rates, stream_seed(0, "dropout", epoch)
-    )
+    return EpochPlan(epoch, rows, draws or AugmentationDraws(None, None), rates, stream_seed(0, "dropout", epoch))
 
 
 def gradients(engine: Engine) -> list[torch.Tensor]:
@@ -264,3 +262,18 @@ def check(
 
 def _start(engine: Engine) -> nn.Module:
     return copy.deepcopy(engine.network)  # type: ignore[attr-defined]
+
+
+def warped_gradients(
+    draws: AugmentationDraws, interpolation: str, name: str
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """The gradient of a linear layer, which is the images themselves, weighted; found and expected."""
+    recipe = Recipe(batch_size=20, augment=Augmentation(interpolation=interpolation))  # type: ignore[arg-type]
+    layers = ["flatten", f"linear {CLASSES}"]
+    dataset = make_dataset(20, (9, 12))
+    engine = make_engine(name, layers, recipe, dataset)
+    reference = Reference(layers, recipe, dataset, engine.network)  # type: ignore[attr-defined]
+    rows = torch.arange(20).flip(0)
+    engine.train_epoch(make_plan(rows, [0.0], draws=draws))
+    reference.step(rows, 0.0, draws=draws)
+    return gradients(engine), [p.grad for p in reference.module.parameters() if p.grad is not None]

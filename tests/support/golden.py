@@ -20,9 +20,10 @@ from typing import Any
 import torch
 
 import drilldown
+from drilldown.settings import EngineName
 
 RECORDS = Path(__file__).parents[1] / "engines" / "golden"
-ENGINES = ("native", "torch")
+ENGINES: tuple[EngineName, ...] = ("native", "torch")
 THREADS = 1
 """PyTorch's sums depend on the number of threads."""
 EXPERIMENTS = {
@@ -36,7 +37,10 @@ epochs = 3
 batch_size = 128
 optimizer = { name = "sgd", lr = 0.05, momentum = 0.9 }
 schedule = { name = "step", every = 2, gamma = 0.5 }
-augment = { rotate = 7, affine = { translate = 0.1, scale = [0.9, 1.1] }, jitter = { brightness = 0.2, contrast = 0.2 } }
+[recipe.augment]
+rotate = 7
+affine = { translate = 0.1, scale = [0.9, 1.1] }
+jitter = { brightness = 0.2, contrast = 0.2 }
 """,
     "averaging-holdout": """
 title = "Weight averaging and a validation split"
@@ -67,7 +71,7 @@ augment = { rotate = 5, interpolation = "nearest" }
 }
 
 
-def train(name: str, engine: str) -> dict[str, Any]:
+def train(name: str, engine: EngineName) -> dict[str, Any]:
     """Trains one of EXPERIMENTS and returns its record: losses and counts by epoch, and the SHA-256 of the weights."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{name}.toml"

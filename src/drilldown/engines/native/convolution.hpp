@@ -1,10 +1,20 @@
-// Convolutions and linear layers: the lists that the two kernels run through.
+// Convolutions and linear layers. They make the lists of taps that the two kernels read.
 #pragma once
 
-#include "kernels.hpp"
-#include "layer.hpp"
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <utility>
+#include <vector>
 
-// Cuts n into parts of nearly the same size, none above `most`: 14 by 5 gives 5, 5, 4.
+#include "kernels.hpp"
+#include "lanes.hpp"
+#include "layer.hpp"
+#include "layout.hpp"
+
+namespace drilldown {
+
+// Cuts n into parts of nearly equal size, each at most `most`: cut(14, 5) is 5, 5, 4.
 inline std::vector<int> cut(int n, int most) {
   const int parts = (n + most - 1) / most;
   std::vector<int> sizes;
@@ -12,33 +22,34 @@ inline std::vector<int> cut(int n, int most) {
   return sizes;
 }
 
-// Output channels that are computed together, from the same taps.
+// Output channels that are computed together from the same taps.
 struct Block {
-  int first, count;            // channels of the output
-  std::vector<int> taps;       // offsets from an output pixel's place in the input
-  std::vector<int> channels;   // offsets of the channels in the output, from that of pixel (0, 0)
-  std::vector<float> weights;  // [tap][channel], as `convolve` reads them
-  std::vector<float> bias;     // [channel]; empty where there is none
+  int first, count;             // channels of the output
+  std::vector<int> taps;        // offsets in the input from the place of an output pixel
+  std::vector<int> tap_widths;  // numbers of taps whose weights get their gradients together
+  std::vector<int> channels;    // offsets of the channels in the output
+  std::vector<float> weights;   // [tap][channel], as `convolve` reads them
+  std::vector<float> bias;      // [channel]; empty without a bias
 
   Block(int first, int count, std::vector<int> taps, std::vector<int> channels)
-      : first(first), count(count), taps(std::move(taps)), channels(std::move(channels)),
-        weights(this->taps.size() * count) {}
+      : first(first), count(count), taps(std::move(taps)), tap_widths(cut(int(this->taps.size()), width_beside(count))),
+        channels(std::move(channels)), weights(this->taps.size() * count) {}
 };
 
-// One whole image through `convolve`.
+// Runs `convolve` over a whole image.
 struct Sweep {
   std::vector<Block> blocks;
-  int height = 0, width = 0;                                    // of the output
-  long in_row = 0, in_step = 0, out_row = 0, out_step = 0;      // from pixel to pixel of the output
-  std::vector<int> columns;                                     // widths of the blocks along a row
+  int height = 0, width = 0;                                // of the output
+  long in_row = 0, in_step = 0, out_row = 0, out_step = 0;  // offsets between neighbouring output pixels
+  std::vector<int> columns;                                 // numbers of pixels that are computed together along a row
 
-  // At the upper and lower edge some of a kernel's rows lie on zeros, and are left out: on small images, with the borders
-  // that gradients have, that is up to half of the work.
+  // At the upper and lower edge some rows of a kernel lie on zeros. The sweep skips them: on small images, and with the
+  // wide borders of gradients, this saves up to half of the work.
   struct Seen {
-    int first, count;  // of a kernel's rows, in the order of the taps
+    int first, count;  // rows of the kernel, in the order of the taps
   };
-  std::vector<Seen> seen;  // from each row of the output; empty: all, always
-  int kernel = 0;          // its rows, and the taps of a row
+  std::vector<Seen> seen;  // [output row]; empty if no row is skipped
+  int kernel = 0;          // its rows and columns
 
   void cut_columns() {
     int channels = 1;
@@ -46,7 +57,7 @@ struct Sweep {
     columns = cut(width, width_beside(channels));
   }
 
-  // `in`: where the taps of pixel (0, 0) count from. `out`: pixel (0, 0).
+  // The taps of pixel (0, 0) are offsets from `in`. `out` is pixel (0, 0).
   void run(const float* in, float* out) const {
     for (int y = 0; y < height; ++y) {
       const bool whole = seen.empty() || seen[y].count == kernel;
@@ -67,7 +78,7 @@ struct Sweep {
     }
   }
 
-  // `row(y, k)`: which row, as stored, the kernel's k-th lies on.
+  // row(y, k) is the stored row on which row k of the kernel lies, for row y of the output.
   template <class Row>
   void leave_out_zeros(const Layout& from, Row row) {
     const int top = from.border, bottom = top + (from.height - 1) * from.spacing;
@@ -80,9 +91,9 @@ struct Sweep {
   }
 };
 
-// A convolution over the input's images, or (`Linear`) one that sees each whole.
+// A convolution. `Linear` is one whose kernel covers the whole image.
 //
-// Weights [out][in / groups][kernel][kernel], then bias [out] if there is one, as PyTorch has them.
+// Its parameters, as in PyTorch: the weights [out][in / groups][kernel][kernel], and then any bias [out].
 class Convolution : public Layer {
  public:
   Convolution(Layout shape, int channels, int kernel, int stride, int pad, int groups, bool bias)
@@ -96,10 +107,11 @@ class Convolution : public Layer {
 
   Layout wanted_input() const override { return Layout::bordered(in.channels, in.height, in.width, pad); }
 
-  // Full of zeros around and, with a stride, in between, the gradient to the input is a convolution as well.
+  // With zeros around it and, for a stride, between its pixels, the gradient of the output gives the gradient of the
+  // input by a convolution.
   Layout wanted_gradient() const override {
-    return {out.channels, out.height, out.width, kernel - 1 - pad, stride, in.height + kernel - 1,
-            in.width + kernel - 1};
+    return {out.channels,           out.height,           out.width, kernel - 1 - pad, stride,
+            in.height + kernel - 1, in.width + kernel - 1};
   }
 
   size_t bytes(int tiles, int threads) const override {
@@ -121,7 +133,7 @@ class Convolution : public Layer {
         for (int t = 0; t < taps_each; ++t) block.weights[t * block.count + c] = from[t];
         if (has_bias) block.bias[c] = weights[out.channels * taps_each + block.first + c];
       }
-    // Backward, input and output change places: taps (output channel, row, column) of each input channel.
+    // Backward, input and output change places: each input channel has taps (output channel, row, column).
     const int ins = in_per_group(), outs = out.channels / groups, area = taps_each / ins;
     for (Block& block : backward_sweep.blocks)
       for (int c = 0; c < block.count; ++c) {
@@ -137,10 +149,10 @@ class Convolution : public Layer {
     forward_sweep.run(from, to + out.at(0, 0, 0));
   }
 
-  void backward(const Pass& pass, const Tile& tile, const float* from, const float*, const float* errors,
-                float* to) override {
-    correlate_weights(pass, tile, from, errors);
-    if (to) backward_sweep.run(errors, to + in_gradient.at(0, 0, 0));
+  void backward(const Pass& pass, const Tile& tile, const float* from, const float*, const float* gradients,
+                float* input_gradients) override {
+    correlate_weights(pass, tile, from, gradients);
+    if (input_gradients) backward_sweep.run(gradients, input_gradients + in_gradient.at(0, 0, 0));
   }
 
   void collect(int tiles, float* gradients) override {
@@ -154,7 +166,7 @@ class Convolution : public Layer {
  protected:
   virtual int in_per_group() const { return in.channels / groups; }
 
-  // The taps of both sweeps, in the order of the weights.
+  // Lists the taps of both sweeps in the order of the weights.
   virtual void describe() {
     const int per_group = out.channels / groups;
     forward_sweep.height = out.height, forward_sweep.width = out.width;
@@ -170,10 +182,10 @@ class Convolution : public Layer {
           for (int x = 0; x < kernel; ++x)
             taps.push_back(int((group * in_per_group() + c) * in.plane() + (y * in.columns + x) * LANES));
       for (int c = 0; c < per_group; ++c)
-        for (int y = kernel; y--;)  // an input pixel met the kernel's last row in the first output row that saw it
+        for (int y = kernel; y--;)  // the first output row that reads an input pixel reads it with the last kernel row
           for (int x = kernel; x--;)
-            back_taps.push_back(int((group * per_group + c) * out_gradient.plane() +
-                                    (y * out_gradient.columns + x) * LANES));
+            back_taps.push_back(
+                int((group * per_group + c) * out_gradient.plane() + (y * out_gradient.columns + x) * LANES));
       add_blocks(forward_sweep, group * per_group, per_group, taps, [&](int c) { return int(c * out.plane()); });
       add_blocks(backward_sweep, group * in_per_group(), in_per_group(), back_taps,
                  [&](int c) { return int(c * in_gradient.plane()); });
@@ -200,8 +212,8 @@ class Convolution : public Layer {
   Sweep forward_sweep, backward_sweep;
 
  private:
-  // Each weight's gradient: lane by lane over the tile's pixels, then over the lanes.
-  void correlate_weights(const Pass& pass, const Tile& tile, const float* from, const float* errors) {
+  // The gradient of each weight: summed over the pixels of the tile lane by lane, then over the lanes.
+  void correlate_weights(const Pass& pass, const Tile& tile, const float* from, const float* gradients) {
     float* mine = partial + size_t(tile.index) * parameters;
     float* sum = sums[pass.thread];
     const Sweep& sweep = forward_sweep;
@@ -210,15 +222,14 @@ class Convolution : public Layer {
       int channels[MAX_CHANNELS];
       for (int c = 0; c < block.count; ++c) channels[c] = int((block.first + c) * out_gradient.plane());
       std::memset(sum, 0, sizeof(float) * LANES * taps * block.count);
-      const std::vector<int> widths = cut(taps, width_beside(block.count));
-      // As many rows at a time as leave the block's gradients in the first-level cache, to be read again for all taps.
+      // Each tap reads the gradients of the block again. This number of rows keeps them in the first-level cache.
       const int band = std::max(1, 4096 / (block.count * out.width * LANES));
       for (int y = 0; y < out.height; y += band) {
         int t = 0;
-        for (const int width : widths) {
+        for (const int width : block.tap_widths) {
           correlate_for(block.count, width)(from + y * sweep.in_row, sweep.in_step, sweep.in_row, &block.taps[t],
-                                            errors + out_gradient.at(0, y, 0), out_gradient.step(), out_gradient.row(),
-                                            channels, std::min(band, out.height - y), out.width,
+                                            gradients + out_gradient.at(0, y, 0), out_gradient.step(),
+                                            out_gradient.row(), channels, std::min(band, out.height - y), out.width,
                                             sum + long(t) * block.count * LANES, block.count);
           t += width;
         }
@@ -236,19 +247,20 @@ class Convolution : public Layer {
       for (int c = 0; c < out.channels; ++c) {
         V total{};
         for (int y = 0; y < out.height; ++y)
-          for (int x = 0; x < out.width; ++x) total += load(errors + out_gradient.at(c, y, x));
+          for (int x = 0; x < out.width; ++x) total += load(gradients + out_gradient.at(c, y, x));
         mine[out.channels * taps_each + c] = add_lanes(total);
       }
   }
 
   Buffer partial;            // [tile][parameter]
-  std::vector<Buffer> sums;  // one a thread: [tap][channel of a block][LANES]
+  std::vector<Buffer> sums;  // one per thread: [tap][channel of a block][LANES]
 };
 
-// Sees the whole input at once: features are its pixels, channel by channel and row by row, as PyTorch flattens them.
+// A linear layer. Its features are the pixels, channel by channel and row by row, as PyTorch flattens them.
 class Linear : public Convolution {
  public:
-  Linear(Layout shape, int channels) : Convolution(Layout::plain(features_of(shape), 1, 1), channels, 1, 1, 0, 1, true) {
+  Linear(Layout shape, int channels)
+      : Convolution(Layout::plain(features_of(shape), 1, 1), channels, 1, 1, 0, 1, true) {
     in = Layout::plain(shape.channels, shape.height, shape.width);
   }
 
@@ -273,3 +285,5 @@ class Linear : public Convolution {
     for (Block& block : forward_sweep.blocks) block.bias.resize(block.count);
   }
 };
+
+}  // namespace drilldown

@@ -1,13 +1,24 @@
-// The whole engine in a program of its own, to be compiled with a sanitizer (`make sanitize`).
+// A program with the whole engine, which `make sanitize` compiles with sanitizers.
 //
-// Usual and odd networks, batches around the number of lanes with a partial one at the end, images that are warped out
-// of sight, epochs in one go and step by step, one to three threads. Prints a line for each case; exits with 1 where a
-// loss is not a finite number, or where any bit depends on the threads or on how often the caller came back.
+// It trains usual and odd networks, with batches around the number of lanes and a partial batch at the end, with images
+// that are warped out of sight, an epoch in one call or step by step, and with one to three threads. It prints a line
+// for each case. It exits with 1 if a loss is not a finite number, or if a bit depends on the threads or the calls.
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <random>
+#include <stdexcept>
+#include <utility>
+#include <vector>
 
+#include "network.hpp"
+#include "team.hpp"
 #include "trainer.hpp"
+
+using namespace drilldown;
 
 namespace {
 
@@ -34,34 +45,38 @@ const Spec norm = spec(Spec::NORM), relu_ = spec(Spec::RELU), gap = spec(Spec::G
 struct Example {
   const char* name;
   int height, width;
-  bool single;  // whether a norm sees one value per image and channel, so that it cannot do with one image
+  bool single;  // whether a norm has one value per image and channel, and so needs two images
   std::vector<Spec> layers;
 };
 
+Example example(const char* name, int height, int width, bool single, std::vector<Spec> layers) {
+  return {name, height, width, single, std::move(layers)};
+}
+
 const std::vector<Example> EXAMPLES = {
-    {"usual", 12, 12, false,
-     {conv(6, 3), norm, relu_, dropout(0.1), max_pool(2), conv(8, 3, 1, 1), norm, relu_, conv(4, 1), gap}},
-    {"usual, strided, linear head", 13, 12, false,
-     {conv(4, 5, 2, 2), norm, relu_, dropout(0.5), conv(9, 3), norm, relu_, gap, linear(10)}},
-    {"relu before the norm", 9, 10, false,
-     {conv(7, 3, 1, 1), relu_, norm, dropout(0.2), average_pool(2), conv(4, 3), relu_, norm, relu_, flatten,
-      linear(5)}},
-    {"one pixel", 1, 1, true, {conv(3, 1, 1, 0, 1, 1), norm, relu_, linear(3)}},
-    {"one pixel, linear", 1, 1, false, {linear(2)}},
-    {"strides, pads, groups", 11, 9, false,
-     {conv(6, 3, 2, 2), relu_, conv(9, 3, 3, 1, 3, 1), relu_, max_pool(2), linear(4)}},
-    {"a channel a group", 6, 7, false, {conv(19, 3), norm, relu_, conv(19, 3, 1, 2, 19), relu_, gap, linear(7)}},
-    {"pools with a remainder", 11, 10, false,
-     {conv(5, 3), max_pool(2), relu_, conv(5, 1), average_pool(3), linear(4)}},
-    {"pools before any weight", 9, 9, false, {max_pool(1), max_pool(2), average_pool(3), flatten, linear(4)}},
-    {"norm first and again", 8, 8, false,
-     {norm, norm, conv(4, 3), relu_, relu_, norm, flatten, dropout(0.3), linear(4)}},
-    {"norm of features", 4, 5, true, {dropout(0.9), flatten, norm, relu_, dropout(0.3), linear(4)}},
-    {"large kernels, bias, no linear", 9, 9, false,
-     {conv(3, 7, 1, 6, 1, 1), norm, relu_, max_pool(5), conv(4, 3, 1, 0, 1, 1), flatten}},
-    {"an average and hardly a weight", 28, 28, false, {gap, linear(10)}},
-    {"linear only", 6, 5, false, {flatten, linear(10)}},
-    {"two linear layers", 5, 6, false, {linear(17), relu_, dropout(0.5), linear(3)}},
+    example("usual", 12, 12, false,
+            {conv(6, 3), norm, relu_, dropout(0.1), max_pool(2), conv(8, 3, 1, 1), norm, relu_, conv(4, 1), gap}),
+    example("usual, strided, linear head", 13, 12, false,
+            {conv(4, 5, 2, 2), norm, relu_, dropout(0.5), conv(9, 3), norm, relu_, gap, linear(10)}),
+    example("relu before the norm", 9, 10, false,
+            {conv(7, 3, 1, 1), relu_, norm, dropout(0.2), average_pool(2), conv(4, 3), relu_, norm, relu_, flatten,
+             linear(5)}),
+    example("one pixel", 1, 1, true, {conv(3, 1, 1, 0, 1, 1), norm, relu_, linear(3)}),
+    example("one pixel, linear", 1, 1, false, {linear(2)}),
+    example("strides, pads, groups", 11, 9, false,
+            {conv(6, 3, 2, 2), relu_, conv(9, 3, 3, 1, 3, 1), relu_, max_pool(2), linear(4)}),
+    example("a channel a group", 6, 7, false, {conv(19, 3), norm, relu_, conv(19, 3, 1, 2, 19), relu_, gap, linear(7)}),
+    example("pools with a remainder", 11, 10, false,
+            {conv(5, 3), max_pool(2), relu_, conv(5, 1), average_pool(3), linear(4)}),
+    example("pools before any weight", 9, 9, false, {max_pool(1), max_pool(2), average_pool(3), flatten, linear(4)}),
+    example("norm first and again", 8, 8, false,
+            {norm, norm, conv(4, 3), relu_, relu_, norm, flatten, dropout(0.3), linear(4)}),
+    example("norm of features", 4, 5, true, {dropout(0.9), flatten, norm, relu_, dropout(0.3), linear(4)}),
+    example("large kernels, bias, no linear", 9, 9, false,
+            {conv(3, 7, 1, 6, 1, 1), norm, relu_, max_pool(5), conv(4, 3, 1, 0, 1, 1), flatten}),
+    example("an average and hardly a weight", 28, 28, false, {gap, linear(10)}),
+    example("linear only", 6, 5, false, {flatten, linear(10)}),
+    example("two linear layers", 5, 6, false, {linear(17), relu_, dropout(0.5), linear(3)}),
 };
 
 enum Warp { NONE, GENTLE, FAR, BEYOND, WARPS };
@@ -76,7 +91,7 @@ struct Case {
   double smoothing, average;
 };
 
-// All random numbers of a case, the same for whoever trains it.
+// The random numbers of a case.
 struct Input {
   std::vector<uint8_t> pixels;
   std::vector<int64_t> rows, labels;
@@ -100,7 +115,7 @@ struct Input {
   }
 };
 
-// What must not depend on threads and slices.
+// The results that must not depend on threads and calls.
 struct Outcome {
   std::vector<float> weights, momentum, average, running, average_running, scores;
   std::vector<double> losses;
@@ -128,20 +143,22 @@ Outcome outcome(const Case& c, int threads, double seconds) {
               .average = input.weights,
               .running = std::vector<float>(network.buffers, 1),
               .average_running = std::vector<float>(network.buffers, 1),
-              .scores = {}, .losses = {}, .correct = {}};
+              .scores = {},
+              .losses = {},
+              .correct = {}};
   std::vector<float> gradients(network.parameters);
   const bool averages = c.average > 0;
-  const State state{got.weights.data(), gradients.data(),  got.momentum.data(),
-                    averages ? got.average.data() : nullptr, got.running.data(),
-                    averages ? got.average_running.data() : nullptr};
+  const State state{got.weights.data(),  gradients.data(),
+                    got.momentum.data(), averages ? got.average.data() : nullptr,
+                    got.running.data(),  averages ? got.average_running.data() : nullptr};
   Trainer trainer(std::move(network), {example.height, example.width, 1 / 77.0f, -1.5f},
                   {c.batch, c.nesterov, 0.9, 0.01, c.smoothing, c.average}, state, threads);
   trainer.allocate();
 
   const int steps = int(input.rates.size());
   for (int e = 0; e < EPOCHS; ++e) {
-    Epoch epoch{c.count, input.pixels.data(), input.rows.data(), input.labels.data(), {}, input.rates.data(),
-                uint64_t(e) * 1234567, int64_t(e) * steps};
+    Epoch epoch{c.count, input.pixels.data(), input.rows.data(),     input.labels.data(),
+                {},      input.rates.data(),  uint64_t(e) * 1234567, int64_t(e) * steps};
     if (c.warp != NONE) epoch.augmentation.inverse = input.inverse.data();
     if (c.light) epoch.augmentation.light = input.light.data();
     epoch.augmentation.nearest = c.nearest;
@@ -180,7 +197,7 @@ bool holds(const Case& c) {
   return !wrong;
 }
 
-// A network that does not end in one score per class is refused before anything is allocated.
+// Refuses a network that does not end in one score per class, before it allocates memory.
 bool refuses() {
   const Spec open[] = {conv(3, 3)};
   try {
@@ -193,18 +210,48 @@ bool refuses() {
   return false;
 }
 
+// If a thread of a team fails, the others end when they next meet, and the team can work again.
+bool survives() {
+  Team team(3);
+  int failures = 0;
+  const auto fail = [&](int failing) {
+    team.run([&](int thread) {
+      for (int round = 0;; ++round) {
+        if (thread == failing && round == 20) throw std::runtime_error("a thread failed");
+        team.meet();
+      }
+    });
+  };
+  for (int thread = 0; thread < 3; ++thread) {
+    try {
+      fail(thread);
+    } catch (const std::runtime_error&) {
+      ++failures;
+    }
+  }
+  int met[3] = {};
+  team.run([&](int thread) {
+    for (; met[thread] < 20; ++met[thread]) team.meet();
+  });
+  const bool all = failures == 3 && met[0] == 20 && met[1] == 20 && met[2] == 20;
+  std::printf("%s: a team of which a thread fails\n", all ? "ok" : "does not work again");
+  return all;
+}
+
 }  // namespace
 
 int main() {
   bool all = refuses();
+  all = survives() && all;
   std::mt19937 chance(1);
   const auto sometimes = [&] { return chance() % 2 == 1; };
   for (const Example& example : EXAMPLES)
     for (const int batch : BATCHES) {
       if (example.single && batch == 1) continue;
       const int rest = example.single || sometimes() ? batch / 2 + 1 : 1;  // images in the last batch
-      all = holds({example, batch, 2 * batch + rest, Warp(chance() % WARPS), sometimes(), sometimes(), sometimes(),
-                   sometimes() ? 0.1 : 0, sometimes() ? 0.9 : 0}) && all;
+      const Case next{example,     batch,       2 * batch + rest,      Warp(chance() % WARPS), sometimes(),
+                      sometimes(), sometimes(), sometimes() ? 0.1 : 0, sometimes() ? 0.9 : 0};
+      all = holds(next) && all;
     }
   return all ? 0 : 1;
 }

@@ -21,6 +21,7 @@ from drilldown.engines.native.library import (
     EpochInput,
     Images,
     LayerSpec,
+    NativeError,
     NativeRecipe,
     NativeState,
     load_library,
@@ -253,15 +254,21 @@ class NativeEngine:
             self.average.data_ptr() if averaged else None,
             self.running.data_ptr(), self.average_running.data_ptr() if averaged else None,
         )  # fmt: skip
-        error = ctypes.create_string_buffer(200)
-        handle = self.library.drilldown_new(
-            (LayerSpec * len(specs))(*specs), len(specs), ctypes.byref(images), ctypes.byref(settings),
-            ctypes.byref(state), threads, error, len(error),
-        )  # fmt: skip
-        if not handle:
-            raise EngineUnavailableError(error.value.decode())
+        try:
+            handle = self.library.drilldown_new(
+                (LayerSpec * len(specs))(*specs), len(specs), ctypes.byref(images), ctypes.byref(settings),
+                ctypes.byref(state), threads,
+            )  # fmt: skip
+        except NativeError as error:
+            raise EngineUnavailableError(error.reason) from None
         needed = self.library.drilldown_bytes(handle)
-        if needed > MEMORY_LIMIT or not self.library.drilldown_allocate(handle):
+        fits = needed <= MEMORY_LIMIT
+        try:
+            if fits:
+                self.library.drilldown_allocate(handle)
+        except NativeError:
+            fits = False
+        if not fits:
             self.library.drilldown_delete(handle)
             raise EngineUnavailableError(
                 f"it would take {math.ceil(needed / 1e6):,} MB for this network and batch size"

@@ -1,24 +1,31 @@
-// From the training set's bytes to a tile: gathered, warped, lit and normalised.
+// From the bytes of the training set to a tile: gathers, warps, lights and normalises images.
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
 
+#include "lanes.hpp"
 #include "layer.hpp"
+#include "layout.hpp"
 
-// Of every image, and what is done to its values (0…255) before the network: value · scale + shift.
+namespace drilldown {
+
+// The size of every image, and how its values (0…255) are normalised: value · scale + shift.
 struct Images {
   int32_t height, width;
   float scale, shift;
 };
 
-// The draws of an epoch's images, in the order in which they are seen; null where there are none.
+// The random draws for the images of an epoch, in the order in which training reads them; null without augmentation.
 struct Augmentation {
   const float* inverse = nullptr;  // [count][2][3]: output pixel → input pixel, in pixels from the centre
   const float* light = nullptr;    // [count][2]: factors of brightness and contrast
-  int32_t nearest = 0;
+  int64_t nearest = 0;             // as wide as a pointer: padding could hide a field that Python lacks
 };
 
-// One thread's: it keeps the images that it is reading.
+// Reads images for one thread, and holds those of the tile that it reads.
 class Reader {
  public:
   explicit Reader(const Images& images)
@@ -30,7 +37,7 @@ class Reader {
     return sizeof(float) * LANES * size_t(images.height + 3) * size_t(images.width + 3);
   }
 
-  // `rows`: which image is seen at each position of the epoch; null for all images in their own order.
+  // rows[p] is the image at position p of the epoch. If `rows` is null, it is image p.
   void read(const uint8_t* pixels, const Tile& tile, const int64_t* rows, const Augmentation& augmentation,
             const Layout& layout, float* to) {
     for (int lane = 0; lane < LANES; ++lane) {
@@ -58,11 +65,11 @@ class Reader {
     const V middle_x = splat((images.width - 1) / 2.0f), middle_y = splat((images.height - 1) / 2.0f);
     fill(layout, to, [&](int row, int column) {
       const V x = float(column) - middle_x, y = float(row) - middle_y;
-      // In the source's stored rows and columns: one more, for the zeros in front.
+      // Stored rows and columns count from 1: a row and a column of zeros come first.
       const V u = clamp(map[0] * x + map[1] * y + map[2] + middle_x + 1.0f, images.width + 1);
       const V v = clamp(map[3] * x + map[4] * y + map[5] + middle_y + 1.0f, images.height + 1);
       const float half = NEAREST ? 0.5f : 0.0f;
-      const Integers left = __builtin_convertvector(u + half, Integers);  // towards zero: none is negative
+      const Integers left = __builtin_convertvector(u + half, Integers);  // rounds down, because no value is negative
       const Integers top = __builtin_convertvector(v + half, Integers);
       const Integers corner = starts + top * columns + left;
       if (NEAREST) return gather(corner);
@@ -89,7 +96,7 @@ class Reader {
     });
   }
 
-  // One number for each lane's sample.
+  // One number for the sample of each lane.
   static V draws(const Tile& tile, const float* from, int stride) {
     V values{};
     for (int lane = 0; lane < LANES; ++lane)
@@ -105,7 +112,7 @@ class Reader {
 
   V gather(Integers places) const {
     const float* from = sources;
-    int32_t from_where[LANES];  // plain arrays: of them, compilers make the processor's own gather
+    int32_t from_where[LANES];  // plain arrays: compilers turn them into a gather instruction
     float values[LANES];
     std::memcpy(from_where, &places, sizeof places);
     for (int lane = 0; lane < LANES; ++lane) values[lane] = from[from_where[lane]];
@@ -120,10 +127,12 @@ class Reader {
       for (int x = 0; x < images.width; ++x) store(to + layout.at(0, y, x), pixel(y, x));
   }
 
-  // The lanes' images one after the other, each with a row and a column of zeros before it and two behind: outside the
-  // image is background, and a coordinate clamped to the border reads zeros.
   Images images;
   int columns, area;
+  // The images of the lanes, one after the other. Each has a row and a column of zeros before it and two behind it, so
+  // that a coordinate outside the image, clamped to the border, reads background.
   Buffer sources;
   Integers starts;
 };
+
+}  // namespace drilldown

@@ -1,6 +1,6 @@
-// The two inner loops in which nearly all time is spent. Both keep a block of sums in registers while they run through
-// `taps`: the (channel, row, column) offsets of a kernel's weights, as a plain list. Kernel size, padding, stride and
-// groups are all in the lists, so there is one kernel for every convolution, forward and backward, and for linear layers.
+// The two inner loops, which take nearly all of the time. Both hold a block of sums in registers while they read a
+// plain list, `taps`: the (channel, row, column) offsets of the weights. The list contains kernel size, padding, stride
+// and groups. So the same loops serve every convolution, forward and backward, and linear layers.
 #pragma once
 
 #include <algorithm>
@@ -9,20 +9,23 @@
 
 #include "lanes.hpp"
 
-// A block's sums stay in registers only if its loops are unrolled before anything else is decided.
+namespace drilldown {
+
+// The sums of a block stay in registers only if the compiler unrolls its loops first.
 #if defined(__clang__)
 #define UNROLLED _Pragma("unroll")
 #else
 #define UNROLLED _Pragma("GCC unroll 8")
 #endif
 
-// CHANNELS × WIDTH sums, the fewer of their operands and one of the others have to fit into the registers.
+// A block has CHANNELS × WIDTH sums. The registers must hold these sums, the smaller set of operands (CHANNELS or
+// WIDTH), and one operand of the other set.
 constexpr int SUMS = REGISTERS >= 32 ? 25 : 12;
 constexpr int MAX_CHANNELS = REGISTERS >= 32 ? 5 : 4;
 constexpr int MAX_WIDTH = REGISTERS >= 32 ? 6 : 4;
 
-// sums[c][w] += left(c) · right(w) for all c and w, with each operand fetched once: the fewer of them stay in registers,
-// the others come by one at a time.
+// Adds left(c) · right(w) to sums[c][w] for all c and w, and fetches each operand once. It holds the smaller
+// set of operands in registers and fetches the others one at a time.
 template <int CHANNELS, int WIDTH, class Left, class Right>
 inline void multiply_add(V (&sums)[CHANNELS][WIDTH], Left left, Right right) {
   if constexpr (WIDTH <= CHANNELS) {
@@ -42,7 +45,8 @@ inline void multiply_add(V (&sums)[CHANNELS][WIDTH], Left left, Right right) {
   }
 }
 
-// Offsets in floats that a sum runs through: `times` stretches of `count`, which begin `apart` from each other.
+// The offsets, in floats, of the terms of a sum: `times` stretches of `count` offsets. A stretch starts `apart` entries
+// behind the start of the one before it.
 struct Taps {
   const int* offsets;
   int count, times, apart;
@@ -50,10 +54,10 @@ struct Taps {
 
 // out[channel][pixel] = bias[channel] + Σ over taps of weights[tap][channel] · in[tap + pixel]
 //
-//   in       first pixel; pixel p lies `in_step`·p floats on
-//   weights  [tap][CHANNELS], as if `taps` left nothing out
+//   in       the first pixel; pixel p is at in + in_step · p
+//   weights  [tap][CHANNELS], including the taps that `taps` leaves out
 //   bias     [CHANNELS], or null
-//   out      first pixel; pixel p lies `out_step`·p floats on, channel c `channels[c]` floats on
+//   out      the first pixel; pixel p of channel c is at out + out_step · p + channels[c]
 template <int CHANNELS, int PIXELS>
 void convolve(const float* in, long in_step, const Taps& taps, const float* weights, const float* bias, float* out,
               long out_step, const int* channels) {
@@ -70,20 +74,23 @@ void convolve(const float* in, long in_step, const Taps& taps, const float* weig
       multiply_add(sums, [&](int c) { return splat(w[c]); }, [&](int p) { return fetch(from + p * in_step); });
     }
   }
-  UNROLLED for (int c = 0; c < CHANNELS; ++c)
+  UNROLLED for (int c = 0; c < CHANNELS; ++c) {
     UNROLLED for (int p = 0; p < PIXELS; ++p) store(out + channels[c] + p * out_step, sums[c][p]);
+  }
 }
 
 // sums[tap][channel] += Σ over a rectangle of pixels of in[tap + pixel] · gradient[channel + pixel], lane by lane
 //
-//   in, gradient  first pixel of each; pixels lie `_step` floats apart, rows `_row`
-//   sums          vectors [TAPS][`stride` of which the first CHANNELS are this block's]
+//   in, gradient  the first pixel of each; the next pixel is `in_step` or `step` floats away, the next row `in_row` or
+//                 `row`
+//   sums          vectors [TAPS][stride]; the first CHANNELS of each `stride` belong to this block
 template <int CHANNELS, int TAPS>
 void correlate(const float* in, long in_step, long in_row, const int* taps, const float* gradient, long step, long row,
                const int* channels, int height, int width, float* sums, long stride) {
   V block[CHANNELS][TAPS];
-  UNROLLED for (int t = 0; t < TAPS; ++t)
+  UNROLLED for (int t = 0; t < TAPS; ++t) {
     UNROLLED for (int c = 0; c < CHANNELS; ++c) block[c][t] = load(sums + (t * stride + c) * LANES);
+  }
   for (int y = 0; y < height; ++y) {
     const float *a[TAPS], *g[CHANNELS];
     UNROLLED for (int t = 0; t < TAPS; ++t) a[t] = in + y * in_row + taps[t];
@@ -91,14 +98,15 @@ void correlate(const float* in, long in_step, long in_row, const int* taps, cons
     for (long x = 0, i = 0, j = 0; x < width; ++x, i += in_step, j += step)
       multiply_add(block, [&](int c) { return fetch(g[c] + j); }, [&](int t) { return fetch(a[t] + i); });
   }
-  UNROLLED for (int t = 0; t < TAPS; ++t)
+  UNROLLED for (int t = 0; t < TAPS; ++t) {
     UNROLLED for (int c = 0; c < CHANNELS; ++c) store(sums + (t * stride + c) * LANES, block[c][t]);
+  }
 }
 
 using Convolve = decltype(&convolve<1, 1>);
 using Correlate = decltype(&correlate<1, 1>);
 
-// The instances for a block of so many channels and pixels or taps (from 1); blocks are cut once, with the network.
+// The kernels for each size of a block, from 1 channel and 1 pixel or tap. The network cuts its blocks once.
 namespace instances {
 template <int... I>
 constexpr std::array<Convolve, sizeof...(I)> convolve_table(std::integer_sequence<int, I...>) {
@@ -120,5 +128,7 @@ inline Correlate correlate_for(int channels, int taps) {
   return instances::correlations[(channels - 1) * MAX_WIDTH + taps - 1];
 }
 
-// Pixels or taps that go into a block beside so many channels.
+// How many pixels or taps a block of `channels` channels has.
 inline int width_beside(int channels) { return std::min(MAX_WIDTH, SUMS / channels); }
+
+}  // namespace drilldown

@@ -1,12 +1,15 @@
-// One vector register holds the same number of as many samples: the whole engine is built on this.
+// A vector register holds the same number (one pixel of one channel) of LANES samples. The whole engine is built on
+// this.
 //
-// The compiler's vector extensions (GCC, Clang) turn V's arithmetic into the processor's own instructions, whichever
-// processor it is. Nothing here or elsewhere names an intrinsic.
+// The vector extensions of GCC and Clang turn the arithmetic of V into the instructions of any processor. The engine
+// uses no intrinsics.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 #include <utility>
+
+namespace drilldown {
 
 #if defined(__AVX512F__)
 constexpr int LANES = 16, REGISTERS = 32;
@@ -18,7 +21,7 @@ constexpr int LANES = 4, REGISTERS = 32;
 constexpr int LANES = 4, REGISTERS = 16;
 #endif
 
-// may_alias: buffers are float arrays, and are read and written as vectors.
+// may_alias: the engine reads and writes arrays of float as vectors.
 typedef float V __attribute__((vector_size(4 * LANES), may_alias));
 typedef int32_t Integers __attribute__((vector_size(4 * LANES), may_alias));
 typedef uint32_t Bits __attribute__((vector_size(4 * LANES), may_alias));
@@ -26,8 +29,8 @@ typedef uint32_t Bits __attribute__((vector_size(4 * LANES), may_alias));
 inline V load(const float* from) { return *reinterpret_cast<const V*>(from); }
 inline void store(float* to, V value) { *reinterpret_cast<V*>(to) = value; }
 
-// Loads into a register, once. To the compiler an operand in memory looks free, and it would read a value that is used
-// three times three times; to a processor that multiplies twice in a cycle and reads twice, it is not.
+// Loads a value into a register once. A compiler takes an operand in memory to be free, and reads a value three times
+// if it is used three times. But a processor that multiplies twice in a cycle can read only twice in it.
 inline V fetch(const float* from) {
   V value = load(from);
 #if defined(__x86_64__)
@@ -38,7 +41,7 @@ inline V fetch(const float* from) {
   return value;
 }
 
-// Written out lane by lane: as V{} + value it would be an addition, on the ports that multiply.
+// Names each lane: V{} + value would be an addition, which occupies the units that multiply.
 template <int... I>
 inline V splat(float value, std::integer_sequence<int, I...>) {
   return V{((void)I, value)...};
@@ -53,7 +56,7 @@ inline float add_lanes(V value) {
   return lanes[0];
 }
 
-// One of a's and b's units of UNIT lanes after the other: its even or its odd ones.
+// Cuts a and b into units of UNIT lanes, and puts their even or their odd units side by side, alternately of a and b.
 template <int UNIT, bool ODD, int... I>
 inline V interleave(V a, V b, std::integer_sequence<int, I...>) {
 #if defined(__clang__)
@@ -63,7 +66,7 @@ inline V interleave(V a, V b, std::integer_sequence<int, I...>) {
 #endif
 }
 
-// LANES vectors at once, in a fifth of the time: lane i of the first becomes the sum of the i-th one's lanes.
+// Adds the lanes of LANES vectors at once, in a fifth of the time. Lane i of vectors[0] becomes the sum of vectors[i].
 template <int UNIT = 1>
 inline void add_lanes_of(V* vectors) {
   if constexpr (UNIT < LANES) {
@@ -75,5 +78,7 @@ inline void add_lanes_of(V* vectors) {
   }
 }
 
-// max(0, v), but NaN stays NaN, as in PyTorch: a diverged training must not look healthy.
+// max(0, v). NaN stays NaN, as in PyTorch, because a diverged training must not look healthy.
 inline V relu(V value) { return value < 0.0f ? V{} : value; }
+
+}  // namespace drilldown

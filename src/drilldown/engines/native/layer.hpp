@@ -1,72 +1,78 @@
-// What a layer is: it works tile by tile, and where it needs the whole batch it says so.
+// What a layer is. It works tile by tile, and says so if it needs the whole batch.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <new>
-#include <vector>
 
+#include "lanes.hpp"
 #include "layout.hpp"
+
+namespace drilldown {
 
 // LANES samples of a batch.
 struct Tile {
   int index;         // within the batch
-  int samples;       // at most LANES; the lanes beyond hold copies that count for nothing
+  int samples;       // at most LANES; the other lanes hold copies, which results ignore
   int64_t position;  // of the first sample within the epoch
-  V valid;           // 1 in the lanes of samples, 0 beyond
+  V valid;           // 1 in the lanes of samples, 0 in the others
 
   Tile(int index, int samples, int64_t position) : index(index), samples(samples), position(position) {
     for (int lane = 0; lane < LANES; ++lane) valid[lane] = lane < samples;
   }
 };
 
-// One thread's part in a pass over the network.
+// The part of one thread in a pass over the network.
 struct Pass {
   int thread;
   bool training;
-  uint64_t noise = 0;  // names the epoch's random numbers
+  uint64_t noise = 0;  // the key of the random numbers of this epoch
 };
 
 class Layer {
  public:
   Layout in, out;                    // activations
-  Layout in_gradient, out_gradient;  // the loss's gradients to them
-  int first_spec = 0, specs = 0;  // of the caller's list: one, or as many as `Pointwise` does at once
+  Layout in_gradient, out_gradient;  // gradients of the loss with respect to them
+  int first_spec = 0, specs = 0;     // the entries of the caller's list that this layer executes
   int first_parameter = 0, parameters = 0;
   int first_buffer = 0, buffers = 0;
 
   virtual ~Layer() = default;
 
-  // The layouts that this layer wants before and behind it, given the shapes; its neighbours provide them.
+  // The layouts that this layer reads its input and its gradient from. Its neighbours write to them.
   virtual Layout wanted_input() const { return Layout::plain(in.channels, in.height, in.width); }
   virtual Layout wanted_gradient() const { return Layout::plain(out.channels, out.height, out.width); }
 
-  // Called once the layouts are known, for so many tiles a batch and threads.
+  // Called once, when the layouts are known. A batch has at most `tiles` tiles.
   virtual void allocate(int tiles, int threads) { (void)tiles, (void)threads; }
   virtual size_t bytes(int tiles, int threads) const { return (void)tiles, (void)threads, 0; }
 
-  // Takes in the weights (and, for evaluation, the running statistics) as they are now.
+  // Reads the weights and, for evaluation, the running statistics.
   virtual void prepare(const float* weights, const float* running) { (void)weights, (void)running; }
 
-  virtual void forward(const Pass&, const Tile&, const float* in, float* out) = 0;
-  // `in_gradient` is null where nobody wants it. `in` and `out` are those of the forward pass.
-  virtual void backward(const Pass&, const Tile&, const float* in, const float* out, const float* out_gradient,
-                        float* in_gradient) = 0;
-  // The gradients of the weights, all tiles of a batch together, in the order of the tiles.
+  // Forward, a layer reads `from` and writes `to`. Backward, it reads them again, and computes the gradient of its
+  // input from that of its output; `input_gradients` is null if no layer needs it. The passes allocate no memory.
+  virtual void forward(const Pass&, const Tile&, const float* from, float* to) = 0;
+  virtual void backward(const Pass&, const Tile&, const float* from, const float* to, const float* gradients,
+                        float* input_gradients) = 0;
+  // Adds up the gradients of the weights over the tiles of a batch, in the order of the tiles.
   virtual void collect(int tiles, float* gradients) { (void)tiles, (void)gradients; }
 
-  // A layer that needs the whole batch (batch norm) measures each tile before anything goes forward, and each tile's
-  // gradient before anything goes backward. All threads meet in between; then each adds up what the tiles gave.
+  // A layer that needs the whole batch (batch norm) measures each tile before any tile passes it forward, and the
+  // gradient of each tile before any tile passes it backward. Then all threads meet, and each combines the results of
+  // the tiles.
   virtual bool spans_batch() const { return false; }
-  virtual void measure(const Tile&, const float* in) { (void)in; }
+  virtual void measure(const Tile&, const float* from) { (void)from; }
   virtual void combine(const Pass&, int tiles, float* running) { (void)tiles, (void)running; }
-  virtual void measure_gradient(const Pass&, const Tile&, const float* in, const float* out_gradient) {
-    (void)in, (void)out_gradient;
+  virtual void measure_gradient(const Pass&, const Tile&, const float* from, const float* gradients) {
+    (void)from, (void)gradients;
   }
   virtual void combine_gradient(const Pass&, int tiles, int samples) { (void)tiles, (void)samples; }
 };
 
-// Memory aligned to a vector, all zeros.
+// Memory that is aligned for vectors and starts as zeros.
 class Buffer {
  public:
   Buffer() = default;
@@ -83,3 +89,5 @@ class Buffer {
   };
   std::unique_ptr<float, Free> memory;
 };
+
+}  // namespace drilldown

@@ -1,17 +1,19 @@
-// Where a pixel lies. README.md in this folder has the drawing.
+// Where a pixel lies in memory. README.md in this folder has a drawing.
 #pragma once
 
 #include "lanes.hpp"
 
-// A tile's images between two layers: [channel][row][column][LANES], in floats.
+namespace drilldown {
+
+// The images of a tile between two layers: [channel][row][column][LANES], in floats.
 //
-// The layer that reads them says how much room they get: a border of zeros, so that a kernel may look beyond the edge
-// without asking, and zeros between the pixels, for the gradient of a convolution with a stride.
+// The layer that reads them chooses the layout. A border of zeros lets a kernel read beyond the edge without a test.
+// Zeros between the pixels serve the gradient of a convolution with a stride.
 struct Layout {
   int channels = 0, height = 0, width = 0;
   int border = 0;             // rows of zeros above, columns of zeros on the left
-  int spacing = 1;            // from one pixel to the next
-  int rows = 0, columns = 0;  // stored, zeros included
+  int spacing = 1;            // distance between pixels
+  int rows = 0, columns = 0;  // stored, including zeros
 
   static Layout plain(int channels, int height, int width) { return bordered(channels, height, width, 0); }
   static Layout bordered(int channels, int height, int width, int border) {
@@ -26,3 +28,5 @@ struct Layout {
     return channel * plane() + (long(border + y * spacing) * columns + border + x * spacing) * LANES;
   }
 };
+
+}  // namespace drilldown

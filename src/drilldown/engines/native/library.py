@@ -1,7 +1,7 @@
-"""The C++ part: compiled on first use by the system's own compiler, loaded through ctypes.
+"""Compiles the C++ part with the compiler of the system on first use, and loads it through ctypes.
 
-Compiled where it runs, it uses all that the processor has (AVX-512, AVX2, NEON), and the package itself stays pure
-Python: where there is no compiler, it installs and trains all the same, with PyTorch.
+A library that is compiled where it runs uses all instructions of the processor (AVX-512, AVX2, NEON). And the package
+stays pure Python: without a compiler it installs as well, and trains with PyTorch.
 """
 
 from __future__ import annotations
@@ -14,16 +14,20 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import filelock
 import platformdirs
 
+from drilldown.errors import DrilldownError, Problem
+
 SOURCES = Path(__file__).parent
 FLAGS = (
     "-std=c++20", "-O3", "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native",
-    # Multiply and add in one instruction; no error numbers, no traps. Nothing that would touch NaN or denormals.
+    # Multiply and add in one instruction, without error numbers and traps. No flag changes NaN or denormal numbers.
     "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math",
     "-fvisibility=hidden", "-fPIC", "-shared", "-pthread",
 )  # fmt: skip
@@ -32,7 +36,20 @@ PATIENCE_SECONDS = 600
 
 
 class EngineUnavailableError(Exception):
-    """Why the native engine cannot be had here, in a phrase."""
+    """The native engine cannot train here. The message is the reason, a clause."""
+
+
+class NativeError(DrilldownError):
+    """The C++ part failed while it worked: it got too little memory or too few threads."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            Problem(
+                found=f"the native engine stopped: {reason}",
+                suggestion="give it more memory or fewer threads, or use --engine torch",
+            )
+        )
+        self.reason = reason
 
 
 class Images(ctypes.Structure):
@@ -80,56 +97,72 @@ class EpochInput(ctypes.Structure):
     _fields_ = (
         ("count", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("pixels", "rows", "labels", "inverse", "light")),
-        ("nearest", ctypes.c_int32),
+        ("nearest", ctypes.c_int64),
         ("rates", ctypes.c_void_p),
         ("noise", ctypes.c_uint64),
         ("steps_before", ctypes.c_int64),
     )
 
 
+class Failure(ctypes.Structure):
+    """See native.cpp."""
+
+    _fields_ = (("reason", ctypes.c_char * 200),)
+
+
+STRUCTURES = (Images, LayerSpec, NativeRecipe, NativeState, EpochInput, Failure)
+"""In the order of `drilldown_size` in native.cpp."""
+
 _loaded: list[ctypes.CDLL] = []
-"""The library, once it is loaded."""
+"""Empty until the library is loaded."""
 
 
-def load_library(notice: Callable[[str], None] | None = None) -> ctypes.CDLL:
-    """The compiled library; `notice` is told where that takes a while.
+def load_library(on_notice: Callable[[str], None] | None = None) -> ctypes.CDLL:
+    """The compiled library. Calls `on_notice` with a line if it must compile, which takes a while.
 
-    *Raises* Unavailable where there is no compiler, or it fails.
+    *Raises* EngineUnavailableError if there is no compiler, or if it fails.
     """
-    if not _loaded:  # no cache by argument, which would keep whoever is to be told
-        _loaded.append(_load(notice))
+    if not _loaded:  # functools.cache would keep `on_notice` alive
+        _loaded.append(_load(on_notice))
     return _loaded[0]
 
 
-def _load(notice: Callable[[str], None] | None) -> ctypes.CDLL:
+def _load(on_notice: Callable[[str], None] | None) -> ctypes.CDLL:
     compiler = _compiler()
     key = _key(compiler)
     try:
         folder = platformdirs.user_cache_path("drilldown") / "native"
         found = _cached(folder, key)
-        if not found:
-            folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(folder / f"{key}.lock", timeout=PATIENCE_SECONDS):
-                found = _cached(folder, key) or _compile(compiler, folder, key, notice)  # another process may have
-        return _declared(ctypes.CDLL(str(found)))
-    except OSError:  # a cache that cannot be written to, or holds something else
+        if found:
+            return found
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / f"{key}.lock", timeout=PATIENCE_SECONDS):
+            # Another process may have compiled it in the meantime.
+            return _cached(folder, key) or _compile(compiler, folder, key, on_notice)
+    except OSError:  # the cache is not writable, or contains something else
         try:
             with tempfile.TemporaryDirectory(prefix="drilldown-", ignore_cleanup_errors=True) as name:
-                return _declared(ctypes.CDLL(str(_compile(compiler, Path(name), key, notice))))
+                return _compile(compiler, Path(name), key, on_notice)
         except OSError as error:
             raise EngineUnavailableError(f"what {shlex.join(compiler)} compiles does not load ({error})") from None
 
 
-def _cached(folder: Path, key: str) -> Path | None:
-    """The library, if it is there whole. Its name says its size: one cut short kills the process that loads it."""
+def _cached(folder: Path, key: str) -> ctypes.CDLL | None:
+    """The library, if the cache contains it complete. Deletes one that does not fit this file.
+
+    The name contains the size, because a library that is cut short kills the process that loads it.
+    """
     for file in folder.glob(f"{key}-*.so"):
         if file.stem == f"{key}-{file.stat().st_size}":
-            return file
+            try:
+                return _declared(ctypes.CDLL(str(file)))
+            except EngineUnavailableError:
+                file.unlink(missing_ok=True)
     return None
 
 
 def _compiler() -> list[str]:
-    """The command to compile with, as words: `$CXX` may be "ccache g++"."""
+    """The words of the command that compiles; `$CXX` may be "ccache g++"."""
     asked = os.environ.get("CXX", "").strip()
     for name in (asked,) if asked else COMPILERS:
         program, *options = shlex.split(name)
@@ -140,7 +173,7 @@ def _compiler() -> list[str]:
 
 
 def _key(compiler: list[str]) -> str:
-    """Sixteen hex digits over all that the compiled library depends on."""
+    """A hash, as sixteen hex digits, of everything that the compiled library depends on."""
     digest = hashlib.sha256()
     for source in sorted(SOURCES.glob("*.[ch]pp")):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
@@ -150,7 +183,7 @@ def _key(compiler: list[str]) -> str:
 
 
 def _processor() -> str:
-    """What `native` means here: a home folder may be shared between machines."""
+    """The meaning of `native` on this machine, because machines may share a home folder."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
         return next(line for line in lines if line.lower().startswith(("flags", "features")))
@@ -158,17 +191,22 @@ def _processor() -> str:
         return f"{platform.machine()} {platform.processor()}"
 
 
-def _compile(compiler: list[str], folder: Path, key: str, notice: Callable[[str], None] | None) -> Path:
-    """Compiles under another name and renames: the library is there whole or not at all."""
-    if notice:
-        notice("compiling the native engine (once, some 15 seconds)")
-    partial = folder / f"{key}.{os.getpid()}.partial"
+def _compile(compiler: list[str], folder: Path, key: str, on_notice: Callable[[str], None] | None) -> ctypes.CDLL:
+    """Compiles, loads and checks the library, and only then renames it, so the cache never contains a broken one.
+
+    The first name is unique, because the system does not load a file again if this process has loaded one of its name.
+    """
+    if on_notice:
+        on_notice("compiling the native engine (once, some 15 seconds)")
+    partial = folder / f"{key}.{uuid.uuid4().hex}.partial"
     try:
         done = _run([*compiler, *FLAGS, str(SOURCES / "native.cpp"), "-o", str(partial)])
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if "error" in line] or ["no reason given"]
             raise EngineUnavailableError(f"{shlex.join(compiler)} does not compile it ({lines[0]})")
-        return partial.replace(folder / f"{key}-{partial.stat().st_size}.so")
+        library = _declared(ctypes.CDLL(str(partial)))
+        partial.replace(folder / f"{key}-{partial.stat().st_size}.so")
+        return library
     finally:
         partial.unlink(missing_ok=True)
 
@@ -181,22 +219,52 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
-    pointer, integer, size = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
+    """Declares the functions of the library. *Raises* EngineUnavailableError if the library does not fit this file."""
+    pointer, integer, size, real = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_double
     structures = [ctypes.POINTER(kind) for kind in (Images, NativeRecipe, NativeState)]
     signatures: dict[str, tuple[object, list[object]]] = {
-        "new": (pointer, [ctypes.POINTER(LayerSpec), integer, *structures, integer, ctypes.c_char_p, integer]),
         "bytes": (size, [pointer]),
-        "allocate": (integer, [pointer]),
-        "train": (integer, [pointer, ctypes.POINTER(EpochInput), integer, ctypes.c_double, pointer, pointer]),
-        "evaluate": (None, [pointer, pointer, size, pointer, pointer, pointer]),
         "pieces": (integer, [pointer]),
         "specs": (None, [pointer, pointer]),
         "time": (None, [pointer, pointer]),
-        "peak": (ctypes.c_double, [integer]),
         "delete": (None, [pointer]),
         "lanes": (integer, []),
+        "size": (size, [integer]),
     }
-    for name, (result, arguments) in signatures.items():
-        function = getattr(library, f"drilldown_{name}")
-        function.restype, function.argtypes = result, arguments
+    fallible: dict[str, tuple[object, list[object]]] = {
+        "new": (pointer, [ctypes.POINTER(LayerSpec), integer, *structures, integer]),
+        "allocate": (integer, [pointer]),
+        "train": (integer, [pointer, ctypes.POINTER(EpochInput), integer, real, pointer, pointer]),
+        "evaluate": (integer, [pointer, pointer, size, pointer, pointer, pointer]),
+        "peak": (real, [integer]),
+    }
+    try:
+        for name, (result, arguments) in signatures.items():
+            function = getattr(library, f"drilldown_{name}")
+            function.restype, function.argtypes = result, arguments
+        for name, (result, arguments) in fallible.items():
+            function = getattr(library, f"drilldown_{name}")
+            function.restype, function.argtypes = result, [*arguments, ctypes.POINTER(Failure)]
+            setattr(library, f"drilldown_{name}", _raising(function))
+    except AttributeError as error:
+        raise EngineUnavailableError(f"the compiled library lacks a function ({error})") from None
+    for number, structure in enumerate(STRUCTURES):
+        found, expected = library.drilldown_size(number), ctypes.sizeof(structure)
+        if found != expected:
+            raise EngineUnavailableError(
+                f"{structure.__name__} has {found} bytes in the compiled library, and {expected} in library.py"
+            )
     return library
+
+
+def _raising(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Passes a Failure as the last argument. If the function returns 0, raises NativeError with the reason."""
+
+    def call(*arguments: object) -> Any:
+        failure = Failure()
+        result = function(*arguments, ctypes.byref(failure))
+        if not result:
+            raise NativeError(failure.reason.decode(errors="replace"))
+        return result
+
+    return call

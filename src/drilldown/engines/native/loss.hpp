@@ -1,9 +1,14 @@
-// Cross-entropy of the scores of a tile, and its gradient.
+// The cross-entropy of the scores of a tile, and its gradient.
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 
+#include "lanes.hpp"
 #include "layer.hpp"
+#include "layout.hpp"
+
+namespace drilldown {
 
 struct Result {
   double loss = 0;  // summed over samples
@@ -19,15 +24,15 @@ inline int answer(const Layout& layout, const float* scores, int lane) {
 }
 
 // scores       [classes][1][1][LANES]
-// labels       of the tile's samples
+// labels       one per sample of the tile
 // smoothing ε  the target is (1 − ε)·onehot + ε/classes
-// batch        number of samples that the loss is the mean of
-// errors       the gradient of that mean; zero in lanes without a sample
+// batch        the loss is the mean over this number of samples
+// gradients    the gradient of that mean with respect to the scores; zero in lanes without a sample
 inline Result cross_entropy(const Tile& tile, const Layout& layout, const float* scores, const int64_t* labels,
-                            double smoothing, int batch, const Layout& errors_layout, float* errors) {
+                            double smoothing, int batch, const Layout& gradients_layout, float* gradients) {
   Result result;
   const int classes = layout.channels;
-  for (int c = 0; c < classes; ++c) store(errors + errors_layout.at(c, 0, 0), V{});
+  for (int c = 0; c < classes; ++c) store(gradients + gradients_layout.at(c, 0, 0), V{});
   for (int lane = 0; lane < tile.samples; ++lane) {
     const auto score = [&](int c) { return double(scores[layout.at(c, 0, 0) + lane]); };
     const int best = answer(layout, scores, lane);
@@ -39,8 +44,10 @@ inline Result cross_entropy(const Tile& tile, const Layout& layout, const float*
     result.correct += best == label;
     for (int c = 0; c < classes; ++c) {
       const double target = (1 - smoothing) * (c == label) + smoothing / classes;
-      errors[errors_layout.at(c, 0, 0) + lane] = float((std::exp(score(c) - log_total) - target) / batch);
+      gradients[gradients_layout.at(c, 0, 0) + lane] = float((std::exp(score(c) - log_total) - target) / batch);
     }
   }
   return result;
 }
+
+}  // namespace drilldown

@@ -1,18 +1,28 @@
-// From a list of layers to a network that is laid out in memory.
+// Makes a network with layouts in memory from a list of layers.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <stdexcept>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "convolution.hpp"
+#include "layer.hpp"
+#include "layout.hpp"
 #include "pointwise.hpp"
 #include "pooling.hpp"
 
-// A layer as the caller names it: the block notation, in numbers.
+namespace drilldown {
+
+// A layer as the caller describes it: the block notation in numbers.
 struct Spec {
   enum Kind : int32_t { CONV, NORM, RELU, MAX_POOL, AVERAGE_POOL, GLOBAL_AVERAGE, DROPOUT, FLATTEN, LINEAR };
   int32_t kind;
-  int32_t out, kernel, stride, pad, groups, bias;  // conv; `out` also of linear
-  int32_t size;                                    // of a pool's window
+  int32_t out, kernel, stride, pad, groups, bias;  // of a convolution; a linear layer has `out` as well
+  int32_t size;                                    // of the window of a pool
   double probability;                              // of dropout
 };
 
@@ -30,7 +40,7 @@ class Network {
       switch (spec.kind) {
         case Spec::FLATTEN:
           if ((i + 1 < count && specs[i + 1].kind == Spec::LINEAR) || i + 1 == count) {
-            ++i;  // `Linear` takes images as they are, and scores are pixels already
+            ++i;  // `Linear` reads images, and scores are single pixels
             continue;
           }
           layer = std::make_unique<Flatten>(shape);
@@ -56,7 +66,8 @@ class Network {
   }
 
  private:
-  // As many of relu, norm, relu, dropout as follow each other in this order; `i` moves behind them.
+  // One layer for the relu, norm, relu and dropout that begin at `i` in this order; each may be missing. Moves `i`
+  // behind them.
   static std::unique_ptr<Layer> pointwise(const Layout& shape, const Spec* specs, int count, int& i) {
     const auto take = [&](int kind) { return i < count && specs[i].kind == kind ? (++i, true) : false; };
     const bool norm_follows = i + 1 < count && specs[i + 1].kind == Spec::NORM;
@@ -77,7 +88,8 @@ class Network {
     return norm ? (before ? with_after(yes, yes) : with_after(no, yes)) : with_after(no, no);
   }
 
-  // Each layer reads from the layout that it wants, and so the one before it writes to that layout; gradients likewise.
+  // Each layer chooses the layouts that it reads: of its input, and of the gradient of its output. Its neighbours write
+  // to them.
   void lay_out() {
     for (size_t i = 0; i < layers.size(); ++i) {
       layers[i]->in = layers[i]->wanted_input();
@@ -94,3 +106,5 @@ class Network {
       throw std::invalid_argument("the last layer does not give one score per class");
   }
 };
+
+}  // namespace drilldown

@@ -1,11 +1,13 @@
-// Random bits that depend on nothing but which sample, which layer and which epoch they are for.
+// Random bits that depend only on the epoch, the layer and the sample.
 #pragma once
 
 #include <cstdint>
 
 #include "lanes.hpp"
 
-// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): spreads a counter's bits.
+namespace drilldown {
+
+// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): a hash of a counter.
 inline uint64_t spread(uint64_t value) {
   value += 0x9e3779b97f4a7c15;
   value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
@@ -13,7 +15,7 @@ inline uint64_t spread(uint64_t value) {
   return value ^ (value >> 31);
 }
 
-// A xorshift generator (Marsaglia, 2003: 13, 17, 5) a lane, each begun by its sample's place in the epoch.
+// One xorshift generator (Marsaglia, 2003: 13, 17, 5) per lane. The position of its sample in the epoch seeds it.
 class Noise {
  public:
   Noise(uint64_t epoch, int layer, int64_t position) {
@@ -32,3 +34,5 @@ class Noise {
  private:
   Bits state{};
 };
+
+}  // namespace drilldown

@@ -1,22 +1,29 @@
-// What happens to numbers one by one: batch norm, relu and dropout, as many as follow each other in one pass.
+// Batch norm, relu and dropout, which change numbers one by one.
 //
-// Memory, not arithmetic, is what these cost, so a run of them is one layer: relu before the norm, the norm, relu after
-// it, dropout; each may be missing. The choice is a template's, so that nothing is asked within the loops.
+// They cost memory traffic, not arithmetic. So a row of them is one layer with one pass: relu before the norm, the
+// norm, relu after it, dropout. Each may be missing. Template arguments choose, so the loops contain no tests.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
 
+#include "lanes.hpp"
 #include "layer.hpp"
+#include "layout.hpp"
 #include "noise.hpp"
 
-constexpr float EPSILON = 1e-5f;   // PyTorch's default, added to the variance
-constexpr float MOMENTUM = 0.1f;   // PyTorch's default, of the running statistics
+namespace drilldown {
+
+constexpr float EPSILON = 1e-5f;  // PyTorch's default, added to the variance
+constexpr float MOMENTUM = 0.1f;  // PyTorch's default, of the running statistics
 
 template <bool RELU_BEFORE, bool NORM, bool RELU_AFTER, bool DROPOUT>
 class Pointwise : public Layer {
  public:
-  // `number`: dropout's place in the list of layers, for its random numbers.
+  // `number` is the place of dropout in the list of layers, a key of its random numbers.
   Pointwise(Layout shape, double probability, int number) : number(number) {
     in = out = Layout::plain(shape.channels, shape.height, shape.width);
     parameters = buffers = NORM ? 2 * shape.channels : 0;  // scale, shift; mean, variance
@@ -30,7 +37,7 @@ class Pointwise : public Layer {
     coefficients.assign(threads, std::vector<Coefficients>(in.channels));
   }
 
-  // For evaluation: the running statistics. While training, `combine` follows with the batch's.
+  // Takes the running statistics, which evaluation uses. In training, `combine` replaces them by those of the batch.
   void prepare(const float* weights, const float* running) override {
     if (!NORM) return;
     for (auto& thread : coefficients)
@@ -42,8 +49,8 @@ class Pointwise : public Layer {
 
   bool spans_batch() const override { return NORM; }
 
-  // Each channel's mean, and the sum of squared distances from it, in one pass: as distances from the mean of the first
-  // row, which lies near enough for no digits to cancel.
+  // The mean of each channel, and the sum of squared distances from it, in one pass. It measures distances from the
+  // mean of the first row, which is near enough to the mean that no digits cancel.
   void measure(const Tile& tile, const float* from) override {
     const double count = double(tile.samples) * in.height * in.width;
     for (int c = 0; c < in.channels; ++c) {
@@ -57,12 +64,12 @@ class Pointwise : public Layer {
         squares += distance * distance;
       });
       const double shift = add_lanes(sum * tile.valid) / count;
-      moments[size_t(tile.index) * in.channels + c] = {
-          count, float(pivot) + shift, add_lanes(squares * tile.valid) - shift * shift * count};
+      moments[size_t(tile.index) * in.channels + c] = {count, float(pivot) + shift,
+                                                       add_lanes(squares * tile.valid) - shift * shift * count};
     }
   }
 
-  // The tiles' moments into the batch's (Chan, Golub and LeVeque, "Updating formulae…", 1979, equation 2.1).
+  // Combines the moments of the tiles (Chan, Golub and LeVeque, "Updating formulae…", 1979, equation 2.1).
   void combine(const Pass& pass, int tiles, float* running) override {
     for (int c = 0; c < in.channels; ++c) {
       Moments all = moments[c];
@@ -74,7 +81,7 @@ class Pointwise : public Layer {
         all.count = count;
       }
       coefficients[pass.thread][c].normalise(float(all.mean), float(all.squares / all.count));
-      if (pass.thread == 0) {  // normalised by the biased variance, remembered as the unbiased
+      if (pass.thread == 0) {  // the batch uses the biased variance, the running statistics the unbiased one
         remember(running[c], float(all.mean));
         remember(running[in.channels + c], float(all.squares / (all.count - 1)));
       }
@@ -93,18 +100,18 @@ class Pointwise : public Layer {
     }
   }
 
-  // The sums over a tile that its gradient needs. What dropout and relu let through is worked out here and once more in
-  // `backward`: that is cheaper than writing it down.
-  void measure_gradient(const Pass& pass, const Tile& tile, const float* from, const float* errors) override {
+  // The sums over a tile that the gradient of the norm needs. This function and `backward` both compute the gradient
+  // behind dropout and relu, because computing it twice is faster than storing it.
+  void measure_gradient(const Pass& pass, const Tile& tile, const float* from, const float* gradients) override {
     Noise noise(pass.noise, number, tile.position);
     for (int c = 0; c < in.channels; ++c) {
       const Coefficients own = coefficients[pass.thread][c];
       V sum{}, product{};
       walk(c, in, in, [&](long i, long) {
         const V value = before(load(from + i));
-        const V error = undo_after(load(errors + i), norm(own, value), noise);
-        sum += error;
-        product += error * (value - own.mean);
+        const V gradient = undo_after(load(gradients + i), norm(own, value), noise);
+        sum += gradient;
+        product += gradient * (value - own.mean);
       });
       sums[size_t(tile.index) * in.channels + c] = {add_lanes(sum), add_lanes(product)};
     }
@@ -122,17 +129,17 @@ class Pointwise : public Layer {
     }
   }
 
-  void backward(const Pass& pass, const Tile& tile, const float* from, const float*, const float* errors,
-                float* to) override {
-    if (!to) return;
+  void backward(const Pass& pass, const Tile& tile, const float* from, const float*, const float* gradients,
+                float* input_gradients) override {
+    if (!input_gradients) return;
     Noise noise(pass.noise, number, tile.position);
     for (int c = 0; c < in.channels; ++c) {
       const Coefficients own = NORM ? coefficients[pass.thread][c] : Coefficients{};
       walk(c, in, in_gradient, [&](long i, long o) {
         const V raw = load(from + i), value = before(raw);
-        V error = undo_after(load(errors + i), norm(own, value), noise);
-        if (NORM) error = own.scale * (error - own.mean_gradient - (value - own.mean) * own.slope) * tile.valid;
-        store(to + o, RELU_BEFORE ? (raw > 0.0f ? error : V{}) : error);
+        V gradient = undo_after(load(gradients + i), norm(own, value), noise);
+        if (NORM) gradient = own.scale * (gradient - own.mean_gradient - (value - own.mean) * own.slope) * tile.valid;
+        store(input_gradients + o, RELU_BEFORE ? (raw > 0.0f ? gradient : V{}) : gradient);
       });
     }
   }
@@ -145,17 +152,17 @@ class Pointwise : public Layer {
   }
 
  private:
-  // Of a tile's channel: the number of values, their mean, and the sum of squared distances from it.
+  // The number of values in a channel of a tile, their mean, and the sum of squared distances from it.
   struct Moments {
     double count = 0, mean = 0, squares = 0;
   };
 
-  // The same on the way back: sums of the gradient, and of the gradient times the value's distance from the mean.
+  // Sums over a channel of the gradient, and of the gradient times the distance of the value from the mean.
   struct Sums {
     double gradient = 0, product = 0;
   };
 
-  // What a channel is normalised by, and afterwards what its gradient needs; every thread has its own.
+  // The factors of a channel forward, and then those of its gradient. Every thread has its own copy.
   struct Coefficients {
     float weight = 1, shift = 0, mean = 0, inverse = 1, scale = 1;  // inverse: 1 / standard deviation
     float mean_gradient = 0, slope = 0, weight_gradient = 0, shift_gradient = 0;
@@ -180,13 +187,13 @@ class Pointwise : public Layer {
   static V after(V value) { return RELU_AFTER ? relu(value) : value; }
   V drop(V value, Noise& noise) const { return noise.next() >= threshold ? value * scale_up : V{}; }
 
-  // The gradient to what the norm gave, `normed`, from the gradient to what dropout gave.
-  V undo_after(V error, V normed, Noise& noise) const {
-    if (DROPOUT) error = drop(error, noise);
-    return RELU_AFTER ? (normed > 0.0f ? error : V{}) : error;
+  // The gradient with respect to `normed`, the output of the norm, from the gradient with respect to that of dropout.
+  V undo_after(V gradient, V normed, Noise& noise) const {
+    if (DROPOUT) gradient = drop(gradient, noise);
+    return RELU_AFTER ? (normed > 0.0f ? gradient : V{}) : gradient;
   }
 
-  // A channel's pixels, row by row, by their places in two layouts.
+  // Visits the pixels of a channel row by row, with their offsets in two layouts.
   template <class Visit>
   static void walk(int channel, const Layout& a, const Layout& b, Visit visit) {
     const long a_step = a.step(), b_step = b.step();
@@ -203,3 +210,5 @@ class Pointwise : public Layer {
   std::vector<Sums> sums;                               // [tile][channel]
   std::vector<std::vector<Coefficients>> coefficients;  // [thread][channel]
 };
+
+}  // namespace drilldown

@@ -1,11 +1,15 @@
-// Layers that change an image's shape without weights.
+// Layers without weights that change the shape of an image.
 #pragma once
 
 #include <type_traits>
 
+#include "lanes.hpp"
 #include "layer.hpp"
+#include "layout.hpp"
 
-// The maximum of each size × size window; a remainder at the edge is left out. The first maximum gets the gradient.
+namespace drilldown {
+
+// The maximum of each size × size window. A remainder at the edge has no window. The first maximum gets the gradient.
 class MaxPool : public Layer {
  public:
   MaxPool(Layout shape, int size) : size(size) {
@@ -24,7 +28,7 @@ class MaxPool : public Layer {
             for (int i = 0; i < size; ++i)
               for (int j = 0; j < size; ++j) {
                 const V value = load(window + i * in.row() + j * in.step());
-                best = (value > best) | (value != value) ? value : best;  // NaN is passed on, as in PyTorch
+                best = (value > best) | (value != value) ? value : best;  // NaN stays NaN, as in PyTorch
               }
             store(pixel, best);
           }
@@ -32,22 +36,22 @@ class MaxPool : public Layer {
     });
   }
 
-  void backward(const Pass&, const Tile&, const float* from, const float* to, const float* errors,
-                float* in_errors) override {
-    if (!in_errors) return;
-    if (in.height % size || in.width % size)  // no window sees the remainder
+  void backward(const Pass&, const Tile&, const float* from, const float* to, const float* gradients,
+                float* input_gradients) override {
+    if (!input_gradients) return;
+    if (in.height % size || in.width % size)  // no window contains the remainder
       for (int c = 0; c < in.channels; ++c)
         for (int y = 0; y < in.height; ++y)
-          for (int x = 0; x < in.width; ++x) store(in_errors + in_gradient.at(c, y, x), V{});
+          for (int x = 0; x < in.width; ++x) store(input_gradients + in_gradient.at(c, y, x), V{});
     with_size([&](auto size) {
       for (int c = 0; c < out.channels; ++c)
         for (int y = 0; y < out.height; ++y) {
           const float *window = from + in.at(c, y * size, 0), *best = to + out.at(c, y, 0);
-          const float* error = errors + out_gradient.at(c, y, 0);
-          float* target = in_errors + in_gradient.at(c, y * size, 0);
+          const float* gradient = gradients + out_gradient.at(c, y, 0);
+          float* target = input_gradients + in_gradient.at(c, y * size, 0);
           for (int x = 0; x < out.width; ++x) {
             const V maximum = load(best);
-            V left = load(error);  // until it has been given away
+            V left = load(gradient);  // zero as soon as a maximum has got it
             for (int i = 0; i < size; ++i)
               for (int j = 0; j < size; ++j) {
                 const auto hit = load(window + i * in.row() + j * in.step()) == maximum;
@@ -55,14 +59,14 @@ class MaxPool : public Layer {
                 left = hit ? V{} : left;
               }
             window += size * in.step(), target += size * in_gradient.step();
-            best += out.step(), error += out_gradient.step();
+            best += out.step(), gradient += out_gradient.step();
           }
         }
     });
   }
 
  private:
-  // The usual size as a constant, for which the compiler unrolls the loops over a window.
+  // Passes the usual size as a constant, so that the compiler unrolls the loops over a window.
   template <class Work>
   void with_size(Work work) {
     if (size == 2)
@@ -74,7 +78,7 @@ class MaxPool : public Layer {
   int size;
 };
 
-// The mean of each height × width window: of size × size, or of the whole image (global average pooling).
+// The mean of each height × width window. The window of global average pooling is the whole image.
 class AveragePool : public Layer {
  public:
   AveragePool(Layout shape, int height, int width) : height(height), width(width) {
@@ -94,15 +98,16 @@ class AveragePool : public Layer {
         }
   }
 
-  void backward(const Pass&, const Tile&, const float*, const float*, const float* errors, float* in_errors) override {
-    if (!in_errors) return;
+  void backward(const Pass&, const Tile&, const float*, const float*, const float* gradients,
+                float* input_gradients) override {
+    if (!input_gradients) return;
     const float share = 1.0f / float(height * width);
     for (int c = 0; c < in.channels; ++c)
       for (int y = 0; y < in.height; ++y)
         for (int x = 0; x < in.width; ++x) {
           const bool inside = y / height < out.height && x / width < out.width;
-          const V error = inside ? load(errors + out_gradient.at(c, y / height, x / width)) * share : V{};
-          store(in_errors + in_gradient.at(c, y, x), error);
+          const V gradient = inside ? load(gradients + out_gradient.at(c, y / height, x / width)) * share : V{};
+          store(input_gradients + in_gradient.at(c, y, x), gradient);
         }
   }
 
@@ -110,7 +115,7 @@ class AveragePool : public Layer {
   int height, width;
 };
 
-// Pixels become channels, channel by channel and row by row.
+// Makes each pixel a channel, channel by channel and row by row.
 class Flatten : public Layer {
  public:
   explicit Flatten(Layout shape) {
@@ -122,10 +127,11 @@ class Flatten : public Layer {
     pair([&](int feature, int c, int y, int x) { store(to + out.at(feature, 0, 0), load(from + in.at(c, y, x))); });
   }
 
-  void backward(const Pass&, const Tile&, const float*, const float*, const float* errors, float* in_errors) override {
-    if (!in_errors) return;
+  void backward(const Pass&, const Tile&, const float*, const float*, const float* gradients,
+                float* input_gradients) override {
+    if (!input_gradients) return;
     pair([&](int feature, int c, int y, int x) {
-      store(in_errors + in_gradient.at(c, y, x), load(errors + out_gradient.at(feature, 0, 0)));
+      store(input_gradients + in_gradient.at(c, y, x), load(gradients + out_gradient.at(feature, 0, 0)));
     });
   }
 
@@ -138,3 +144,5 @@ class Flatten : public Layer {
         for (int x = 0; x < in.width; ++x) visit(feature++, c, y, x);
   }
 };
+
+}  // namespace drilldown

@@ -1,15 +1,26 @@
-// The training step, and evaluation: what every thread does, and where all threads meet.
+// The training step and evaluation: what each thread does, and where the threads meet.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include "images.hpp"
+#include "lanes.hpp"
+#include "layer.hpp"
+#include "layout.hpp"
 #include "loss.hpp"
 #include "network.hpp"
 #include "team.hpp"
 
-// Everything that training changes; the caller's memory. `average` and `average_running` are null without averaging.
+namespace drilldown {
+
+// The memory of the caller that training changes. `average` and `average_running` are null without averaging.
 struct State {
   float *weights, *gradients, *momentum, *average;  // [parameters]
   float *running, *average_running;                 // [buffers]
@@ -18,22 +29,22 @@ struct State {
 struct Recipe {
   int32_t batch, nesterov;
   double momentum, weight_decay, smoothing;
-  double average;  // decay of the weights' average
+  double average;  // decay of the average of the weights
 };
 
-// An epoch with all its random draws made.
+// The data of an epoch, with all of its random draws.
 struct Epoch {
   int64_t count;                 // images
   const uint8_t* pixels;         // [images][height][width]
-  const int64_t *rows, *labels;  // [count], in the order in which they are seen
+  const int64_t *rows, *labels;  // [count], in the order in which training reads them
   Augmentation augmentation;
-  const double* rates;  // [steps]
-  uint64_t noise;       // names the epoch's random numbers
+  const double* rates;   // [steps]
+  uint64_t noise;        // the key of its random numbers
   int64_t steps_before;  // in earlier epochs
 };
 
-// Where a thread's time goes: each lap ends a piece of work and begins the next. A lap costs some 30 ns, a piece takes
-// tens of thousands; so it is always on.
+// The time that a thread spends on each piece of work. A lap ends one piece and begins the next. It costs some 30 ns,
+// and a piece takes tens of thousands, so timing is always on.
 class Laps {
  public:
   explicit Laps(size_t pieces) : seconds(pieces) {}
@@ -51,13 +62,12 @@ class Laps {
 
 class Trainer {
  public:
-  // Pieces of work: forward and backward of each layer, and these behind them.
+  // Pieces of work: first each layer forward and backward, then these.
   enum Piece { READ, LOSS, UPDATE, WAIT, PIECES };
 
   Trainer(Network&& from, Images images, Recipe recipe, State state, int threads)
       : layers(std::move(from.layers)), images(images), recipe(recipe), state(state), threads(threads),
-        tiles((recipe.batch + LANES - 1) / LANES), barrier(threads), results(tiles),
-        laps(threads, Laps(pieces())) {
+        tiles((recipe.batch + LANES - 1) / LANES), team(threads), results(tiles), laps(threads, Laps(pieces())) {
     starts.push_back(0);
     for (size_t i = 0; i < layers.size(); ++i)
       if (layers[i]->spans_batch()) starts.push_back(int(i));
@@ -65,22 +75,22 @@ class Trainer {
     taken = std::vector<std::atomic<int>>(2 * starts.size() - 3);
   }
 
-  // How many pieces of work there are; layer l's are 2·l (forward) and 2·l + 1 (backward).
+  // The number of pieces of work. Those of layer l are 2·l (forward) and 2·l + 1 (backward).
   int pieces() const { return 2 * int(layers.size()) + PIECES; }
 
-  // Which of the caller's layers layer l stands for: the first and how many, one pair a layer.
+  // One pair per layer: the first entry of the caller's list that it executes, and the number of entries.
   void specs(int* pairs) const {
     for (const auto& layer : layers) *pairs++ = layer->first_spec, *pairs++ = layer->specs;
   }
 
-  // Seconds spent training on each piece so far, all threads together.
+  // The seconds that all threads together have spent on each piece in training.
   void time(double* seconds) const {
     std::fill(seconds, seconds + pieces(), 0.0);
     for (const Laps& thread : laps)
       for (int i = 0; i < pieces(); ++i) seconds[i] += thread.seconds[i];
   }
 
-  // What `allocate` will take.
+  // The memory that `allocate` takes.
   size_t bytes() const {
     size_t sum = threads * Reader::bytes(images) + sizeof(float) * arenas() * arena();
     for (const auto& layer : layers) sum += layer->bytes(tiles, threads);
@@ -94,23 +104,24 @@ class Trainer {
     float* next = memory;
     const auto take = [&](const Layout& layout) { return std::exchange(next, next + layout.size()); };
     for (int i = 0; i < arenas(); ++i) {
-      std::vector<float*>& values = activations.emplace_back();
+      std::vector<float*>& values = tile_values.emplace_back();
       for (const auto& layer : layers) values.push_back(take(layer->in));
       values.push_back(take(layers.back()->out));
-      std::vector<float*>& errors = gradients.emplace_back(1, nullptr);  // nobody wants the images' gradient
-      for (const auto& layer : layers) errors.push_back(take(layer->out_gradient));
+      std::vector<float*>& gradients = tile_gradients.emplace_back(1, nullptr);  // null: images need no gradient
+      for (const auto& layer : layers) gradients.push_back(take(layer->out_gradient));
     }
   }
 
-  // Trains from step `first` (from 0) until the epoch is over or so many seconds have gone by. Writes each step's
-  // loss and right answers, summed over its images; returns the step to go on with.
+  // Trains from step `first` (from 0) until the epoch is over or `seconds` have passed. Writes the loss and the number
+  // of right answers of each step, summed over its images. Returns the step that comes next.
   int train(const Epoch& epoch, int first, double seconds, double* losses, int64_t* correct) {
     const auto begun = std::chrono::steady_clock::now();
     const int steps = int((epoch.count + recipe.batch - 1) / recipe.batch);
     for (const auto& layer : layers) prepare(*layer, state.weights, state.running);
+    for (std::atomic<int>& leg : taken) leg.store(0, std::memory_order_relaxed);  // a step that failed leaves counts
     int next = first;
     bool over = first >= steps;
-    side_by_side(threads, [&](int thread) {
+    team.run([&](int thread) {
       laps[thread].begin();
       while (!over) {
         const int step = next;
@@ -130,11 +141,11 @@ class Trainer {
     return next;
   }
 
-  // The scores [count][classes] of `count` images, in evaluation mode.
+  // Writes the scores [count][classes] of `count` images in evaluation mode.
   void evaluate(const uint8_t* pixels, int64_t count, const float* weights, const float* running, float* scores) {
     for (const auto& layer : layers) prepare(*layer, weights, running);
-    side_by_side(threads, [&](int thread) {
-      const std::vector<float*>& values = activations[thread];
+    team.run([&](int thread) {
+      const std::vector<float*>& values = tile_values[thread];
       const Layout& out = layers.back()->out;
       for (int64_t first = int64_t(thread) * LANES; first < count; first += int64_t(threads) * LANES) {
         const Tile tile(thread, int(std::min<int64_t>(LANES, count - first)), first);
@@ -148,17 +159,17 @@ class Trainer {
   }
 
  private:
-  // The tiles go from one batch norm to the next, where all threads meet; behind the last one they turn, and go back in
-  // the same way.
+  // Forward, all tiles pass the layers up to the next batch norm, and the threads meet. Behind the last batch norm each
+  // tile passes the rest of the layers, the loss, and those layers backward. Then the tiles return stretch by stretch.
   void train_step(const Epoch& epoch, int step, const Pass& pass) {
     const int samples = int(std::min<int64_t>(recipe.batch, epoch.count - int64_t(step) * recipe.batch));
     const int count = tiles_of(epoch, step), depth = int(layers.size()), last = int(starts.size()) - 2;
     Laps& clock = laps[pass.thread];
-    // Whoever is free takes the next tile: on a core that is slowed down by others, a thread does less.
+    // A thread that is free takes the next tile. So a thread whose core is busy with other programs does less.
     const auto each_tile = [&](int leg, auto work) {
       for (int t; (t = taken[leg].fetch_add(1, std::memory_order_relaxed)) < count;)
         work(Tile(t, std::min(LANES, samples - t * LANES), int64_t(step) * recipe.batch + t * LANES),
-             activations[t].data(), gradients[t].data());
+             tile_values[t].data(), tile_gradients[t].data());
     };
     const auto forward = [&](int stretch, const Tile& tile, float** values) {
       if (!stretch) {
@@ -170,16 +181,16 @@ class Trainer {
         clock.lap(2 * l);
       }
     };
-    const auto backward = [&](int stretch, const Tile& tile, float** values, float** errors) {
-      // The norm that begins the next stretch is passed here, now that all of the batch has been through it, and this
-      // one's own only measured.
+    const auto backward = [&](int stretch, const Tile& tile, float** values, float** gradients) {
+      // The norm that begins the next stretch has measured the whole batch, so the tile passes it here. The norm that
+      // begins this stretch only measures the tile.
       const int begin = starts[stretch], end = starts[stretch + 1];
       for (int l = std::min(end, depth - 1); l >= begin + (stretch > 0); --l) {
-        layers[l]->backward(pass, tile, values[l], values[l + 1], errors[l + 1], errors[l]);
+        layers[l]->backward(pass, tile, values[l], values[l + 1], gradients[l + 1], gradients[l]);
         clock.lap(2 * l + 1);
       }
       if (stretch) {
-        layers[begin]->measure_gradient(pass, tile, values[begin], errors[begin + 1]);
+        layers[begin]->measure_gradient(pass, tile, values[begin], gradients[begin + 1]);
         clock.lap(2 * begin + 1);
       }
     };
@@ -195,18 +206,18 @@ class Trainer {
       meet(pass.thread);
       combine(norm);
     }
-    each_tile(last, [&](const Tile& tile, float** values, float** errors) {
+    each_tile(last, [&](const Tile& tile, float** values, float** gradients) {
       forward(last, tile, values);
       results[tile.index] = cross_entropy(tile, layers.back()->out, values[depth], epoch.labels + tile.position,
-                                          recipe.smoothing, samples, layers.back()->out_gradient, errors[depth]);
+                                          recipe.smoothing, samples, layers.back()->out_gradient, gradients[depth]);
       clock.lap(2 * depth + LOSS);
-      backward(last, tile, values, errors);
+      backward(last, tile, values, gradients);
     });
     meet(pass.thread);
     for (int stretch = last - 1; stretch >= 0; --stretch) {
       layers[starts[stretch + 1]]->combine_gradient(pass, count, samples);
-      each_tile(2 * last - stretch, [&](const Tile& tile, float** values, float** errors) {
-        backward(stretch, tile, values, errors);
+      each_tile(2 * last - stretch, [&](const Tile& tile, float** values, float** gradients) {
+        backward(stretch, tile, values, gradients);
       });
       meet(pass.thread);
     }
@@ -218,11 +229,11 @@ class Trainer {
   }
 
   void meet(int thread) {
-    barrier.wait();
+    team.meet();
     laps[thread].lap(2 * layers.size() + WAIT);
   }
 
-  // Stochastic gradient descent, as PyTorch defines it: decay in the gradient, the first buffer the first gradient.
+  // Stochastic gradient descent as in PyTorch: the gradient contains the decay, and the first momentum is the gradient.
   void update(Layer& layer, int count, double rate, int64_t step) {
     layer.collect(count, state.gradients + layer.first_parameter);
     const float lr = float(rate), momentum = float(recipe.momentum), decay = float(recipe.weight_decay);
@@ -249,9 +260,9 @@ class Trainer {
   int tiles_of(const Epoch& epoch, int step) const {
     return int((std::min<int64_t>(recipe.batch, epoch.count - int64_t(step) * recipe.batch) + LANES - 1) / LANES);
   }
-  int arenas() const { return std::max(tiles, threads); }  // one a tile while training, one a thread otherwise
+  int arenas() const { return std::max(tiles, threads); }  // training needs one per tile, evaluation one per thread
 
-  // How many floats a tile's activations and their gradients are.
+  // The floats that the activations of a tile and their gradients take.
   size_t arena() const {
     size_t floats = layers.back()->out.size();
     for (const auto& layer : layers) floats += layer->in.size() + layer->out_gradient.size();
@@ -263,12 +274,17 @@ class Trainer {
   Recipe recipe;
   State state;
   int threads, tiles;
-  std::vector<int> starts;  // of the stretches between two batch norms, each but the first beginning with one; the end
-  Barrier barrier;
-  std::vector<std::atomic<int>> taken;  // tiles begun on each leg: through each stretch forward, the last and back, each back
+  // The first layer of each stretch, and the end. Every stretch but the first begins with a batch norm.
+  std::vector<int> starts;
+  Team team;
+  // [leg]: how many tiles the threads have taken. The legs are the stretches but the last forward, the last forward and
+  // backward, and the others backward.
+  std::vector<std::atomic<int>> taken;
   std::vector<Result> results;  // [tile]
   std::vector<Laps> laps;       // [thread]
   std::vector<Reader> readers;  // [thread]
   Buffer memory;
-  std::vector<std::vector<float*>> activations, gradients;  // [tile][layer]: what goes into it, and its gradient
+  std::vector<std::vector<float*>> tile_values, tile_gradients;  // [tile][layer]: its input and the gradient of it
 };
+
+}  // namespace drilldown

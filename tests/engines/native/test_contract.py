@@ -1,0 +1,142 @@
+"""The contract of the engines notices wrong arithmetic; the sanitizers find nothing."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from drilldown.data.augmentation import AugmentationDraws
+from drilldown.engines.native.library import (
+    SOURCES,
+    _processor,
+)
+from drilldown.experiment.experiment import Recipe
+from drilldown.experiment.optimizers import SGD
+from support.engines import (
+    CLASSES,
+    assert_close,
+    check,
+    warped_gradients,
+)
+from support.native import (
+    check_ties,
+    compile_library,
+    use,
+)
+
+# That the contract notices
+
+
+def check_all() -> None:
+    """One network, one recipe and one warp in which all that is mutated below plays a part."""
+    recipe = Recipe(
+        batch_size=8,
+        optimizer=SGD(name="sgd", lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.05),
+        label_smoothing=0.1,
+        ema=0.9,
+    )
+    layers = ["conv 3x3 4, bn, relu, dropout 0.2, maxpool 2, conv 2x2 5, relu, bn", "flatten", f"linear {CLASSES}"]
+    assert check("native", layers, recipe, (9, 8), batches=6) >= 3
+    check_ties()
+    for found, expected in zip(*warped_gradients(turns(), "bilinear", "native"), strict=True):
+        assert_close(found, expected, "gradient", 1e-4, 1e-5)
+
+
+def turns() -> AugmentationDraws:
+    """Twenty turns, with a shift each."""
+    angle = torch.linspace(0.3, 3.0, 20)
+    rows = [angle.cos(), -angle.sin(), angle * 0.7], [angle.sin(), angle.cos(), -angle]
+    return AugmentationDraws(torch.stack([torch.stack(row, 1) for row in rows], 1), None)
+
+
+MUTATIONS = {
+    "momentum of the running statistics": ("MOMENTUM = 0.1f", "MOMENTUM = 0.2f"),
+    "epsilon": ("EPSILON = 1e-5f", "EPSILON = 1e-3f"),
+    "unbiased variance": ("all.squares / (all.count - 1)", "all.squares / all.count"),
+    "warm-up of the average": ("double(10 + step)", "double(11 + step)"),
+    "nesterov": ("gradient + momentum * velocity", "gradient + momentum * gradient"),
+    "weight decay": ("+ decay * state.weights[i]", "- decay * state.weights[i]"),
+    "label smoothing": ("(c == label) + smoothing / classes", "(c == label) + smoothing / (classes - 1)"),
+    "dropout's scale": ("float(1 / (1 - probability))", "float(1 / (1 + probability))"),
+    "first maximum": ("left = hit ? V{} : left", "left = hit ? left : left"),
+    "bilinear weight": ("(lower - upper) * bottom_share", "(lower - upper) * right_share"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_the_contract_notices_another(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = Path(shutil.copytree(SOURCES, tmp_path / "sources"))
+    old, new = MUTATIONS[name]
+    found = {file: file.read_text().count(old) for file in sources.glob("*.[ch]pp")}
+    assert sum(found.values()) == 1, f'"{old}" occurs {sum(found.values())} times; the mutation needs another text'
+    file = max(found, key=lambda file: found[file])
+    file.write_text(file.read_text().replace(old, new))
+    use(monkeypatch, compile_library(sources, tmp_path / "mutant.so", "-O1"))
+    with pytest.raises(AssertionError, match=r": off by|, expected"):
+        check_all()
+
+
+PROCESSORS = {
+    "any": ("", ()),
+    "AVX2": ("avx2", ("-mavx2", "-mfma")),
+    "AVX-512": ("avx512f", ("-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq")),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_it_compiles_without_a_warning_and_keeps_the_contract_on(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And so what is noticed above is noticed for its own sake."""
+    needed, flags = PROCESSORS[name]
+    if flags and platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("flags of x86-64")
+    file = compile_library(SOURCES, tmp_path / "native.so", "-O1", "-Wall", "-Wextra", "-Werror", *flags)
+    if needed in _processor():
+        use(monkeypatch, file)
+        check_all()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_on_an_emulated_arm_processor_it_trains_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver's losses to four decimals; on Debian: g++-aarch64-linux-gnu and qemu-user-static."""
+    tools = "aarch64-linux-gnu-g++", "qemu-aarch64-static"
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"no {', no '.join(missing)}")
+    here = compile_library(SOURCES, tmp_path / "here", "-O2", "-march=native", source="driver.cpp")
+    monkeypatch.setenv("CXX", tools[0])
+    there = compile_library(SOURCES, tmp_path / "there", "-O2", "-static", "-Wall", "-Werror", source="driver.cpp")
+    expected, found = (
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        for command in ([str(here)], [tools[1], str(there)])
+    )
+    assert len(found) > 50  # a line for each case, in which threads and slices have been compared bit by bit
+    assert found == expected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", ["address,undefined", "thread"])
+def test_nothing_is_found_by_the_sanitizer_of(kind: str, tmp_path: Path) -> None:
+    flags = ("-O1", "-g1", "-march=native", f"-fsanitize={kind}", "-fno-sanitize-recover=all")
+    (tmp_path / "nothing.cpp").write_text("int main() {}\n")
+    try:
+        compile_library(tmp_path, tmp_path / "nothing", *flags, source="nothing.cpp")
+    except AssertionError as error:
+        pytest.skip(f"the compiler comes without: {error}")
+    command = [str(compile_library(SOURCES, tmp_path / "driver", *flags, source="driver.cpp"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "unexpected memory mapping" in done.stderr:  # of a thread sanitizer older than the kernel's way to place things
+        command = ["setarch", platform.machine(), "-R", *command]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2_000:] + done.stderr[:8_000]
+    assert len(done.stdout.splitlines()) > 50  # a line for each case

@@ -1,0 +1,207 @@
+"""The library: found, compiled once, cached, shared, and not used where it is damaged."""
+
+from __future__ import annotations
+
+import gc
+import re
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from drilldown.engines.native import library
+from drilldown.engines.native.library import (
+    COMPILERS,
+    FLAGS,
+    EngineUnavailableError,
+    _compiler,
+    _key,
+    _load,
+    load_library,
+)
+from support.cli import drilldown, environment
+from support.native import (
+    reason_for_pytorch,
+    script,
+    until_an_epoch_is_done,
+)
+
+# The library
+
+
+def test_without_a_compiler_auto_trains_with_pytorch_and_says_so(folder: Path) -> None:
+    done = drilldown("run", "tiny.toml", cwd=folder, CXX="/nowhere/c++")
+    assert done.returncode == 0, done.stderr
+    assert "no C++ compiler was found (/nowhere/c++)" in reason_for_pytorch(done.stderr)
+
+
+def test_a_path_without_a_compiler_names_those_that_were_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(EngineUnavailableError, match=re.escape(", ".join(COMPILERS))):
+        _load(None)
+
+
+def test_whoever_is_told_of_the_compiling_is_not_kept() -> None:
+    class Told:
+        def notice(self, text: str) -> None: ...
+
+    told = Told()
+    load_library(told.notice)
+    seen = weakref.ref(told)
+    del told
+    gc.collect()
+    assert seen() is None
+    assert load_library() is load_library(lambda _: None)
+
+
+def test_where_the_compiler_fails_auto_trains_with_pytorch_and_passes_on_its_error(folder: Path) -> None:
+    broken = script(folder / "c++", "echo 'In file included from' >&2", "echo 'x.hpp:1: error: alas' >&2", "exit 1")
+    line = reason_for_pytorch(until_an_epoch_is_done(folder, CXX=str(broken)))
+    assert str(broken) in line
+    assert "x.hpp:1: error: alas" in line
+
+
+def notices() -> list[str]:
+    """Loads the library, which must work, and returns the notices."""
+    lines: list[str] = []
+    assert _load(lines.append).drilldown_lanes() == 1
+    return lines
+
+
+def libraries(cache: Path) -> list[Path]:
+    """All that is in the cache but the locks."""
+    return sorted(file for file in cache.iterdir() if file.suffix != ".lock")
+
+
+def test_it_is_compiled_once_and_then_taken_from_the_cache(cache: Path) -> None:
+    assert len(notices()) == 1
+    (compiled,) = libraries(cache)
+    written = compiled.stat().st_mtime_ns
+    assert notices() == []
+    assert libraries(cache) == [compiled]
+    assert compiled.stat().st_mtime_ns == written
+
+
+def other_process(small_sources: Path, **env: str) -> subprocess.Popen[str]:
+    """Says that it is ready, waits for a line, loads the library and prints what it answers."""
+    code = "import library; print('ready', flush=True); input(); print(library.load_library().drilldown_lanes())"
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=small_sources, env=environment(**env), text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def test_two_processes_at_once_compile_once(small_sources: Path, cache: Path, tmp_path: Path) -> None:
+    (compiler, *_), log = _compiler(), tmp_path / "log"
+    slow = script(
+        tmp_path / "slow-c++",
+        f'case "$*" in *--version*) ;; *) echo compiling >> "{log}"; sleep 1 ;; esac', f'exec "{compiler}" "$@"',
+    )  # fmt: skip
+    racers = [other_process(small_sources, CXX=str(slow)) for _ in range(2)]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    assert [racer.communicate(timeout=60) for racer in racers] == [("1\n", "")] * 2
+    assert log.read_text().splitlines() == ["compiling"]
+    assert len(libraries(cache)) == 1
+
+
+@pytest.fixture
+def read_only(cache: Path) -> Iterator[Callable[[], None]]:
+    """Takes away the right to write to the cache (from all but root)."""
+    yield lambda: cache.chmod(0o555)
+    cache.chmod(0o755)
+
+
+def test_a_cache_that_cannot_be_written_to_is_read_from(cache: Path, read_only: Callable[[], None]) -> None:
+    notices()
+    for lock in cache.glob("*.lock"):
+        lock.unlink()
+    read_only()
+    assert notices() == []
+    assert list(cache.glob("*.lock")) == []
+
+
+@pytest.mark.parametrize("taken", ["native", "drilldown", "cache"])
+def test_where_there_can_be_no_cache_it_is_compiled_all_the_same(taken: str, cache: Path) -> None:
+    blocked = next(folder for folder in (cache, *cache.parents) if folder.name == taken)
+    blocked.parent.mkdir(parents=True, exist_ok=True)
+    blocked.write_text("a file where a folder should be")
+    assert len(notices()) == 1
+    assert blocked.is_file()
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5])
+def test_a_library_cut_short_in_the_cache_is_not_trusted(share: float, small_sources: Path, cache: Path) -> None:
+    """As after a power cut. Loading one that lacks its end may well kill the process, so it is another that tries."""
+    notices()
+    (compiled,) = libraries(cache)
+    part = compiled.read_bytes()[: int(share * compiled.stat().st_size)]
+    compiled.unlink()  # this process has it loaded, and would die with the same file cut short
+    compiled.write_bytes(part)
+    tried = other_process(small_sources)
+    answer, errors = tried.communicate("go\n", timeout=60)
+    assert (tried.returncode, answer) == (0, "ready\n1\n"), errors
+
+
+def test_a_compiler_whose_libraries_do_not_load_counts_as_none(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One for another processor, or nothing but folders from which nothing may be executed."""
+    foreign = script(
+        tmp_path / "foreign-c++", 'while [ $# -gt 0 ]; do [ "$1" = -o ] && echo foreign > "$2"; shift; done', "exit 0"
+    )
+    monkeypatch.setenv("CXX", str(foreign))
+    with pytest.raises(EngineUnavailableError):
+        _load(None)
+    assert not list(cache.glob("*.partial"))
+
+
+def test_a_compilation_that_fails_leaves_nothing_in_the_cache(
+    cache: Path, small_sources: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "SOURCES", small_sources)
+    (small_sources / "native.cpp").write_text("#error not like this\n")
+    with pytest.raises(EngineUnavailableError, match="not like this"):
+        _load(None)
+    assert libraries(cache) == []
+
+
+def test_the_key_changes_with_whatever_the_library_depends_on(
+    small_sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = script(tmp_path / "c++", "echo version 1")
+    keys = [_key([str(compiler)])]
+
+    def changed() -> bool:
+        keys.append(_key([str(compiler)]))
+        return keys[-1] not in keys[:-1]
+
+    assert not changed()
+    (small_sources / "notes.txt").write_text("no source")
+    assert not changed()
+    (small_sources / "native.cpp").write_text("int changed;\n")
+    assert changed()
+    (small_sources / "more.hpp").write_text("")
+    assert changed()
+    (small_sources / "more.hpp").rename(small_sources / "renamed.hpp")
+    assert changed()
+    monkeypatch.setattr(library, "FLAGS", (*FLAGS, "-g"))
+    assert changed()
+    monkeypatch.setattr(library, "_processor", lambda: "another processor")
+    assert changed()
+    script(compiler, "echo version 2")
+    assert changed()
+    compiler = compiler.rename(tmp_path / "g++")
+    assert changed()
