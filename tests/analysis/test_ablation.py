@@ -10,10 +10,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.study import command
 
-from support.cli import world
-from drilldown import load
+from drilldown import Compute, Folders, load
 from drilldown.analysis.ablation import list_variations, measure_ablation
 from drilldown.analysis.seeds import Seeds
 from drilldown.errors import DrilldownError, TrainingDivergedError
@@ -25,6 +23,8 @@ from drilldown.report.ablation import ablation_markdown, ablation_sentences
 from drilldown.resources import resource_folder
 from drilldown.runs.perform import perform
 from drilldown.runs.run import Run
+from support.cli import world
+from support.study import command
 
 SHIPPED = sorted(f"{file.parent.name}/{file.stem}" for file in resource_folder("studies").glob("*/*.toml"))
 KINDS = {"batch norm": BatchNorm, "dropout": Dropout, "gap head": GlobalAveragePool}
@@ -177,7 +177,7 @@ def test_of_a_python_module_only_the_recipe_is_taken_apart(tmp_path: Path) -> No
     names = [variation.component for variation in found]
     assert {"augmentation", "schedule", "weight averaging"} <= set(names)
     assert not {"batch norm", "dropout", "gap head"} & set(names)
-    run = perform(found[0].experiment, runs=tmp_path / "runs", engine="torch")
+    run = perform(found[0].experiment, folders=Folders(runs=tmp_path / "runs"), compute=Compute(engine="torch"))
     assert (run.path / "model.py").is_file()
 
 
@@ -201,7 +201,7 @@ COMPONENTS = {
 def test_the_command_says_what_is_to_do_and_prints_a_table(ablated: Path) -> None:
     printed, told = (ablated / "printed").read_text(), (ablated / "told").read_text()
     name = f"{ablated.name}/tiny"
-    assert told.startswith(f"{name}: 0 of 20 runs are there, 20 to do;")
+    assert told.startswith(f"{name}: 0 of 20 runs finished, 20 to train;")
     for component in COMPONENTS:
         assert re.search(rf"^{component} ", printed, re.MULTILINE), printed
     assert max(map(len, printed.splitlines()[:-1])) <= 80
@@ -210,7 +210,7 @@ def test_the_command_says_what_is_to_do_and_prints_a_table(ablated: Path) -> Non
 
 def test_nothing_is_trained_twice(ablated: Path) -> None:
     printed, told = command("ablate", "tiny.toml", "--seeds", "2", "--engine", "torch", cwd=ablated)
-    assert told == f"{ablated.name}/tiny: 20 of 20 runs are there, nothing is left to do\n"
+    assert told == f"{ablated.name}/tiny: 20 of 20 runs finished, nothing left to train\n"
     assert printed == (ablated / "printed").read_text()
 
 
@@ -246,7 +246,8 @@ def test_a_variation_that_diverges_is_a_result(ablated: Path, tmp_path: Path) ->
     found, _ = list_variations(full)
     with pytest.raises(TrainingDivergedError):
         perform(
-            load(ablated / "tiny.toml", ["recipe.optimizer.lr=1e30"]), runs=tmp_path / "other", engine="torch"
+            load(ablated / "tiny.toml", ["recipe.optimizer.lr=1e30"]), folders=Folders(runs=tmp_path / "other"),
+            compute=Compute(engine="torch"),
         )  # fmt: skip
     (diverged,) = (tmp_path / "other").glob("*/*/seed-0")
     one = next(variation for variation in found if variation.component == "batch norm")

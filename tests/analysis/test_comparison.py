@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from scipy import stats
-from support.study import write_study
 
-from support.cli import drilldown
-from drilldown import load
+from drilldown import Compute, Folders, load
 from drilldown.analysis.comparison import compare
 from drilldown.errors import DrilldownError
 from drilldown.runs.perform import perform
+from support.cli import drilldown
+from support.study import write_study
 
 SEEDS = 2
 
@@ -25,14 +25,19 @@ def climb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_study(tmp_path_factory.mktemp("compared"))
     for step in ("01-plain", "02-norm"):
         for seed in range(SEEDS):
-            perform(load(folder / f"{step}.toml"), seed=seed, runs=folder.parent / "runs", engine="torch")
+            perform(
+                load(folder / f"{step}.toml"),
+                seed=seed,
+                folders=Folders(runs=folder.parent / "runs"),
+                compute=Compute(engine="torch"),
+            )
     return folder
 
 
 def test_experiments_are_compared_over_the_seeds_that_both_have(climb: Path) -> None:
     runs_dir = climb.parent / "runs"
-    perform(load(climb / "02-norm.toml"), seed=7, runs=runs_dir, engine="torch")
-    first, second = compare(str(climb / "01-plain.toml"), str(climb / "02-norm.toml"), runs=runs_dir)
+    perform(load(climb / "02-norm.toml"), seed=7, folders=Folders(runs=runs_dir), compute=Compute(engine="torch"))
+    first, second = compare(str(climb / "01-plain.toml"), str(climb / "02-norm.toml"), runs_dir=runs_dir)
     assert (first.seeds.n, second.seeds.n) == (SEEDS, SEEDS + 1)
     assert second.against is not None
     assert second.against.components == ("batch norm",)
@@ -40,7 +45,7 @@ def test_experiments_are_compared_over_the_seeds_that_both_have(climb: Path) -> 
     assert effect is not None
     assert effect.n == SEEDS
     values = [
-        [one.summary["accuracy"]["mean_last"] for one in subject.seeds.finished if one.seed < SEEDS]
+        [one.summary.accuracy.mean_last for one in subject.seeds.finished if one.seed < SEEDS]
         for subject in (second, first)
     ]
     assert effect.mean == pytest.approx(statistics.fmean(values[0]) - statistics.fmean(values[1]))
@@ -51,7 +56,7 @@ def test_experiments_are_compared_over_the_seeds_that_both_have(climb: Path) -> 
 def test_runs_and_experiments_can_be_mixed(climb: Path) -> None:
     runs_dir = climb.parent / "runs"
     (run,) = runs_dir.glob("climb/01-plain-*/seed-1")
-    one, all_seeds, experiment = compare(str(run), str(run.parent), str(climb / "03-wider.toml"), runs=runs_dir)
+    one, all_seeds, experiment = compare(str(run), str(run.parent), str(climb / "03-wider.toml"), runs_dir=runs_dir)
     assert [x.seed for x in one.seeds.finished] == [1]
     assert all_seeds.seeds.n == SEEDS
     assert all_seeds.against is not None
@@ -66,11 +71,15 @@ def test_runs_and_experiments_can_be_mixed(climb: Path) -> None:
 
 def test_figures_on_different_images_are_not_subtracted(climb: Path) -> None:
     runs_dir = climb.parent / "runs"
-    perform(load(climb / "01-plain.toml", ["recipe.holdout=20"]), runs=runs_dir, engine="torch")
+    perform(
+        load(climb / "01-plain.toml", ["recipe.holdout=20"]),
+        folders=Folders(runs=runs_dir),
+        compute=Compute(engine="torch"),
+    )
     (run,) = (
         path for path in runs_dir.glob("climb/01-plain-*/seed-0") if "holdout" in (path / "experiment.toml").read_text()
     )
-    _, held_out = compare(str(climb / "01-plain.toml"), str(run), runs=runs_dir)
+    _, held_out = compare(str(climb / "01-plain.toml"), str(run), runs_dir=runs_dir)
     assert held_out.against is not None
     assert held_out.against.accuracy is None
     assert held_out.against.why_not == "measured on different images (test, validation)"
@@ -90,7 +99,7 @@ def test_the_command_shows_all_of_it_in_80_columns(climb: Path) -> None:
 
 
 def test_shipped_experiments_are_compared_without_any_run(tmp_path: Path) -> None:
-    first, second = compare("eva5-s5/05", "eva5-s5/06", runs=tmp_path)
+    first, second = compare("eva5-s5/05", "eva5-s5/06", runs_dir=tmp_path)
     assert first.against is None
     assert second.against is not None
     assert second.against.components == ("dropout",)
@@ -101,7 +110,7 @@ def test_the_same_runs_are_not_measured_against_themselves(climb: Path) -> None:
     runs_dir = climb.parent / "runs"
     (run,) = runs_dir.glob("climb/01-plain-*/seed-1")
     for reference in (str(climb / "01-plain.toml"), str(run), str(run.parent)):
-        _, second = compare(reference, reference, runs=runs_dir)
+        _, second = compare(reference, reference, runs_dir=runs_dir)
         assert second.against is not None
         assert not second.against.difference
         assert second.against.worth == ("worth: not known, both stand for the same runs",)
@@ -112,7 +121,7 @@ def test_an_interrupted_run_is_to_be_resumed(climb: Path, tmp_path: Path) -> Non
     (run,) = runs_dir.glob("climb/01-plain-*/seed-1")
     shutil.copytree(run, tmp_path / "seed-1")
     (tmp_path / "seed-1" / "summary.json").unlink()
-    _, second = compare(str(run), str(tmp_path / "seed-1"), runs=runs_dir)
+    _, second = compare(str(run), str(tmp_path / "seed-1"), runs_dir=runs_dir)
     assert second.missing == f"drilldown resume {tmp_path / 'seed-1'}"
 
 
@@ -127,4 +136,4 @@ def test_narrow_terminals_leave_a_column_out_and_cut_none(climb: Path) -> None:
 @pytest.mark.parametrize("references", [["under-8k"], ["under-8k", "absent"], ["under-8k", "last"]])
 def test_what_cannot_be_compared_is_said(references: list[str], tmp_path: Path) -> None:
     with pytest.raises(DrilldownError):
-        compare(*references, runs=tmp_path)
+        compare(*references, runs_dir=tmp_path)

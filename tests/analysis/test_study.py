@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import re
 import shutil
-import signal
 import statistics
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,60 +14,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import stats
-from support.study import STEPS, command, write_study
 
-from support.cli import drilldown, start
-from drilldown import load
+from drilldown import Compute, Folders, load
 from drilldown.analysis.ablation import list_variations
-from drilldown.analysis.seeds import Seeds
 from drilldown.analysis.study import StudyEvidence, gather_study
-from drilldown.errors import DrilldownError, TrainingDivergedError
+from drilldown.errors import DrilldownError
 from drilldown.experiment.difference import changed_components
-from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.studies import Study, find_study
 from drilldown.report.axes import spread_labels
 from drilldown.report.study.analysis import study_sentences
 from drilldown.report.study.writing import write_study_report
 from drilldown.runs.perform import perform
-from drilldown.runs.run import FINISHED, Run
-from drilldown.runs.worklist import Estimate, Task, Watcher, WorkPlan, estimate_time, list_tasks, plan_work, train_all
+from drilldown.runs.worklist import (
+    list_tasks,
+    plan_work,
+)
+from support.cli import drilldown
+from support.study import STEPS, command, steps_of, train, write_study
 
 SEEDS = 3
-
-
-class Witness(Watcher):
-    """Writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.begun: list[tuple[str, int]] = []
-        self.failed: list[tuple[str, int]] = []
-        self.waited: list[Path] = []
-
-    def begins(self, task: Task, left: Sequence[Task], estimate: Estimate) -> None:  # noqa: ARG002
-        self.begun.append((task.experiment.name, task.seed))
-
-    def diverged(self, task: Task, error: TrainingDivergedError) -> None:  # noqa: ARG002
-        self.failed.append((task.experiment.name, task.seed))
-
-    def waits(self, task: Task) -> None:
-        self.waited.append(task.run.path)
-
-
-def steps_of(folder: Path) -> list[Experiment]:
-    return [load(file) for file in Study(folder).steps]
-
-
-def train(plan: WorkPlan) -> Witness:
-    witness = Witness()
-    train_all(plan, witness, engine="torch", threads=1)
-    return witness
 
 
 @pytest.fixture(scope="module")
 def climb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a study whose three steps have three seeds each."""
     folder = write_study(tmp_path_factory.mktemp("climb"))
-    train(plan_work(list_tasks(steps_of(folder), SEEDS, folder.parent / "runs")))
+    train(plan_work(list_tasks(steps_of(folder), range(SEEDS), folder.parent / "runs")))
     return folder
 
 
@@ -85,160 +53,24 @@ def page(evidence: StudyEvidence) -> str:
     return write_study_report(evidence).markdown.read_text("utf-8")
 
 
-def test_runs_are_done_seed_by_seed_so_that_a_study_cut_short_has_pairs(tmp_path: Path) -> None:
-    experiments = steps_of(write_study(tmp_path))
-    done = [(task.experiment.title, task.seed) for task in list_tasks(experiments, 2, tmp_path)]
-    titles = [experiment.title for experiment in experiments]
-    assert done == [(title, seed) for seed in range(2) for title in titles]
-
-
 def test_what_earlier_steps_tell_already_is_no_ablation(evidence: StudyEvidence) -> None:
     variations, _ = list_variations(evidence.steps[1].experiment)
     assert [one.experiment.name for one in variations if one.component == "batch norm"] == ["climb/01-plain"]
     assert evidence.ablations == ()
 
 
-def test_what_is_there_is_not_done_again(climb: Path) -> None:
-    plan = plan_work(list_tasks(steps_of(climb), SEEDS, climb.parent / "runs"))
-    assert str(plan) == "9 of 9 runs are there, nothing is left to do"
-    assert train(plan).begun == []
-
-
-def test_a_longer_list_does_only_what_is_new(climb: Path, tmp_path: Path) -> None:
-    runs = tmp_path / "runs"
-    shutil.copytree(climb.parent / "runs", runs)
-    plan = plan_work(list_tasks(steps_of(climb), SEEDS + 1, runs))
-    assert str(plan).startswith("9 of 12 runs are there, 3 to do; about ")
-    assert train(plan).begun == [(f"climb/{step}", SEEDS) for step in STEPS]
-
-
-def test_how_long_it_takes_is_told_from_the_same_step_or_from_multiply_adds(tmp_path: Path) -> None:
-    first, _, wider = steps_of(write_study(tmp_path))
-    tasks = list_tasks([first, wider], 3, tmp_path / "runs")
-    unknown = estimate_time(tasks, tasks)
-    assert unknown == Estimate(0.0, 6)
-    assert "not known" in str(unknown)
-    seconds = perform(first, runs=tmp_path / "runs", engine="torch").summary["seconds"]
-    plan = plan_work(tasks)
-    work = wider.model_summary.multiply_adds / first.model_summary.multiply_adds
-    assert plan.estimate.unknown == 0
-    assert plan.estimate.seconds == pytest.approx(seconds * (2 + 3 * work))
-    assert estimate_time(plan.todo, tasks, "native") == Estimate(0.0, 5)
-
-
-def test_epochs_that_are_saved_are_not_counted_again(tmp_path: Path) -> None:
-    (first, *_) = steps_of(write_study(tmp_path))
-    runs = tmp_path / "runs"
-    done = perform(first, runs=runs, engine="torch")
-    shutil.copytree(done.path, Run.of(first, 1, runs).path)
-    (Run.of(first, 1, runs).path / "summary.json").unlink()
-    plan = plan_work(list_tasks([first], 3, runs))
-    assert len(plan.todo) == 2
-    assert plan.estimate.seconds == pytest.approx(done.summary["seconds"])
-
-
-def test_a_run_in_other_hands_is_passed_over_and_waited_for_at_the_end(tmp_path: Path) -> None:
-    experiments = steps_of(write_study(tmp_path))
-    tasks = list_tasks(experiments, 1, tmp_path / "runs")
-    held = contextlib.ExitStack()
-    held.enter_context(tasks[0].run.lock())
-    plan = plan_work(tasks)
-    assert "1 under way in another process" in str(plan)
-
-    class LetsGo(Witness):
-        def waits(self, task: Task) -> None:
-            super().waits(task)
-            held.close()
-
-    witness = LetsGo()
-    train_all(plan, witness, engine="torch")
-    assert [name for name, _ in witness.begun] == ["climb/02-norm", "climb/03-wider", "climb/01-plain"]
-    assert witness.waited == [tasks[0].run.path]
-    assert all(task.run.status == FINISHED for task in tasks)
-
-
-def test_a_run_that_another_process_ends_meanwhile_is_not_done_again(climb: Path, tmp_path: Path) -> None:
-    experiments = steps_of(climb)
-    tasks = list_tasks(experiments, 1, tmp_path / "runs")
-    plan = plan_work(tasks)
-    shutil.copytree(climb.parent / "runs", tmp_path / "runs")
-    assert train(plan).begun == []
-
-
-def test_a_run_that_diverges_counts_as_failed_and_the_study_goes_on(tmp_path: Path) -> None:
-    folder = write_study(tmp_path)
-    (folder / "02-norm.toml").write_text(
-        'title = "Hasty"\nextends = "01-plain.toml"\n[recipe]\noptimizer = { name = "sgd", lr = 1e30 }\n'
-    )
-    plan = plan_work(list_tasks(steps_of(folder), 2, tmp_path / "runs"))
-    witness = train(plan)
-    assert len(witness.begun) == 6
-    assert witness.failed == [("climb/02-norm", 0), ("climb/02-norm", 1)]
-    assert plan_work(plan.tasks).todo == ()
-    found = gather_study(Study(folder), tmp_path / "runs")
-    written = write_study_report(found).markdown
-    text = written.read_text("utf-8")
-    assert "| 2 | `02-norm` |" in text
-    assert "0 of 2 (0–66 %)" in text
-    assert "`02-norm` (2 of 2 seeds)" in text
-    assert "no seeds in common" in text
-    said = [json.loads(line) for line in (written.parent / "summaries.jsonl").read_text().splitlines()]
-    assert [one["status"] for one in said].count("diverged") == 2
-    assert len(said) == 6
-
-
-def test_a_study_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
-    write_study(tmp_path, epochs=24, steps=2)
-    asked = ("study", "climb", "--seeds", "1", "--engine", "torch")
-    process = start(*asked, cwd=tmp_path)
-    assert process.stderr is not None
-    seen, in_second = "", False
-    for line in process.stderr:
-        seen += line
-        in_second = in_second or line.startswith("run 2 of 2")
-        if in_second and line.strip().startswith("2 "):
-            break
-    process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=30)
-    assert process.returncode == 130, seen + rest
-    assert seen.startswith("climb: 0 of 2 runs are there, 2 to do; how long is not known")
-    assert "1 of 2 runs are there" in rest
-    assert "go on with: drilldown study climb --seeds 1" in rest
-    (first,) = (tmp_path / "runs").glob("climb/*/seed-0/summary.json")
-    written = first.stat().st_mtime_ns
-    printed, told = command(*asked, cwd=tmp_path)
-    assert told.startswith("climb: 1 of 2 runs are there, 1 to do; about ")
-    assert "going on after epoch" in told
-    assert first.stat().st_mtime_ns == written
-    assert printed.splitlines()[-1].split() == ["report", "runs/climb/report.html"]
-    assert max(map(len, printed.splitlines())) <= 80
-    assert "\x1b" not in printed + told
-
-
-def test_two_processes_share_a_study_and_repeat_nothing(tmp_path: Path) -> None:
-    write_study(tmp_path, epochs=8)
-    asked = ("study", "climb", "--seeds", "2", "--engine", "torch")
-    both = [start(*asked, cwd=tmp_path) for _ in range(2)]
-    ended = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0], ended
-    trained = Counter(re.findall(r"climb/\S+ · seed \d", "".join(err for _, err in ended)))
-    assert sorted(trained) == [f"climb/{step} · seed {seed}" for step in STEPS for seed in range(2)]
-    assert set(trained.values()) == {1}
-    assert len(list((tmp_path / "runs").glob("climb/*/seed-*/summary.json"))) == 6
-
-
 def test_the_ladder_has_the_figures_of_the_runs(evidence: StudyEvidence, page: str) -> None:
     rows = [line for line in page.split("## What each step")[0].splitlines() if re.match(r"\| \d \|", line)]
     assert len(rows) == 3
     for row, step in zip(rows, evidence.steps, strict=True):
-        summaries = [one.run.summary for one in step.seeds.finished]
-        means = [summary["accuracy"]["mean_last"] for summary in summaries]
+        summaries = [run.summary for run in step.seeds.finished]
+        means = [summary.accuracy.mean_last for summary in summaries]
         half = stats.sem(means) * stats.t.ppf(0.975, SEEDS - 1)
         assert f"| {statistics.fmean(means):.3f} ± {half:.3f} |" in row
-        assert f"{summaries[0]['parameters']:,}" in row
-        best = statistics.fmean(summary["accuracy"]["best"] for summary in summaries)
+        assert f"{summaries[0].parameters:,}" in row
+        best = statistics.fmean(summary.accuracy.best for summary in summaries)
         assert f"| {best:.2f} ± " in row
-        passed = sum(summary["verdict"]["passed"] for summary in summaries)
+        passed = sum(summary.verdict.passed for summary in summaries)
         assert f"| {passed} of {SEEDS} (" in row
     assert "(reconstructed)" in rows[1]
     assert "99.10 / 99.50" in rows[0]
@@ -250,7 +82,7 @@ def test_a_step_is_worth_what_scipy_says_against_the_one_that_it_extends(evidenc
     assert wider.change is not None
     assert wider.change.against == 0
     assert wider.change.extends
-    values = [[one.summary["accuracy"]["mean_last"] for one in step.seeds.finished] for step in (wider, first)]
+    values = [[run.summary.accuracy.mean_last for run in step.seeds.finished] for step in (wider, first)]
     low, high = stats.ttest_rel(*values).confidence_interval(0.95)
     difference_of_means = statistics.fmean(values[0]) - statistics.fmean(values[1])
     assert f"{difference_of_means:+.3f} [{low:+.3f}, {high:+.3f}]" in page
@@ -263,7 +95,7 @@ def test_a_step_that_extends_none_of_the_study_is_set_against_the_one_before(tmp
     folder = write_study(tmp_path, steps=1)
     (folder / "02-alone.toml").write_text((folder / "01-plain.toml").read_text().replace("3x3 2", "3x3 3"))
     for experiment in steps_of(folder):
-        perform(experiment, runs=tmp_path / "runs", engine="torch")
+        perform(experiment, folders=Folders(runs=tmp_path / "runs"), compute=Compute(engine="torch"))
     found = gather_study(Study(folder), tmp_path / "runs")
     assert found.steps[1].change is not None
     assert (found.steps[1].change.against, found.steps[1].change.extends) == (0, False)
@@ -276,7 +108,7 @@ def test_a_step_that_extends_none_of_the_study_is_set_against_the_one_before(tmp
 
 def test_a_reported_figure_is_held_against_where_one_further_seed_would_fall(evidence: StudyEvidence) -> None:
     step = evidence.steps[0]
-    bests = [one.run.summary["accuracy"]["best"] for one in step.seeds.finished]
+    bests = [one.summary.accuracy.best for one in step.seeds.finished]
     scale = statistics.stdev(bests) * (1 + 1 / SEEDS) ** 0.5
     low, high = stats.t.interval(0.95, SEEDS - 1, loc=statistics.fmean(bests), scale=scale)
     assert step.expected == pytest.approx((max(0, low - 0.005), min(100, high + 0.005)))
@@ -317,12 +149,13 @@ def test_figures_runs_and_summaries_are_there(evidence: StudyEvidence, page: str
     for step in evidence.steps:
         for one in step.seeds.finished:
             assert f"| `{one.run.path}` | {one.seed} |" in page
-    said = [json.loads(line) for line in (evidence.folder / "summaries.jsonl").read_text().splitlines()]
-    assert [(one["experiment"], one["seed"]) for one in said] == [
+    documents = [json.loads(line) for line in (evidence.folder / "summaries.jsonl").read_text().splitlines()]
+    assert [(document["experiment"], document["seed"]) for document in documents] == [
         (f"climb/{step}", seed) for step in STEPS for seed in range(SEEDS)
     ]
-    assert all(one.pop("status") == "finished" for one in said)
-    assert said == [one.run.summary for step in evidence.steps for one in step.seeds.finished]
+    assert all(document.pop("status") == "finished" for document in documents)
+    finished = [run for step in evidence.steps for run in step.seeds.finished]
+    assert documents == [json.loads((run.run.path / "summary.json").read_text()) for run in finished]
 
 
 def test_text_from_files_stays_text(page: str) -> None:
@@ -350,7 +183,7 @@ def test_runs_of_a_file_that_has_changed_are_named_and_left_out(climb: Path, tmp
     runs_dir = tmp_path / "runs"
     shutil.copytree(climb.parent / "runs", runs_dir)
     changed = load(climb / "01-plain.toml", ["recipe.epochs=1"])
-    perform(changed, runs=runs_dir, engine="torch")
+    perform(changed, folders=Folders(runs=runs_dir), compute=Compute(engine="torch"))
     found = gather_study(Study(climb), runs_dir)
     assert [path.name for path in found.left_out] == [f"01-plain-{changed.fingerprint}"]
     assert found.steps[0].seeds.n == SEEDS
@@ -361,7 +194,7 @@ def test_a_study_half_done_says_which_steps_lack_runs(tmp_path: Path) -> None:
     folder = write_study(tmp_path)
     with pytest.raises(DrilldownError, match="no runs here"):
         gather_study(Study(folder), tmp_path / "runs", "drilldown study climb")
-    perform(steps_of(folder)[0], runs=tmp_path / "runs", engine="torch")
+    perform(steps_of(folder)[0], folders=Folders(runs=tmp_path / "runs"), compute=Compute(engine="torch"))
     text = write_study_report(
         gather_study(Study(folder), tmp_path / "runs", "drilldown study climb")
     ).markdown.read_text("utf-8")
@@ -392,17 +225,6 @@ def test_a_budget_is_no_ingredient_and_settings_have_the_names_one_says() -> Non
     )
     found = changed_components(plain, other)
     assert set(found) == {"augmentation", "label smoothing", "weight averaging", "validation split"}
-
-
-def test_seeds_know_what_is_under_way(climb: Path, tmp_path: Path) -> None:
-    experiment = load(climb / "01-plain.toml")
-    runs_dir = tmp_path / "runs"
-    shutil.copytree(climb.parent / "runs", runs_dir)
-    (Run.of(experiment, 1, runs_dir).path / "summary.json").unlink()
-    seeds = Seeds.of(experiment, runs_dir)
-    assert [one.seed for one in seeds.finished] == [0, 2]
-    assert [run.seed for run in seeds.unfinished] == [1]
-    assert seeds.n == 2
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,6 @@
 """Runs that are killed, interrupted, starved of room, or started twice: nothing is lost, and nothing is made up."""
 
 from __future__ import annotations
-from drilldown import load
-from drilldown.data.loading import load_dataset
-from drilldown.errors import DrilldownError, TrainingDivergedError
-from drilldown.files import write_atomically
-from drilldown.runs.finding import all_runs, find_run
-from drilldown.runs.perform import perform, resume_run
-from drilldown.runs.run import DIVERGED, FINISHED, INTERRUPTED, RUNNING, Run
-from drilldown.training.training import Training
 
 import hashlib
 import json
@@ -24,6 +16,15 @@ from typing import Any
 
 import pytest
 
+from drilldown import Compute, Folders, load
+from drilldown.data.loading import load_dataset
+from drilldown.errors import DrilldownError, TrainingDivergedError
+from drilldown.files import write_atomically
+from drilldown.runs.finding import all_runs, find_run
+from drilldown.runs.folder import DIVERGED, FINISHED, INTERRUPTED, RUNNING
+from drilldown.runs.perform import perform, resume_run
+from drilldown.runs.run import Run
+from drilldown.training.training import Training
 from support.cli import drilldown, environment, start, world
 
 TIMES = ("train_seconds", "test_seconds")
@@ -145,7 +146,7 @@ def test_a_finished_run_is_shown_and_not_repeated_unless_asked(uninterrupted: Pa
 def test_what_cannot_be_repeated_is_not_forgotten(uninterrupted: Path, tmp_path: Path, wrong: dict[str, Any]) -> None:
     shutil.copytree(uninterrupted, tmp_path / "seed-0")
     with pytest.raises(DrilldownError):
-        perform(Run(uninterrupted).experiment, folder=tmp_path / "seed-0", again=True, **wrong)
+        perform(Run(uninterrupted).experiment, run_dir=tmp_path / "seed-0", again=True, compute=Compute(**wrong))
     assert Run(tmp_path / "seed-0").status == FINISHED
     assert outcome(tmp_path / "seed-0") == outcome(uninterrupted)
 
@@ -216,7 +217,7 @@ def test_no_room_is_said_and_what_was_saved_stays(uninterrupted: Path, tmp_path:
         cwd=tmp_path, env=environment(), capture_output=True, text=True, preexec_fn=no_room, check=False,
     )  # fmt: skip
     assert refused.returncode == 2
-    assert "no room left" in refused.stderr
+    assert "no space left" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not list(only_run(tmp_path).glob("*.partial")) + list(only_run(tmp_path).glob(".*.partial"))
     assert drilldown("run", "tiny.toml", cwd=tmp_path).returncode == 0
@@ -268,9 +269,9 @@ def test_seeds_that_all_diverge_are_a_failed_training(tmp_path: Path) -> None:
 def test_a_diverged_seed_counts_as_a_failure(tmp_path: Path) -> None:
     file = world(tmp_path)
     for seed in (0, 1):
-        perform(load(file), seed=seed, runs=tmp_path / "runs")
+        perform(load(file), seed=seed, folders=Folders(runs=tmp_path / "runs"))
     with pytest.raises(TrainingDivergedError):
-        perform(load(file, ["recipe.optimizer.lr=1e30"]), seed=2, runs=tmp_path / "elsewhere")
+        perform(load(file, ["recipe.optimizer.lr=1e30"]), seed=2, folders=Folders(runs=tmp_path / "elsewhere"))
     (diverged,) = (tmp_path / "elsewhere").glob("*/*/seed-2")
     shutil.copytree(diverged, Run.of(load(file), 2, tmp_path / "runs").path)
     judged = drilldown("verdict", "tiny.toml", cwd=tmp_path)
@@ -313,11 +314,12 @@ def test_the_folder_holds_what_is_promised(uninterrupted: Path) -> None:
 
 def test_with_a_holdout_epochs_are_judged_on_it_and_the_test_set_once(tmp_path: Path) -> None:
     file = world(tmp_path)
-    run = perform(load(file, ["recipe.holdout=50"]), runs=tmp_path / "runs")
-    assert run.summary["verdict"]["split"] == "validation"
+    run = perform(load(file, ["recipe.holdout=50"]), folders=Folders(runs=tmp_path / "runs"))
+    summary = run.read().summary
+    assert summary.verdict.split == "validation"
     assert {epoch.test.total for epoch in run.epochs} == {50}
     assert {epoch.train.total for epoch in run.epochs} == {250}
-    assert run.summary["test"]["total"] == 100
+    assert summary.test.total == 100
     assert "val_correct" in (run.path / "epochs.jsonl").read_text()
 
 
@@ -355,7 +357,7 @@ def test_a_run_folder_holds_the_users_module_and_goes_on_from_it(tmp_path: Path)
         "    def __init__(self):\n"
         "        super().__init__(nn.Flatten(), nn.Linear(784, 16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 10))\n"
     )
-    run = perform(load(file, ["network.python=model.py:Net"]), runs=tmp_path / "runs")
+    run = perform(load(file, ["network.python=model.py:Net"]), folders=Folders(runs=tmp_path / "runs"))
     (tmp_path / "model.py").unlink()
     before = outcome(run.path)
     for name in ("summary.json", "weights.safetensors"):

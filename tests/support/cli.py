@@ -9,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from drilldown import load
 from drilldown.data.glyphs import draw_glyphs
+from drilldown.runs.run import Run
 
 TINY = """\
 title = "Tiny"
@@ -73,3 +75,8 @@ def start(*arguments: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
         [sys.executable, "-m", "drilldown", *arguments],
         cwd=cwd, env=environment(**env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+
+
+def plain_run(lab: Path) -> Path:
+    """The run that other tests have not changed a setting of."""
+    return Run.of(load(lab / "tiny.toml"), 0, lab / "runs").path

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
-from support.cli import write_idx
+from drilldown import Compute, load
 from drilldown.cli.app import app
+from drilldown.errors import TrainingDivergedError
+from drilldown.experiment.experiment import Experiment
+from drilldown.experiment.studies import Study
+from drilldown.runs.worklist import Estimate, Task, WorklistCallback, WorkPlan, train_all
+from support.cli import write_idx
 
 FIRST = """\
 title = "Plain"
@@ -73,3 +79,31 @@ def command(*arguments: str, cwd: Path) -> tuple[str, str]:
     with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         app(list(arguments), standalone_mode=False)
     return out.getvalue(), err.getvalue()
+
+
+class Witness(WorklistCallback):
+    """Records the events of a worklist."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, int]] = []
+        self.failed: list[tuple[str, int]] = []
+        self.waited: list[Path] = []
+
+    def on_task_start(self, task: Task, left: Sequence[Task], estimate: Estimate) -> None:  # noqa: ARG002
+        self.begun.append((task.experiment.name, task.seed))
+
+    def on_divergence(self, task: Task, error: TrainingDivergedError) -> None:  # noqa: ARG002
+        self.failed.append((task.experiment.name, task.seed))
+
+    def on_wait(self, task: Task) -> None:
+        self.waited.append(task.run.path)
+
+
+def steps_of(folder: Path) -> list[Experiment]:
+    return [load(file) for file in Study(folder).steps]
+
+
+def train(plan: WorkPlan) -> Witness:
+    witness = Witness()
+    train_all(plan, witness, compute=Compute(engine="torch", threads=1))
+    return witness

@@ -1,0 +1,168 @@
+"""The commands that show, compare and predict: their output, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from drilldown.data.glyphs import _template
+from drilldown.data.pictures import read_picture
+from drilldown.errors import DrilldownError
+from support.cli import drilldown, plain_run
+from support.study import command
+
+
+def test_verdict_exits_by_the_budget(lab: Path) -> None:
+    assert drilldown("verdict", "last", cwd=lab).returncode == 0
+    assert drilldown("verdict", "tiny.toml", cwd=lab).returncode == 0
+    drilldown("run", "tiny.toml", "--set", "budget.parameters=10", cwd=lab)
+    failed = drilldown("verdict", "tiny.toml", "--set", "budget.parameters=10", cwd=lab)
+    assert failed.returncode == 3
+    none = drilldown("verdict", "tiny.toml", "--set", "budget.parameters=11", cwd=lab)
+    assert none.returncode == 2
+    assert "no finished runs" in none.stderr
+
+
+def test_summary_agrees_with_itself_as_text_and_json(lab: Path) -> None:
+    document = json.loads(drilldown("summary", "under-8k", "--json", cwd=lab).stdout)
+    assert document["parameters"] == sum(layer["parameters"] for layer in document["layers"]) == 7662
+    assert {"name", "output", "parameters", "multiply_adds", "receptive_field"} <= document["layers"][0].keys()
+    text = drilldown("summary", "under-8k", cwd=lab)
+    assert "7,662" in text.stdout
+    assert text.stderr == ""
+
+
+def test_runs_are_listed_as_text_and_json(lab: Path) -> None:
+    (newest, *_) = json.loads(drilldown("runs", "--json", cwd=lab).stdout)
+    assert newest["status"] == "finished"
+    assert (lab / newest["path"] / "summary.json").is_file()
+    assert "finished" in drilldown("runs", cwd=lab).stdout
+
+
+def test_runs_of_an_empty_folder_are_an_empty_list(tmp_path: Path) -> None:
+    assert json.loads(drilldown("runs", "--json", cwd=tmp_path).stdout) == []
+    assert drilldown("runs", cwd=tmp_path).returncode == 0
+
+
+def test_predict_reads_digits_on_light_and_dark_paper(lab: Path, tmp_path: Path) -> None:
+    template = Image.fromarray(_template(3, "DejaVuSans.ttf").numpy()).resize((280, 280))
+    template.save(tmp_path / "dark.png")
+    Image.eval(template, lambda value: 255 - value).save(tmp_path / "light.png")
+    shown = drilldown("predict", "last", str(tmp_path / "dark.png"), str(tmp_path / "light.png"), cwd=lab)
+    assert shown.returncode == 0, shown.stderr
+    head, dark, light = shown.stdout.splitlines()
+    assert head.split() == ["read", "as", "confidence", "runner-up", "picture"]
+    assert dark.replace("dark.png", "") == light.replace("light.png", "")
+    assert dark.index(str(tmp_path)) == light.index(str(tmp_path)) == head.index("picture")
+
+
+def test_predict_refuses_what_is_no_picture(lab: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("not a picture")
+    refused = drilldown("predict", "last", str(tmp_path / "text.png"), cwd=lab)
+    assert refused.returncode == 2
+    assert "text.png" in refused.stderr
+    Image.new("L", (50, 50), 255).save(tmp_path / "empty.png")
+    template = Image.fromarray(_template(3, "DejaVuSans.ttf").numpy())
+    template.save(tmp_path / "three.png")
+    files = [str(tmp_path / name) for name in ("text.png", "three.png", "empty.png", "three.png")]
+    mixed = drilldown("predict", "last", *files, cwd=lab)
+    assert mixed.returncode == 2
+    assert "nothing stands out" in mixed.stderr
+    assert "text.png: not a picture" in mixed.stderr
+    assert [line.split()[-1] for line in mixed.stdout.splitlines()[1:]] == [str(tmp_path / "three.png")]
+
+
+def test_predict_needs_a_finished_run(lab: Path, tmp_path: Path) -> None:
+    run = plain_run(lab)
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(run, unfinished)
+    (unfinished / "summary.json").unlink()
+    with pytest.raises(DrilldownError, match=f"the run is interrupted; .*; resume with: drilldown resume {unfinished}"):
+        command("predict", str(unfinished), "absent.png", cwd=lab)
+    (unfinished / "diverged.json").write_text('{"reason": "the loss is nan"}')
+    with pytest.raises(DrilldownError, match="the run diverged and has no model: the loss is nan"):
+        command("predict", str(unfinished), "absent.png", cwd=lab)
+
+
+def test_damaged_runs_are_listed_and_told_apart(lab: Path, tmp_path: Path) -> None:
+    source = next(lab.glob("runs/*/*/seed-0"))
+    good, *copies = (tmp_path / "some" / f"step-{number}" / "seed-0" for number in range(6))
+    for copy in (good, *copies):
+        shutil.copytree(source, copy)
+    empty, listed, lacking, odd, state = copies
+    (empty / "summary.json").write_text("")
+    (listed / "summary.json").write_text("[]")
+    (lacking / "summary.json").write_text('{"experiment": "some/step"}')
+    (odd / "summary.json").write_text(json.dumps({**json.loads((odd / "summary.json").read_text()), "seed": "none"}))
+    (state / "summary.json").unlink()
+    (state / "state.safetensors").write_text("cut")
+    out, err = command("runs", "--runs", str(tmp_path), cwd=lab)
+    assert sorted(line.split()[0] for line in out.splitlines()) == [*["damaged"] * 5, "finished", "status"]
+    assert [line.rpartition(" ")[2] for line in out.splitlines() if line.startswith("finished")] == [str(good)]
+    assert len(err.splitlines()) == 5
+    for reason in ("not a table", '"seed" is missing', '"seed" is invalid', "state.safetensors: cannot be read"):
+        assert reason in err
+    document = {
+        Path(one["path"]): one for one in json.loads(command("runs", "--runs", str(tmp_path), "--json", cwd=lab)[0])
+    }
+    assert document[good]["status"] == "finished"
+    assert document[listed]["status"] == "damaged"
+    assert "not a table" in document[listed]["problem"]
+
+
+def test_runs_fit_80_columns_and_can_be_copied_at_any_width(lab: Path) -> None:
+    for columns in ("80", "40"):
+        shown = drilldown("runs", cwd=lab, COLUMNS=columns)
+        assert max(map(len, shown.stdout.splitlines())) <= 80
+        for line in shown.stdout.splitlines()[1:]:
+            assert (lab / line.rpartition(" ")[2] / "summary.json").is_file()
+
+
+def test_many_runs_are_listed_at_once(lab: Path, tmp_path: Path) -> None:
+    source = next(lab.glob("runs/*/*/seed-0"))
+    for number in range(300):
+        run = tmp_path / "some" / f"step-{number}" / "seed-0"
+        run.mkdir(parents=True)
+        for name in ("experiment.toml", "summary.json"):
+            shutil.copy(source / name, run)
+    begun = time.perf_counter()
+    out, _ = command("runs", "--runs", str(tmp_path), cwd=lab)
+    assert len(out.splitlines()) == 301
+    assert time.perf_counter() - begun < 5
+
+
+def test_data_describes_and_draws_a_dataset(tmp_path: Path) -> None:
+    shown = drilldown("data", "glyphs", "--preview", "samples.png", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "6,000" in shown.stdout
+    with Image.open(tmp_path / "samples.png") as drawn:
+        assert drawn.format == "PNG"
+
+
+def test_a_report_is_written_on_demand(lab: Path) -> None:
+    shown = drilldown("report", "last", cwd=lab)
+    assert shown.returncode == 0, shown.stderr
+    assert (lab / shown.stdout.strip()).is_file()
+
+
+def test_a_run_cannot_be_changed_by_set(lab: Path) -> None:
+    with pytest.raises(DrilldownError, match=r"--set: .* is a run; expected an experiment"):
+        command("verdict", str(plain_run(lab)), "--set", "recipe.epochs=5", cwd=lab)
+
+
+def test_a_drawn_digit_is_prepared_as_mnist_was(tmp_path: Path) -> None:
+
+    page = Image.new("RGB", (300, 200), "white")
+    ImageDraw.Draw(page).line([(200, 40), (200, 160)], fill="black", width=12)
+    page.save(tmp_path / "one.png")
+    image = read_picture(tmp_path / "one.png")
+    rows = (image > 25).any(1).nonzero().flatten()
+    assert int(rows[-1] - rows[0]) + 1 == 20
+    mass = image.double() / image.sum()
+    assert abs(float((mass.sum(0) * (mass.new_tensor(range(28)) - 13.5)).sum())) <= 0.5
+    assert abs(float((mass.sum(1) * (mass.new_tensor(range(28)) - 13.5)).sum())) <= 0.5

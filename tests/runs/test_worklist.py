@@ -1,0 +1,190 @@
+"""Worklists: trained seed by seed, stopped and resumed, beside other processes; nothing is trained twice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from drilldown import Compute, Folders, load
+from drilldown.analysis.seeds import Seeds
+from drilldown.analysis.study import gather_study
+from drilldown.experiment.studies import Study
+from drilldown.report.study.writing import write_study_report
+from drilldown.runs.folder import FINISHED
+from drilldown.runs.perform import perform
+from drilldown.runs.run import Run
+from drilldown.runs.worklist import (
+    Estimate,
+    Task,
+    estimate_time,
+    list_tasks,
+    plan_work,
+    train_all,
+)
+from support.cli import start
+from support.study import STEPS, Witness, command, steps_of, train, write_study
+
+SEEDS = 3
+
+
+@pytest.fixture(scope="module")
+def climb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study whose three steps have three seeds each."""
+    folder = write_study(tmp_path_factory.mktemp("climb"))
+    train(plan_work(list_tasks(steps_of(folder), range(SEEDS), folder.parent / "runs")))
+    return folder
+
+
+def test_runs_are_done_seed_by_seed_so_that_a_study_cut_short_has_pairs(tmp_path: Path) -> None:
+    experiments = steps_of(write_study(tmp_path))
+    done = [(task.experiment.title, task.seed) for task in list_tasks(experiments, range(2), tmp_path)]
+    titles = [experiment.title for experiment in experiments]
+    assert done == [(title, seed) for seed in range(2) for title in titles]
+
+
+def test_what_is_there_is_not_done_again(climb: Path) -> None:
+    plan = plan_work(list_tasks(steps_of(climb), range(SEEDS), climb.parent / "runs"))
+    assert str(plan) == "9 of 9 runs finished, nothing left to train"
+    assert train(plan).begun == []
+
+
+def test_a_longer_list_does_only_what_is_new(climb: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(climb.parent / "runs", runs)
+    plan = plan_work(list_tasks(steps_of(climb), range(SEEDS + 1), runs))
+    assert str(plan).startswith("9 of 12 runs finished, 3 to train; about ")
+    assert train(plan).begun == [(f"climb/{step}", SEEDS) for step in STEPS]
+
+
+def test_how_long_it_takes_is_told_from_the_same_step_or_from_multiply_adds(tmp_path: Path) -> None:
+    first, _, wider = steps_of(write_study(tmp_path))
+    tasks = list_tasks([first, wider], range(3), tmp_path / "runs")
+    unknown = estimate_time(tasks, tasks)
+    assert unknown == Estimate(0.0, 6)
+    assert "known after the first run" in str(unknown)
+    run = perform(first, folders=Folders(runs=tmp_path / "runs"), compute=Compute(engine="torch"))
+    seconds = run.read().summary.seconds
+    plan = plan_work(tasks)
+    work = wider.model_summary.multiply_adds / first.model_summary.multiply_adds
+    assert plan.estimate.unknown == 0
+    assert plan.estimate.seconds == pytest.approx(seconds * (2 + 3 * work))
+    assert estimate_time(plan.todo, tasks, "native") == Estimate(0.0, 5)
+
+
+def test_epochs_that_are_saved_are_not_counted_again(tmp_path: Path) -> None:
+    (first, *_) = steps_of(write_study(tmp_path))
+    runs = tmp_path / "runs"
+    done = perform(first, folders=Folders(runs=runs), compute=Compute(engine="torch"))
+    shutil.copytree(done.path, Run.of(first, 1, runs).path)
+    (Run.of(first, 1, runs).path / "summary.json").unlink()
+    plan = plan_work(list_tasks([first], range(3), runs))
+    assert len(plan.todo) == 2
+    assert plan.estimate.seconds == pytest.approx(done.read().summary.seconds)
+
+
+def test_a_run_in_other_hands_is_passed_over_and_waited_for_at_the_end(tmp_path: Path) -> None:
+    experiments = steps_of(write_study(tmp_path))
+    tasks = list_tasks(experiments, range(1), tmp_path / "runs")
+    held = contextlib.ExitStack()
+    held.enter_context(tasks[0].run.lock())
+    plan = plan_work(tasks)
+    assert "1 running in another process" in str(plan)
+
+    class LetsGo(Witness):
+        def on_wait(self, task: Task) -> None:
+            super().on_wait(task)
+            held.close()
+
+    witness = LetsGo()
+    train_all(plan, witness, compute=Compute(engine="torch"))
+    assert [name for name, _ in witness.begun] == ["climb/02-norm", "climb/03-wider", "climb/01-plain"]
+    assert witness.waited == [tasks[0].run.path]
+    assert all(task.run.status == FINISHED for task in tasks)
+
+
+def test_a_run_that_another_process_ends_meanwhile_is_not_done_again(climb: Path, tmp_path: Path) -> None:
+    experiments = steps_of(climb)
+    tasks = list_tasks(experiments, range(1), tmp_path / "runs")
+    plan = plan_work(tasks)
+    shutil.copytree(climb.parent / "runs", tmp_path / "runs")
+    assert train(plan).begun == []
+
+
+def test_a_run_that_diverges_counts_as_failed_and_the_study_goes_on(tmp_path: Path) -> None:
+    folder = write_study(tmp_path)
+    (folder / "02-norm.toml").write_text(
+        'title = "Hasty"\nextends = "01-plain.toml"\n[recipe]\noptimizer = { name = "sgd", lr = 1e30 }\n'
+    )
+    plan = plan_work(list_tasks(steps_of(folder), range(2), tmp_path / "runs"))
+    witness = train(plan)
+    assert len(witness.begun) == 6
+    assert witness.failed == [("climb/02-norm", 0), ("climb/02-norm", 1)]
+    assert plan_work(plan.tasks).todo == ()
+    found = gather_study(Study(folder), tmp_path / "runs")
+    written = write_study_report(found).markdown
+    text = written.read_text("utf-8")
+    assert "| 2 | `02-norm` |" in text
+    assert "0 of 2 (0–66 %)" in text
+    assert "`02-norm` (2 of 2 seeds)" in text
+    assert "no seeds in common" in text
+    said = [json.loads(line) for line in (written.parent / "summaries.jsonl").read_text().splitlines()]
+    assert [one["status"] for one in said].count("diverged") == 2
+    assert len(said) == 6
+
+
+def test_a_study_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
+    write_study(tmp_path, epochs=24, steps=2)
+    asked = ("study", "climb", "--seeds", "1", "--engine", "torch")
+    process = start(*asked, cwd=tmp_path)
+    assert process.stderr is not None
+    seen, in_second = "", False
+    for line in process.stderr:
+        seen += line
+        in_second = in_second or line.startswith("run 2 of 2")
+        if in_second and line.strip().startswith("2 "):
+            break
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=30)
+    assert process.returncode == 130, seen + rest
+    assert seen.startswith("climb: 0 of 2 runs finished, 2 to train; the time is known after")
+    assert "1 of 2 runs finished" in rest
+    assert "resume with: drilldown study climb --seeds 1" in rest
+    (first,) = (tmp_path / "runs").glob("climb/*/seed-0/summary.json")
+    written = first.stat().st_mtime_ns
+    printed, told = command(*asked, cwd=tmp_path)
+    assert told.startswith("climb: 1 of 2 runs finished, 1 to train; about ")
+    assert "resumed after epoch" in told
+    assert first.stat().st_mtime_ns == written
+    assert printed.splitlines()[-1].split() == ["report", "runs/climb/report.html"]
+    assert max(map(len, printed.splitlines())) <= 80
+    assert "\x1b" not in printed + told
+
+
+def test_two_processes_share_a_study_and_repeat_nothing(tmp_path: Path) -> None:
+    write_study(tmp_path, epochs=8)
+    asked = ("study", "climb", "--seeds", "2", "--engine", "torch")
+    both = [start(*asked, cwd=tmp_path) for _ in range(2)]
+    ended = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], ended
+    trained = Counter(re.findall(r"climb/\S+ · seed \d", "".join(err for _, err in ended)))
+    assert sorted(trained) == [f"climb/{step} · seed {seed}" for step in STEPS for seed in range(2)]
+    assert set(trained.values()) == {1}
+    assert len(list((tmp_path / "runs").glob("climb/*/seed-*/summary.json"))) == 6
+
+
+def test_seeds_know_what_is_under_way(climb: Path, tmp_path: Path) -> None:
+    experiment = load(climb / "01-plain.toml")
+    runs_dir = tmp_path / "runs"
+    shutil.copytree(climb.parent / "runs", runs_dir)
+    (Run.of(experiment, 1, runs_dir).path / "summary.json").unlink()
+    seeds = Seeds.of(experiment, runs_dir)
+    assert [one.seed for one in seeds.finished] == [0, 2]
+    assert [run.seed for run in seeds.unfinished] == [1]
+    assert seeds.n == 2
