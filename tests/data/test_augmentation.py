@@ -1,6 +1,9 @@
+"""Random warps, brightness and contrast of images."""
+
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +24,7 @@ from drilldown.data.augmentation import (
 )
 
 COUNT, HEIGHT, WIDTH = 2_000, 28, 28
-EVERYTHING = {"rotate": 20.0, "translate": 0.1, "scale": (0.7, 1.3), "shear": 15.0}
+EVERYTHING: dict[str, Any] = {"rotate": 20.0, "translate": 0.1, "scale": (0.7, 1.3), "shear": 15.0}
 
 
 def drawn(
@@ -36,8 +39,8 @@ def forward(augment: Augmentation, **options: int) -> tuple[np.ndarray, np.ndarr
     assert inverse is not None
     full = np.zeros((len(inverse), 3, 3))
     full[:, :2], full[:, 2, 2] = inverse.numpy(), 1
-    full = np.linalg.inv(full)
-    return full[:, :2, :2], full[:, :2, 2]
+    forward_maps = np.linalg.inv(full)
+    return forward_maps[:, :2, :2], forward_maps[:, :2, 2]
 
 
 def is_uniform(values: np.ndarray, low: float, high: float) -> bool:
@@ -52,7 +55,7 @@ def random_maps(count: int, seed: int) -> torch.Tensor:
 
 
 def reference(pixels: np.ndarray, inverse: np.ndarray, order: int) -> np.ndarray:
-    """SciPy's resampling, which counts (row, column) from the corner."""
+    """Resampling by SciPy, whose positions are (row, column) from the corner."""
     swapped = inverse[::-1, [1, 0]]
     centre = (np.array(pixels.shape) - 1) / 2
     offset = centre + inverse[::-1, 2] - swapped @ centre
@@ -60,22 +63,22 @@ def reference(pixels: np.ndarray, inverse: np.ndarray, order: int) -> np.ndarray
 
 
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (17, 30), (12, 9)])
-def test_bilinear_warps_are_scipys(height: int, width: int) -> None:
+def test_bilinear_warps_agree_with_scipy(height: int, width: int) -> None:
     pixels = 255 * torch.rand(12, 1, height, width, dtype=torch.float64)
     maps = random_maps(12, seed=height)
     warped = warp_images(pixels, maps, "bilinear")
-    for image, inverse, found in zip(pixels, maps, warped, strict=True):
+    for image, inverse, actual in zip(pixels, maps, warped, strict=True):
         expected = reference(image[0].numpy(), inverse.numpy(), order=1)
-        np.testing.assert_allclose(found[0].numpy(), expected, atol=1e-9)
+        np.testing.assert_allclose(actual[0].numpy(), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (17, 30)])
-def test_nearest_warps_are_scipys_where_one_pixel_is_nearest(height: int, width: int) -> None:
+def test_nearest_warps_agree_with_scipy_where_one_pixel_is_nearest(height: int, width: int) -> None:
     pixels = 255 * torch.rand(12, 1, height, width, dtype=torch.float64)
     maps = random_maps(12, seed=width)
     warped = warp_images(pixels, maps, "nearest")
     rows, columns = np.mgrid[:height, :width]
-    for image, inverse, found in zip(pixels, maps.numpy(), warped, strict=True):
+    for image, inverse, actual in zip(pixels, maps.numpy(), warped, strict=True):
         x, y = columns - (width - 1) / 2, rows - (height - 1) / 2
         source_x = inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2] + (width - 1) / 2
         source_y = inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2] + (height - 1) / 2
@@ -83,10 +86,10 @@ def test_nearest_warps_are_scipys_where_one_pixel_is_nearest(height: int, width:
         clear = (distance[0] > 1e-6) & (distance[1] > 1e-6)
         assert clear.mean() > 0.99
         expected = reference(image[0].numpy(), inverse, order=0)
-        np.testing.assert_array_equal(found[0].numpy()[clear], expected[clear])
+        np.testing.assert_array_equal(actual[0].numpy()[clear], expected[clear])
 
 
-def test_the_identity_gives_every_pixel_back() -> None:
+def test_the_identity_changes_no_pixel() -> None:
     pixels = torch.randint(256, (4, 1, 19, 28)).float()
     identity = torch.eye(2, 3).repeat(4, 1, 1)
     torch.testing.assert_close(warp_images(pixels, identity, "bilinear"), pixels, rtol=0, atol=1e-3)
@@ -102,7 +105,7 @@ def test_the_identity_gives_every_pixel_back() -> None:
         Augmentation(rotate=0.0, affine=Affine()),
     ],
 )
-def test_ranges_of_nothing_do_nothing(augment: Augmentation) -> None:
+def test_ranges_of_zero_change_nothing(augment: Augmentation) -> None:
     images = torch.randint(256, (4, 28, 28)).to(torch.uint8)
     draws = drawn(augment, count=4)
     assert draws == AugmentationDraws(None, None)
@@ -110,7 +113,7 @@ def test_ranges_of_nothing_do_nothing(augment: Augmentation) -> None:
 
 
 @pytest.mark.parametrize("augment", [Augmentation(rotate=30.0), Augmentation(affine=Affine(rotate=30.0))])
-def test_a_rotation_is_one_and_its_angle_uniform(augment: Augmentation) -> None:
+def test_a_rotation_is_orthogonal_with_a_uniform_angle(augment: Augmentation) -> None:
     linear, shift = forward(augment)
     np.testing.assert_allclose(linear @ linear.transpose(0, 2, 1), np.broadcast_to(np.eye(2), linear.shape), atol=1e-6)
     np.testing.assert_allclose(np.linalg.det(linear), 1, atol=1e-6)
@@ -118,12 +121,12 @@ def test_a_rotation_is_one_and_its_angle_uniform(augment: Augmentation) -> None:
     assert is_uniform(np.degrees(np.arctan2(linear[:, 1, 0], linear[:, 0, 0])), -30, 30)
 
 
-def test_a_full_turn_reaches_every_angle() -> None:
+def test_a_rotation_of_180_degrees_reaches_every_angle() -> None:
     linear, _ = forward(Augmentation(rotate=180.0))
     assert is_uniform(np.degrees(np.arctan2(linear[:, 1, 0], linear[:, 0, 0])), -180, 180)
 
 
-def test_a_scale_stretches_both_axes_alike_by_a_uniform_factor() -> None:
+def test_a_scale_multiplies_both_axes_by_the_same_uniform_factor() -> None:
     linear, shift = forward(Augmentation(affine=Affine(scale=(0.8, 1.4))))
     np.testing.assert_allclose(linear, linear[:, :1, :1] * np.eye(2), atol=1e-6)
     np.testing.assert_allclose(shift, 0, atol=1e-6)
@@ -140,14 +143,14 @@ def test_a_shear_slants_columns_by_a_uniform_angle() -> None:
 
 
 @pytest.mark.parametrize("others", [{}, {"rotate": 90.0, "shear": 20.0}, {"scale": (2.0, 2.0)}])
-def test_a_shift_is_a_share_of_width_and_height_whatever_comes_before_it(others: dict[str, object]) -> None:
+def test_a_shift_is_a_fraction_of_width_and_height_with_any_other_transform(others: dict[str, Any]) -> None:
     _, shift = forward(Augmentation(affine=Affine(translate=0.25, **others)), height=20, width=40)
     assert is_uniform(shift[:, 0], -10, 10)
     assert is_uniform(shift[:, 1], -5, 5)
     assert abs(np.corrcoef(shift.T)[0, 1]) < 0.1
 
 
-def test_the_rotation_of_its_own_comes_before_the_shear_and_the_affine_one_after() -> None:
+def test_the_separate_rotation_comes_before_the_shear_and_the_affine_rotation_after_it() -> None:
     upright = np.array([1.0, 1.0])
     for linear in forward(Augmentation(rotate=30.0, affine=Affine(shear=20.0)), count=50)[0]:
         slant, _ = scipy.linalg.rq(linear)  # linear = upper triangle · rotation
@@ -157,7 +160,7 @@ def test_the_rotation_of_its_own_comes_before_the_shear_and_the_affine_one_after
         np.testing.assert_allclose(np.abs(np.diag(slant)), upright, atol=1e-5)
 
 
-def test_all_together_is_the_product_of_what_each_does_alone() -> None:
+def test_the_combined_map_is_the_product_of_the_single_maps() -> None:
     first, _ = forward(Augmentation(rotate=10.0))
     second, _ = forward(Augmentation(affine=Affine(rotate=EVERYTHING["rotate"])))
     shear, _ = forward(Augmentation(affine=Affine(shear=EVERYTHING["shear"])))
@@ -180,11 +183,11 @@ def test_the_draws_of_different_parameters_are_independent() -> None:
     assert np.abs(correlations).max() < 4 / math.sqrt(COUNT)
 
 
-def test_light_is_drawn_uniformly() -> None:
+def test_brightness_and_contrast_are_uniform() -> None:
     draws = drawn(Augmentation(jitter=Jitter(brightness=0.3, contrast=0.6)))
     assert draws.inverse is None
-    assert draws.light is not None
-    brightness, contrast = draws.light.double().numpy().T
+    assert draws.brightness_contrast is not None
+    brightness, contrast = draws.brightness_contrast.double().numpy().T
     assert is_uniform(brightness, 0.7, 1.3)
     assert is_uniform(contrast, 0.4, 1.6)
     assert abs(np.corrcoef(brightness, contrast)[0, 1]) < 4 / math.sqrt(COUNT)
@@ -192,25 +195,25 @@ def test_light_is_drawn_uniformly() -> None:
 
 @pytest.mark.parametrize("brightness", [0.6, 1.0, 1.4])
 @pytest.mark.parametrize("contrast", [0.6, 1.0, 1.3])
-def test_brightness_and_contrast_are_pillows_to_within_its_rounding(brightness: float, contrast: float) -> None:
+def test_brightness_and_contrast_agree_with_pillow_up_to_rounding(brightness: float, contrast: float) -> None:
     images = torch.randint(70, 160, (5, 20, 30), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    found = augment_images(images, AugmentationDraws(None, torch.tensor([[brightness, contrast]]).repeat(5, 1)))
-    for image, ours in zip(images, found, strict=True):
+    actual = augment_images(images, AugmentationDraws(None, torch.tensor([[brightness, contrast]]).repeat(5, 1)))
+    for image, ours in zip(images, actual, strict=True):
         pillow = ImageEnhance.Contrast(Image.fromarray(image.numpy())).enhance(contrast)
         pillow = ImageEnhance.Brightness(pillow).enhance(brightness)
-        # Pillow rounds the mean, and cuts off what is behind the point after each of the two.
+        # Pillow rounds the mean, and truncates to whole numbers after each of the two steps.
         tolerance = 1 + brightness * (1 + abs(1 - contrast) / 2)
         np.testing.assert_allclose(ours[0].numpy(), np.asarray(pillow, dtype=float), rtol=0, atol=tolerance)
 
 
-def test_light_stays_within_what_a_byte_can_hold() -> None:
+def test_brightness_and_contrast_stay_within_0_and_255() -> None:
     images = torch.tensor([0, 255], dtype=torch.uint8).repeat(1, 4, 4)
-    found = augment_images(images, AugmentationDraws(None, torch.tensor([[1.9, 1.9]])))
-    assert set(found.flatten().tolist()) == {0.0, 255.0}
+    actual = augment_images(images, AugmentationDraws(None, torch.tensor([[1.9, 1.9]])))
+    assert set(actual.flatten().tolist()) == {0.0, 255.0}
 
 
 @pytest.mark.parametrize(("height", "width"), [(21, 41), (41, 21)])
-def test_an_image_that_is_not_square_turns_without_distortion(height: int, width: int) -> None:
+def test_a_rectangular_image_is_rotated_without_distortion(height: int, width: int) -> None:
     image = torch.zeros(1, 1, height, width, dtype=torch.float64)
     middle_row, middle_column = height // 2, width // 2
     image[0, 0, middle_row, middle_column + 7] = 255  # 7 to the right of the centre
@@ -221,7 +224,7 @@ def test_an_image_that_is_not_square_turns_without_distortion(height: int, width
     torch.testing.assert_close(turned, expected, rtol=0, atol=1e-9)
 
 
-def test_a_slice_of_the_draws_is_what_its_images_get() -> None:
+def test_a_slice_of_the_draws_gives_the_same_images() -> None:
     images = torch.randint(256, (10, 28, 28)).to(torch.uint8)
     draws = drawn(Augmentation(rotate=10.0, affine=Affine(**EVERYTHING), jitter=Jitter(brightness=0.5)), count=10)
     together = augment_images(images, draws)

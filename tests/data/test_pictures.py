@@ -1,4 +1,4 @@
-"""Pictures as people have them: on any paper, turned, transparent, deep, damaged, or no pictures at all."""
+"""Reading pictures: on light or dark paper, turned, transparent, with 16 bits, damaged, and files of other kinds."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def seven(mode: str = "L", paper: object = "white", ink: object = "black", size:
     return page
 
 
-def deep() -> Image.Image:
+def sixteen_bits() -> Image.Image:
     return Image.fromarray(np.asarray(seven(), dtype=np.uint16) * 257)
 
 
 def turned(folder: Path) -> Path:
-    """As a telephone saves what it held sideways: on its side, with a note how to turn it."""
+    """A sideways picture with the EXIF orientation that a telephone writes."""
     note = Image.Exif()
     note[274] = 6
     file = folder / "turned.jpg"
@@ -50,76 +50,76 @@ def save(image: Image.Image, file: Path, **options: object) -> torch.Tensor:
     return read_picture(file)
 
 
-def assert_alike(one: torch.Tensor, other: torch.Tensor) -> None:
-    assert float((one.float() - other.float()).abs().mean()) < 2, "more than a shade apart"
+def assert_alike(first: torch.Tensor, second: torch.Tensor) -> None:
+    assert float((first.float() - second.float()).abs().mean()) < 2, "the images differ by more than one shade of grey"
 
 
 ALIKE: dict[str, Callable[[], Image.Image]] = {
     "on black": lambda: seven(paper="black", ink="white"),
     "in colour": lambda: seven("RGB", "white", "navy"),
-    "black on nothing": lambda: seven("RGBA", (0, 0, 0, 0), (0, 0, 0, 255)),
-    "white on nothing": lambda: seven("RGBA", (0, 0, 0, 0), (255, 255, 255, 255)),
-    "on a sheet with nothing around it": lambda: seven("RGBA", (255, 255, 255, 255), (0, 0, 0, 255)),
+    "black on transparent": lambda: seven("RGBA", (0, 0, 0, 0), (0, 0, 0, 255)),
+    "white on transparent": lambda: seven("RGBA", (0, 0, 0, 0), (255, 255, 255, 255)),
+    "on a sheet without transparent pixels": lambda: seven("RGBA", (255, 255, 255, 255), (0, 0, 0, 255)),
     "in black and white": lambda: seven("1", 1, 0),
-    "in 16 bits": deep,
+    "in 16 bits": sixteen_bits,
     "in floating point": lambda: Image.fromarray(np.asarray(seven(), dtype=np.float32)),
     "large": lambda: seven(size=(2000, 2600)),
 }
 
 
 @pytest.mark.parametrize("how", ALIKE)
-def test_the_same_digit_is_read_alike(how: str, plain: torch.Tensor, tmp_path: Path) -> None:
+def test_the_same_digit_gives_the_same_image(how: str, plain: torch.Tensor, tmp_path: Path) -> None:
     assert_alike(save(ALIKE[how](), tmp_path / ("digit.tiff" if "floating" in how else "digit.png")), plain)
 
 
-def test_a_picture_is_turned_upright(plain: torch.Tensor, tmp_path: Path) -> None:
+def test_a_picture_is_turned_by_its_exif_orientation(plain: torch.Tensor, tmp_path: Path) -> None:
     assert_alike(read_picture(turned(tmp_path)), plain)
 
 
-def test_palettes_may_be_transparent(plain: torch.Tensor, tmp_path: Path) -> None:
+def test_a_transparent_palette_is_read(plain: torch.Tensor, tmp_path: Path) -> None:
     assert_alike(save(seven().convert("P"), tmp_path / "palette.png", transparency=255), plain)
 
 
-def refusal(file: Path) -> str:
-    with pytest.raises(DrilldownError) as refused:
+def error_of(file: Path) -> str:
+    with pytest.raises(DrilldownError) as caught:
         read_picture(file)
-    return str(refused.value)
+    return str(caught.value)
 
 
-def test_what_is_no_picture_is_refused_with_its_name(tmp_path: Path) -> None:
+def test_a_file_that_is_no_picture_is_refused_with_its_name(tmp_path: Path) -> None:
     file = tmp_path / "digit.png"
     seven().save(file)
     whole = file.read_bytes()
-    assert refusal(tmp_path / "digits.png").endswith(
+    assert error_of(tmp_path / "digits.png").endswith(
         'no such file or directory; expected a picture file such as PNG; did you mean "digit.png"?'
     )
-    assert "is a directory" in refusal(tmp_path).lower()
+    assert "is a directory" in error_of(tmp_path).lower()
     file.write_bytes(b"")
-    assert "an empty file" in refusal(file)
+    assert "an empty file" in error_of(file)
     file.write_bytes(whole[: len(whole) // 2])
-    assert "cut short" in refusal(file)
+    assert "cut off" in error_of(file)
     file.write_text("seven")
-    assert refusal(file) == f"{file}: not a picture that can be read; expected a picture file such as PNG"
+    assert error_of(file) == f"{file}: not a picture that can be read; expected a picture file such as PNG"
     file.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
-    assert "not a picture that can be read" in refusal(file)
+    assert "not a picture that can be read" in error_of(file)
 
 
-def test_animations_are_refused_rather_than_guessed_at(tmp_path: Path) -> None:
+def test_animations_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "two.gif"
     seven().save(file, save_all=True, append_images=[Image.new("L", SIZE, "white")])
-    assert "holds 2 pictures, one after another; expected a single picture" in refusal(file)
+    assert "contains 2 pictures; expected a single picture" in error_of(file)
     seven().save(file)
     assert read_picture(file).shape == (28, 28)
 
 
-def test_pictures_too_large_to_unpack_are_refused_before_they_are(tmp_path: Path) -> None:
-    for size, found in (((12_000, 12_000), "more than 89 million pixels"), ((30_000, 8), "30000x8")):
+def test_pictures_that_are_too_large_are_refused_before_unpacking(tmp_path: Path) -> None:
+    for size, message in (((12_000, 12_000), "more than 89 million pixels"), ((30_000, 8), "30000x8")):
         file = tmp_path / "large.png"
         Image.new("1", size).save(file)
-        assert found in refusal(file)
+        assert message in error_of(file)
 
 
-def test_damaged_pictures_give_one_message_or_an_image(tmp_path: Path) -> None:
+def test_damaged_pictures_give_an_image_or_a_message(tmp_path: Path) -> None:
     draw, file = random.Random(0), tmp_path / "damaged"
     originals = []
     for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"):

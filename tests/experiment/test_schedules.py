@@ -1,3 +1,5 @@
+"""Learning-rate schedules, compared with those of PyTorch."""
+
 from __future__ import annotations
 
 import math
@@ -27,16 +29,16 @@ Factory = Callable[[torch.optim.Optimizer], LRScheduler]
 
 
 def scheduled(create: Factory, steps: int, *, every: int = 1) -> list[float]:
-    """The rates of PyTorch's own scheduler, advanced after so many optimizer steps."""
+    """The learning rates of a PyTorch scheduler that is advanced after every `every` optimizer steps."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=PEAK)
     scheduler = create(optimizer)
-    found = []
+    rates = []
     for step in range(steps):
-        found.append(optimizer.param_groups[0]["lr"])
+        rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         if (step + 1) % every == 0 and step + 1 < steps:
             scheduler.step()
-    return found
+    return rates
 
 
 def ours(schedule: Schedule) -> list[float]:
@@ -52,14 +54,14 @@ def test_constant_is_constant() -> None:
 
 
 @pytest.mark.parametrize(("every", "gamma"), [(1, 0.5), (3, 0.15), (5, 0.1), (20, 0.3)])
-def test_step_is_pytorchs_step_lr(every: int, gamma: float) -> None:
+def test_step_agrees_with_pytorch(every: int, gamma: float) -> None:
     expected = scheduled(lambda o: StepLR(o, every, gamma), TOTAL, every=STEPS_PER_EPOCH)
     assert ours(StepSchedule(name="step", every=every, gamma=gamma)) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("schedule", [ConstantSchedule(name="constant", warmup=0.2),
                                       StepSchedule(name="step", every=5, gamma=0.1, warmup=0.2)])  # fmt: skip
-def test_a_warm_up_is_pytorchs_linear_lr(schedule: Schedule) -> None:
+def test_a_warm_up_agrees_with_pytorch(schedule: Schedule) -> None:
     length = 14  # a fifth of 70
     assert ours(schedule)[:length] == pytest.approx(warmed_up(length), rel=1e-12)
     assert ours(schedule)[length : 5 * STEPS_PER_EPOCH] == [PEAK] * (5 * STEPS_PER_EPOCH - length)
@@ -68,21 +70,21 @@ def test_a_warm_up_is_pytorchs_linear_lr(schedule: Schedule) -> None:
 @pytest.mark.parametrize("floor", [0.0, 0.01])
 @pytest.mark.parametrize("finish", [1.0, 0.8])
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.3])
-def test_cosine_is_pytorchs_warm_up_then_cosine_annealing_then_the_floor(
+def test_cosine_agrees_with_pytorchs_warm_up_and_annealing_before_its_floor(
     warmup: float, finish: float, floor: float
 ) -> None:
     top, bottom = round(warmup * TOTAL), round(finish * TOTAL)
     annealed = scheduled(lambda o: CosineAnnealingLR(o, bottom - top, eta_min=floor), bottom - top)
     expected = (warmed_up(top) if top else []) + annealed + [floor] * (TOTAL - bottom)
-    found = ours(CosineSchedule(name="cosine", warmup=warmup, finish=finish, floor=floor))
-    assert found == pytest.approx(expected, rel=1e-9, abs=1e-15)
-    assert found[bottom:] == [floor] * (TOTAL - bottom)
+    rates = ours(CosineSchedule(name="cosine", warmup=warmup, finish=finish, floor=floor))
+    assert rates == pytest.approx(expected, rel=1e-9, abs=1e-15)
+    assert rates[bottom:] == [floor] * (TOTAL - bottom)
 
 
 @pytest.mark.parametrize(
     ("warmup", "div", "final_div"), [(0.3, 25.0, 1e4), (0.5, 10.0, 100.0), (0.123, 4.0, 1.0), (0.9, 1.0, 1e6)]
 )
-def test_onecycle_is_pytorchs_one_cycle_lr(warmup: float, div: float, final_div: float) -> None:
+def test_onecycle_agrees_with_pytorch(warmup: float, div: float, final_div: float) -> None:
     expected = scheduled(
         lambda o: OneCycleLR(
             o, PEAK, total_steps=TOTAL, pct_start=warmup, div_factor=div, final_div_factor=final_div,
@@ -90,21 +92,21 @@ def test_onecycle_is_pytorchs_one_cycle_lr(warmup: float, div: float, final_div:
         ),
         TOTAL,
     )  # fmt: skip
-    found = ours(OneCycleSchedule(name="onecycle", warmup=warmup, div=div, final_div=final_div))
-    assert found == pytest.approx(expected, rel=1e-9)
+    rates = ours(OneCycleSchedule(name="onecycle", warmup=warmup, div=div, final_div=final_div))
+    assert rates == pytest.approx(expected, rel=1e-9)
 
 
-def test_onecycle_without_options_has_pytorchs_defaults() -> None:
+def test_onecycle_has_the_defaults_of_pytorch() -> None:
     expected = scheduled(lambda o: OneCycleLR(o, PEAK, total_steps=TOTAL, cycle_momentum=False), TOTAL)
     assert ours(OneCycleSchedule(name="onecycle")) == pytest.approx(expected, rel=1e-9)
 
 
-def test_onecycle_that_finishes_early_is_a_shorter_one_and_then_its_floor() -> None:
-    # Up by half of 70 steps and down by 56 is a cycle of 56 steps that is up by 35/56 of them.
+def test_onecycle_with_an_early_finish_is_a_shorter_cycle_before_its_floor() -> None:
+    # A peak after half of 70 steps and a floor after 56: a cycle of 56 steps with its peak after 35/56 of them.
     shorter = learning_rates(OneCycleSchedule(name="onecycle", warmup=35 / 56), PEAK, 56, 1)
-    found = ours(OneCycleSchedule(name="onecycle", warmup=0.5, finish=0.8))
-    assert found[:56] == pytest.approx(shorter, rel=1e-9)
-    assert found[55:] == [PEAK / 25 / 1e4] * (TOTAL - 55)
+    rates = ours(OneCycleSchedule(name="onecycle", warmup=0.5, finish=0.8))
+    assert rates[:56] == pytest.approx(shorter, rel=1e-9)
+    assert rates[55:] == [PEAK / 25 / 1e4] * (TOTAL - 55)
 
 
 FRACTION = st.floats(0, 1, exclude_max=True)
@@ -147,30 +149,30 @@ def schedules(draw: st.DrawFn) -> tuple[Schedule, float]:
 
 @settings(max_examples=200, deadline=None)
 @given(schedules(), st.integers(1, 40), st.integers(1, 12))
-def test_every_rate_is_finite_and_between_nothing_and_the_peak(
+def test_every_learning_rate_is_finite_and_between_zero_and_the_peak(
     scheduled: tuple[Schedule, float], steps_per_epoch: int, epochs: int
 ) -> None:
     schedule, peak = scheduled
-    found = learning_rates(schedule, peak, steps_per_epoch, epochs)
-    assert len(found) == steps_per_epoch * epochs
-    assert all(math.isfinite(rate) and 0 <= rate <= peak * (1 + 1e-12) for rate in found)
+    rates = learning_rates(schedule, peak, steps_per_epoch, epochs)
+    assert len(rates) == steps_per_epoch * epochs
+    assert all(math.isfinite(rate) and 0 <= rate <= peak * (1 + 1e-12) for rate in rates)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.floats(0.02, 0.9), st.integers(10, 60), st.integers(2, 12))
-def test_a_warm_up_rises_to_the_peak_and_gets_there_when_it_says(
-    warmup: float, steps_per_epoch: int, epochs: int
-) -> None:
+def test_a_warm_up_rises_to_the_peak_in_its_steps(warmup: float, steps_per_epoch: int, epochs: int) -> None:
     length = round(warmup * steps_per_epoch * epochs)
     for schedule in (ConstantSchedule(name="constant", warmup=warmup), CosineSchedule(name="cosine", warmup=warmup)):
-        found = learning_rates(schedule, PEAK, steps_per_epoch, epochs)
-        rising = found[: max(1, length)]
-        assert max(found) == rising[-1] == PEAK
+        rates = learning_rates(schedule, PEAK, steps_per_epoch, epochs)
+        rising = rates[: max(1, length)]
+        assert max(rates) == rising[-1] == PEAK
         assert all(before < after for before, after in pairwise(rising))
         assert rising[0] == pytest.approx(PEAK / max(1, length))
 
 
-@pytest.mark.parametrize("kind", [CosineSchedule, OneCycleSchedule])
-def test_a_floor_before_the_peak_is_refused(kind: type[CosineSchedule | OneCycleSchedule]) -> None:
-    with pytest.raises(ValidationError, match=r"finish = 0\.3 comes no later than warmup = 0\.3"):
-        kind(name=kind.__name__.lower(), warmup=0.3, finish=0.3)
+@pytest.mark.parametrize(("kind", "name"), [(CosineSchedule, "cosine"), (OneCycleSchedule, "onecycle")])
+def test_a_finish_before_the_end_of_the_warm_up_is_refused(
+    kind: type[CosineSchedule | OneCycleSchedule], name: str
+) -> None:
+    with pytest.raises(ValidationError, match=r"finish = 0\.3 is not above warmup = 0\.3"):
+        kind.model_validate({"name": name, "warmup": 0.3, "finish": 0.3})

@@ -1,3 +1,5 @@
+"""The layer table of networks in block notation and of any module."""
+
 from __future__ import annotations
 
 import math
@@ -20,7 +22,7 @@ SHIPPED = sorted(resource_folder("studies").glob("*/*.toml"))
 
 @st.composite
 def stacks(draw: st.DrawFn) -> list[str]:
-    """Blocks without padding, whose every window lies inside the image."""
+    """Blocks without padding, so that every window is inside the image."""
     blocks, side = [], SIDE
     for _ in range(draw(st.integers(1, 5))):
         if draw(st.booleans()):
@@ -36,8 +38,8 @@ def stacks(draw: st.DrawFn) -> list[str]:
     return [*blocks, *ending]
 
 
-def seen_by_the_middle(stack: nn.Sequential) -> tuple[int, int]:
-    """Height and width of what one output in the middle depends on."""
+def field_of_the_middle_output(stack: nn.Sequential) -> tuple[int, int]:
+    """The height and width of the input pixels that one output in the middle depends on."""
     image = torch.ones(1, 1, SIDE, SIDE, dtype=torch.float64, requires_grad=True)
     output = stack(image)
     middle = output[0, 0, output.shape[2] // 2, output.shape[3] // 2] if output.dim() == 4 else output[0, -1]
@@ -48,23 +50,26 @@ def seen_by_the_middle(stack: nn.Sequential) -> tuple[int, int]:
 
 @settings(max_examples=50, deadline=None)
 @given(stacks())
-def test_the_receptive_field_is_what_gradients_reach(blocks: list[str]) -> None:
+def test_the_receptive_field_contains_exactly_the_pixels_with_a_gradient(blocks: list[str]) -> None:
     placed = lay_out(blocks, (1, SIDE, SIDE), CLASSES)
     module = build_network(placed).double().eval()
     for name, child in list(module.named_children()):
-        if isinstance(child, nn.MaxPool2d):  # the same windows, and a gradient for all of their pixels
+        if isinstance(child, nn.MaxPool2d):  # the same windows, but with a gradient for every pixel
             module.set_submodule(name, nn.AvgPool2d(child.kernel_size))
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.abs_().add_(0.1)
     rows = summarise_layers(placed).layers
     for depth, (item, row) in enumerate(zip(placed, rows, strict=True), start=1):
-        # What is flat is judged where the next `linear` sees all of it.
+        # Flat layers are left out; the next `linear` depends on the whole image.
         if len(item.output) == 3 or item.layer.word == "linear":
-            assert seen_by_the_middle(module[:depth]) == (row.receptive_field, row.receptive_field), row
+            assert field_of_the_middle_output(nn.Sequential(*list(module)[:depth])) == (
+                row.receptive_field,
+                row.receptive_field,
+            ), row
 
 
-def test_the_receptive_field_of_a_published_network_is_that_of_a_calculation_by_hand() -> None:
+def test_the_receptive_field_of_a_published_network_agrees_with_a_calculation_by_hand() -> None:
     model_summary = load("eva5-s5/06-dropout").model_summary
     fields = [row.receptive_field for row in model_summary.layers if row.layer.split()[0] in ("conv", "maxpool", "gap")]
     # 3x3, 3x3, pool, 3x3 and 3x3 at every second pixel, pool, 3x3 and 1x1 at every fourth, 2x2 average
@@ -72,28 +77,28 @@ def test_the_receptive_field_of_a_published_network_is_that_of_a_calculation_by_
     assert model_summary.receptive_field == 28
 
 
-def assert_alike(shown: ModelSummary, said: ModelSummary) -> None:
+def assert_same_summary(measured: ModelSummary, computed: ModelSummary) -> None:
     def facts(model_summary: ModelSummary) -> list[tuple[object, ...]]:
         return [(row.name, row.output, row.parameters, row.multiply_adds) for row in model_summary.layers]
 
-    assert facts(shown) == facts(said)
-    assert (shown.parameters, shown.multiply_adds) == (said.parameters, said.multiply_adds)
-    assert {row.receptive_field for row in shown.layers} == {None}
+    assert facts(measured) == facts(computed)
+    assert (measured.parameters, measured.multiply_adds) == (computed.parameters, computed.multiply_adds)
+    assert {row.receptive_field for row in measured.layers} == {None}
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: f"{file.parent.name}/{file.stem}")
-def test_what_a_forward_pass_shows_is_what_the_notation_says(file: Path) -> None:
+def test_a_forward_pass_and_the_notation_give_the_same_table(file: Path) -> None:
     experiment = load(file)
-    assert_alike(summarise_module(experiment.build(), experiment.image[0]), experiment.model_summary)
+    assert_same_summary(summarise_module(experiment.build(), experiment.image[0]), experiment.model_summary)
 
 
-def test_what_a_forward_pass_shows_is_what_rarer_notation_says() -> None:
+def test_a_forward_pass_and_rare_notation_give_the_same_table() -> None:
     blocks = ["conv 3x3 6 stride=2 pad=1 groups=3 bias, relu", "avgpool 2", "conv 1x1 8 groups=2", "flatten, linear 4"]
     placed = lay_out(blocks, (3, 9, 9), 4)
-    assert_alike(summarise_module(build_network(placed), (3, 9, 9)), summarise_layers(placed))
+    assert_same_summary(summarise_module(build_network(placed), (3, 9, 9)), summarise_layers(placed))
 
 
-def test_totals_are_sums_and_bytes_are_four_a_number() -> None:
+def test_totals_are_sums_and_each_number_takes_four_bytes() -> None:
     model_summary = summarise_layers(
         lay_out(["conv 3x3 2 bias, bn, relu", "maxpool 2", "flatten, linear 3"], (1, 6, 6), 3)
     )
@@ -101,15 +106,15 @@ def test_totals_are_sums_and_bytes_are_four_a_number() -> None:
     assert model_summary.parameters == convolution + 2 * 2 + linear
     assert model_summary.weight_bytes == 4 * model_summary.parameters
     assert model_summary.multiply_adds == 4 * 4 * 2 * 9 + 8 * 3
-    assert model_summary.peak_activation_bytes == 4 * (1 * 6 * 6 + 2 * 4 * 4)  # around the convolution
-    said = model_summary.to_json()
-    assert said["parameters"] == sum(row["parameters"] for row in said["layers"])
-    assert said["multiply_adds"] == sum(row["multiply_adds"] for row in said["layers"])
-    assert said["receptive_field"] == said["layers"][-1]["receptive_field"] == 6
+    assert model_summary.peak_activation_bytes == 4 * (1 * 6 * 6 + 2 * 4 * 4)  # input and output of the convolution
+    document = model_summary.to_json()
+    assert document["parameters"] == sum(row["parameters"] for row in document["layers"])
+    assert document["multiply_adds"] == sum(row["multiply_adds"] for row in document["layers"])
+    assert document["receptive_field"] == document["layers"][-1]["receptive_field"] == 6
 
 
 class Tied(nn.Module):
-    """Two layers with one weight, one layer used twice, and a weight of its own."""
+    """Two layers that share one weight, one layer that is used twice, and one separate weight."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,7 +135,7 @@ def test_parameters_that_layers_share_are_counted_once() -> None:
         ("first", 256), ("second", 0), ("last", 272), ("last", 0)
     ]  # fmt: skip
     assert model_summary.parameters == 256 + 272 + 16
-    assert model_summary.multiply_adds == 4 * 256  # shared or not, they are done
+    assert model_summary.multiply_adds == 4 * 256  # shared layers are computed each time
 
 
 class Broken(nn.Sequential):
@@ -141,7 +146,7 @@ class Broken(nn.Sequential):
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("kind", [nn.Sequential, Broken])
-def test_looking_at_a_module_leaves_it_as_it_was(kind: type[nn.Sequential], training: bool) -> None:
+def test_a_summary_does_not_change_the_module(kind: type[nn.Sequential], training: bool) -> None:
     module = kind(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5), nn.Flatten()).train(training)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     if kind is Broken:

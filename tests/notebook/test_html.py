@@ -1,4 +1,4 @@
-"""What `import drilldown` gives: documented, loaded when asked for, and shown in a notebook without doing harm."""
+"""The public names: documented, loaded when they are used, and shown in a notebook with all text escaped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import torch
 from matplotlib.figure import Figure
 
 import drilldown
-from support.cli import environment, world
 from drilldown.data.dataset import Dataset
 from drilldown.errors import DrilldownError
 from drilldown.evaluation.predictions import Predictions
@@ -23,15 +22,18 @@ from drilldown.evaluation.verdict import Verdict, VerdictLine
 from drilldown.experiment.experiment import Experiment
 from drilldown.notebook.plot import classes, compared, confusion, curves, misclassified, samples
 from drilldown.runs.run import Run
+from drilldown.settings import Compute, Folders
 from drilldown.training.training import Training
+from support.cli import environment, world
 
 HOSTILE = '<script>alert("1")</script> & <img src=x>'
-README = Path(__file__).parents[1] / "README.md"
+TORCH = Compute(engine="torch")
+README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
-    """With a title, a target and a folder that want to be more than text."""
+    """An experiment whose title, target and folder try to be more than text."""
     folder = tmp_path_factory.mktemp("shown") / "<b>lab"
     folder.mkdir()
     file = world(folder, epochs=3)
@@ -44,7 +46,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
 @pytest.fixture(scope="module")
 def run(experiment: Experiment) -> Run:
     assert experiment.path is not None
-    return drilldown.perform(experiment, runs=experiment.path.parent / "runs", engine="torch")
+    return drilldown.perform(experiment, compute=TORCH, folders=Folders(runs=experiment.path.parent / "runs"))
 
 
 class Tags(HTMLParser):
@@ -87,7 +89,7 @@ def test_every_public_name_is_there_and_has_an_example() -> None:
         drilldown.lod  # noqa: B018
 
 
-def test_the_package_itself_loads_nothing_heavy() -> None:
+def test_importing_the_package_loads_neither_torch_nor_matplotlib() -> None:
     code = "import sys, drilldown; dir(drilldown); sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=environment(), check=False).returncode == 0
 
@@ -125,39 +127,41 @@ def test_a_verdict_shows_each_line() -> None:
         VerdictLine(name=HOSTILE, limit="at most 1", found="2", met=False, by="1 too many"),
         VerdictLine(name="epochs", limit="at most 3", found="3", met=True, by="0 to spare"),
     )
-    found = Verdict(lines, "test")
-    check_page(found._repr_html_())
-    assert (found._repr_html_().count("✓"), found._repr_html_().count("✗")) == (1, 1)
-    assert "Budget not met" in str(found)
+    verdict = Verdict(lines, "test")
+    check_page(verdict._repr_html_())
+    assert (verdict._repr_html_().count("✓"), verdict._repr_html_().count("✗")) == (1, 1)
+    assert "Budget not met" in str(verdict)
     assert "nothing to judge" in Verdict((), "test")._repr_html_()
 
 
-def test_a_run_that_is_not_finished_says_so_and_has_no_model(experiment: Experiment, tmp_path: Path) -> None:
+def test_an_unfinished_run_says_so_and_has_no_model(experiment: Experiment, tmp_path: Path) -> None:
     unfinished = Run(tmp_path)
     unfinished.begin(experiment)
     check_page(unfinished._repr_html_())
     assert "interrupted" in unfinished._repr_html_()
-    assert "0 epochs done" in str(unfinished)
+    assert "0 epochs finished" in str(unfinished)
     questions: list[Callable[[], object]] = [
-        unfinished.model, unfinished.logits, unfinished.answers, lambda: unfinished.normalisation
+        unfinished.model, unfinished.logits, unfinished.predictions, lambda: unfinished.normalisation
     ]  # fmt: skip
     for ask in questions:
-        with pytest.raises(DrilldownError, match="the run is interrupted; its model is there once it is finished"):
+        with pytest.raises(
+            DrilldownError, match="the run is interrupted; it has no model yet; resume with: drilldown resume"
+        ):
             ask()
 
 
-def test_answers_count_all_images_and_agree_with_the_verdict(run: Run) -> None:
-    answers, summary = run.answers(), run.summary
-    assert answers.tally.correct == summary["test"]["correct"]
-    assert int(answers.confusion.diagonal().sum()) == answers.tally.correct
-    assert sum(count for _, _, count in answers.confusions) == len(answers.misclassified)
+def test_predictions_count_all_images_and_agree_with_the_verdict(run: Run) -> None:
+    predictions, summary = run.predictions(), run.read().summary
+    assert predictions.tally.correct == summary.test.correct
+    assert int(predictions.confusion.diagonal().sum()) == predictions.tally.correct
+    assert sum(count for _, _, count in predictions.confusions) == len(predictions.misclassified)
     train = run.evaluate(run.dataset().train)
-    assert (train.tally.correct, train.tally.total) == (summary["clean_train_correct"], summary["clean_train_total"])
-    check_page(answers._repr_html_())
-    assert f"{answers.tally.correct} of {answers.tally.total} right" in answers._repr_html_()
+    assert (train.tally.correct, train.tally.total) == (summary.clean_train_correct, summary.clean_train_total)
+    check_page(predictions._repr_html_())
+    assert f"{predictions.tally.correct} of {predictions.tally.total} correct" in predictions._repr_html_()
 
 
-def test_predictions_are_those_that_were_judged(run: Run) -> None:
+def test_predict_gives_the_logits_that_were_judged(run: Run) -> None:
     images = run.dataset().test.images
     torch.testing.assert_close(run.predict(images), run.logits(), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(run.predict(images[7]), run.logits()[7:8], rtol=1e-4, atol=1e-4)
@@ -166,7 +170,7 @@ def test_predictions_are_those_that_were_judged(run: Run) -> None:
 
 
 def test_a_training_shows_its_epochs(experiment: Experiment) -> None:
-    training = Training(experiment, engine="torch")
+    training = Training(experiment, compute=TORCH)
     check_page(training._repr_html_())
     with pytest.raises(DrilldownError, match="no epochs yet"):
         curves(training)
@@ -186,15 +190,15 @@ def test_a_dataset_shows_its_classes(tiny: Dataset) -> None:
     assert "all" in str(tiny)
 
 
-def test_a_comparison_shows_what_differs(experiment: Experiment, run: Run) -> None:
+def test_a_comparison_shows_the_differences(experiment: Experiment, run: Run) -> None:
     assert experiment.path is not None
     wider = drilldown.load(experiment.path, ['network.layers=["conv 3x3 6, relu", "gap", "linear 10"]'])
-    comparison = drilldown.compare(run, experiment, wider, runs=experiment.path.parent / "runs")
+    comparison = drilldown.compare(run, experiment, wider, runs_dir=experiment.path.parent / "runs")
     page = comparison._repr_html_()
     check_page(page)
     assert "C against A" in page
     assert "+ conv 3x3 6, relu" in page
-    assert "B against A</b>: nothing that is trained or judged differs" in page
+    assert "B against A</b>: no difference in training or budget" in page
     assert "+ conv 3x3 6, relu" in str(comparison)
     assert wider.fingerprint in repr(comparison)
     assert [subject.letter for subject in comparison[1:]] == ["B", "C"]
@@ -204,8 +208,8 @@ def test_a_comparison_shows_what_differs(experiment: Experiment, run: Run) -> No
 def test_figures_are_pictures_in_a_notebook(experiment: Experiment, run: Run, tiny: Dataset) -> None:
     right = Predictions(tiny.test, torch.eye(10)[tiny.test.labels])
     for figure in (
-        curves(run), samples(experiment), classes(tiny), misclassified(run.answers()),
-        confusion(run.answers()), misclassified(right),
+        curves(run), samples(experiment), classes(tiny), misclassified(run.predictions()),
+        confusion(run.predictions()), misclassified(right),
     ):  # fmt: skip
         assert isinstance(figure, Figure)
         assert figure._repr_png_().startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""The tour of notebooks/, executed: on glyphs and for one epoch, otherwise as it is committed."""
+"""The tour of notebooks/: executed on glyphs for one epoch, otherwise as it is committed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import nbformat
 import pytest
+
 from support import tour
 
 LARGEST = 400_000
@@ -29,27 +30,29 @@ def code(notebook: nbformat.NotebookNode) -> list[Any]:
 
 def outputs(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
     """All outputs of a kind, such as `text/html` or the stream `stdout`."""
-    found = [output for cell in code(notebook) for output in cell.outputs]
-    streams = [output.text for output in found if output.output_type == "stream" and output.name == kind]
-    return streams + [output.data[kind] for output in found if kind in output.get("data", {})]
+    everything = [output for cell in code(notebook) for output in cell.outputs]
+    streams = [output.text for output in everything if output.output_type == "stream" and output.name == kind]
+    return streams + [output.data[kind] for output in everything if kind in output.get("data", {})]
 
 
-def test_it_runs_without_an_error_or_a_warning(executed: nbformat.NotebookNode) -> None:
+def test_the_tour_runs_without_errors_or_warnings(executed: nbformat.NotebookNode) -> None:
     assert all(output.output_type != "error" for cell in code(executed) for output in cell.outputs)
     assert outputs(executed, "stderr") == []
 
 
-def test_what_runs_is_what_is_committed(executed: nbformat.NotebookNode, stored: nbformat.NotebookNode) -> None:
+def test_the_executed_code_is_the_committed_code(
+    executed: nbformat.NotebookNode, stored: nbformat.NotebookNode
+) -> None:
     differing = [cell for cell, other in zip(executed.cells, stored.cells, strict=True) if cell.source != other.source]
     assert [cell.metadata.tags for cell in differing] == [["parameters"]]
 
 
 @pytest.mark.parametrize("which", ["executed", "stored"])
-def test_everything_shows(which: str, request: pytest.FixtureRequest) -> None:
+def test_every_object_and_figure_is_shown(which: str, request: pytest.FixtureRequest) -> None:
     notebook = request.getfixturevalue(which)
     pages, lines = "".join(outputs(notebook, "text/html")), "".join(outputs(notebook, "stdout"))
     for expected in (
-        "<b>Under 8,000</b>", "7,662 parameters", "Budget ", ">parameters</td>", "338 to spare", " right</b>",
+        "<b>Under 8,000</b>", "7,662 parameters", "Budget ", ">parameters</td>", "338 to spare", " correct</b>",
         "<b>B against A</b>", "+ conv 3x3 10, bn, relu, dropout 0.02", "recipe.augment.affine.rotate", "an anecdote",
     ):  # fmt: skip
         assert expected in pages
@@ -61,12 +64,12 @@ def test_everything_shows(which: str, request: pytest.FixtureRequest) -> None:
     assert all(figure.startswith("iVBOR") for figure in figures)
 
 
-def test_the_model_that_it_trains_can_read_its_seven(stored: nbformat.NotebookNode) -> None:
-    (said,) = (text for text in outputs(stored, "stdout") if text.startswith("7: "))
-    assert len(said.splitlines()) == 3
+def test_the_trained_model_classifies_the_drawn_seven(stored: nbformat.NotebookNode) -> None:
+    (prediction,) = (text for text in outputs(stored, "stdout") if text.startswith("7: "))
+    assert len(prediction.splitlines()) == 3
 
 
-def test_what_is_stored_is_small_and_says_nothing_of_the_machine(stored: nbformat.NotebookNode) -> None:
+def test_the_stored_tour_is_small_and_does_not_reveal_the_machine(stored: nbformat.NotebookNode) -> None:
     assert tour.TOUR.stat().st_size < LARGEST
     text = tour.TOUR.read_text("utf-8")
     for place in ("/tmp", "/home", "/root", "/Users", str(Path.home()), str(Path.cwd())):

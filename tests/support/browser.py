@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, sync_playwright
 
+HOSTILE = (
+    '</title></script><script>hacked = 1</script><img src=x onerror="hacked = 1"> {{ 7 * 7 }} '
+    "&lt;b&gt; 'quoted' “ \u2028 ]]> <!-- | [x](http://a) `code` # "
+)
+"""Text that a careless report would take for HTML, Markdown, a template or the end of a script."""
+HOSTILE_SHOWN = " ".join(HOSTILE.split())
+"""The same text as a browser shows it."""
+CLOSE = 1e-4
+"""The largest difference allowed between a browser's logits and PyTorch's."""
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
 WATCH = """
@@ -22,7 +32,7 @@ document.addEventListener("securitypolicyviolation", (event) => window.violation
 
 @contextmanager
 def launched() -> Iterator[Browser]:
-    """Chromium without a window; without it the test is skipped, and fails where it must not be (CI)."""
+    """Starts Chromium without a window. Where there is none, the test is skipped; on CI it fails."""
     executable = os.environ.get("DRILLDOWN_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if executable is None:
         reason = "no Chromium: install it (Debian: apt-get install chromium) or name it in DRILLDOWN_CHROMIUM"
@@ -35,7 +45,7 @@ def launched() -> Iterator[Browser]:
 
 
 class Opened:
-    """A page opened from disk with no network, and all that it asked for and complained of."""
+    """A page opened from disk without a network; records its requests and its error messages."""
 
     def __init__(self, browser: Browser, file: Path, **options: Any) -> None:
         self.file = file
@@ -48,9 +58,13 @@ class Opened:
         self.page: Page = self.context.new_page()
         self.page.on("request", self._note)
         self.page.on("requestfailed", lambda request: self.failures.append(request.failure))
-        self.page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
+        self.page.on("console", self._note_message)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.goto(file.as_uri())
+
+    def _note_message(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
 
     def _note(self, request: Request) -> None:
         self.requests.append(request.url)
@@ -67,3 +81,12 @@ class Opened:
 
     def close(self) -> None:
         self.context.close()
+
+
+Open = Callable[..., Opened]
+"""Opens a file, or text as a file; takes Playwright's options of a browser context."""
+
+
+def base64_text(content: bytes) -> str:
+    """Bytes as text that a page's `bytesOf` reads."""
+    return base64.b64encode(content).decode()

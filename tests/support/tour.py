@@ -1,4 +1,4 @@
-"""Executes the tour. As a program, it stores the outputs: `python tests/tour.py`."""
+"""Executes the tour. As a program, it stores the outputs: `python tests/support/tour.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
-TOUR = Path(__file__).parents[1] / "notebooks" / "tour.ipynb"
+TOUR = Path(__file__).parents[2] / "notebooks" / "tour.ipynb"
 
 
 def read() -> nbformat.NotebookNode:
@@ -17,7 +17,7 @@ def read() -> nbformat.NotebookNode:
 
 
 def execute(**parameters: Any) -> nbformat.NotebookNode:
-    """The tour with its outputs; parameters replace those in the cell that is tagged so, and nothing else."""
+    """The tour with its outputs; parameters replace those in the cell that is tagged `parameters`."""
     tour = copy.deepcopy(read())
     (cell,) = (cell for cell in tour.cells if "parameters" in cell.metadata.get("tags", ()))
     if parameters:
@@ -28,7 +28,7 @@ def execute(**parameters: Any) -> nbformat.NotebookNode:
 
 def main() -> None:
     tour = execute()
-    tour.metadata = {  # not which Python it was
+    tour.metadata = {  # without the version of Python
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }

@@ -1,4 +1,4 @@
-"""One component at a time out of a recipe: which it has, the experiment without it, and what it was worth."""
+"""Ablation: the components of an experiment, the experiment without each of them, and the effects."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ Blocks = list[list[Layer]]
 
 
 class _AbsentError(Exception):
-    """The recipe has no such component."""
+    """The experiment has no such component."""
 
 
 class _NotRemovableError(Exception):
-    """The recipe has the component, and it cannot be taken out; the message says why."""
+    """The component cannot be removed; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An component that cannot be taken out."""
+    """A component that cannot be removed."""
 
     component: str
     why: str
@@ -46,38 +46,38 @@ class Variation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removal:
-    """What is lost without an component."""
+    """The result without one component."""
 
     component: str
     seeds: Seeds
     effect: Effect | None
-    """In points, of the mean of the last epochs: without minus full, paired by seed."""
+    """Without the component minus full, in points of the mean of the last epochs, paired by seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ablation:
-    """An experiment, and what it loses with each of its components."""
+    """An experiment, and the effect of removing each of its components."""
 
     full: Seeds
     removals: tuple[Removal, ...]
-    """The one that is missed most first; those that never came to an end before all others."""
+    """The largest loss first; components without which no seed finished come before all others."""
     skipped: tuple[Skipped, ...]
 
     @property
     def file(self) -> str:
-        """Where in the study's folder of runs it is written."""
+        """The name of its report in the study's folder of runs."""
         return f"{self.full.experiment.name.partition('/')[2]}-ablation.md"
 
 
 def list_variations(full: Experiment) -> tuple[list[Variation], list[Skipped]]:
-    """The experiment without each of its components in turn, and what cannot be taken out.
+    """The experiment without each of its components in turn, and the components that cannot be removed.
 
     >>> found, _ = list_variations(drilldown.load("eva5-s5/06"))
     >>> [variation.component for variation in found]
     ['batch norm', 'dropout', 'gap head', 'augmentation', 'schedule', 'momentum']
     >>> found[0].experiment.name
     'eva5-s5/06-dropout-without-batch-norm'
-    >>> found[1].experiment.name  # a step that came before
+    >>> found[1].experiment.name  # an earlier step
     'eva5-s5/05-rotation'
     """
     found, skipped = [], []
@@ -94,9 +94,9 @@ def list_variations(full: Experiment) -> tuple[list[Variation], list[Skipped]]:
 
 
 def measure_ablation(whole: Seeds, runs_dir: Path) -> Ablation:
-    """Reads the runs of an experiment's variations under the folder of all runs, and sets them against its own.
+    """Reads the runs of an experiment's variations and compares them with its own runs.
 
-    *Raises* DrilldownError where none of its own came to an end.
+    *Raises* DrilldownError where the experiment has no finished or diverged run.
     """
     if not whole.n:
         raise DrilldownError(Problem(file=runs_dir, found=f"no finished run of {whole.experiment.name}"))
@@ -111,9 +111,9 @@ def measure_ablation(whole: Seeds, runs_dir: Path) -> Ablation:
 
 
 def existing_ablation(whole: Seeds, runs_dir: Path) -> Ablation | None:
-    """An experiment's ablation as far as it was run.
+    """An experiment's ablation, as far as it was trained.
 
-    None where no variation came to an end but those that are earlier steps: what these were worth, the steps say.
+    None where the only variations with runs are earlier steps: the study reports their effects already.
     """
     if not whole.n:
         return None
@@ -124,11 +124,11 @@ def existing_ablation(whole: Seeds, runs_dir: Path) -> Ablation | None:
 
 
 def _without(full: Experiment, component: str, changes: dict[str, Any]) -> Experiment:
-    """A new experiment, made by typed updates and checked as one that was read."""
+    """A new experiment, made by typed updates and checked like one from a file."""
     network = changes.pop("network", full.network)
     experiment = Experiment(
         title=f"{full.title}, without {component}",
-        target=f"What {component} is worth.",
+        target=f"Measure the effect of {component}.",
         reconstructed=full.reconstructed,
         network=network,
         recipe=Recipe.model_validate(dict(full.recipe) | changes),
@@ -138,7 +138,7 @@ def _without(full: Experiment, component: str, changes: dict[str, Any]) -> Exper
         path=full.path, parent=full, name=f"{full.name}-without-{component.replace(' ', '-')}"
     )
     experiment.layout  # noqa: B018 - the layout checks the shapes
-    # Often it is a step that came before: its runs are there already and are not trained again under another name.
+    # Often it equals an earlier step: then that step's runs are used, and nothing is trained twice.
     ancestor = full.parent
     while ancestor is not None:
         if ancestor.fingerprint == experiment.fingerprint:
@@ -156,7 +156,7 @@ def _dropout(full: Experiment) -> dict[str, Any]:
 
 
 def _pooled_head(full: Experiment) -> dict[str, Any]:
-    """The average at the end, replaced by what looks at every place on its own.
+    """Replaces the global average by a layer with a weight for every position.
 
     `gap` before `linear` becomes `flatten`; a 1x1 convolution beside it becomes one that spans the image; where
     neither is there, `flatten` and a linear layer take its place.
@@ -168,7 +168,7 @@ def _pooled_head(full: Experiment) -> dict[str, Any]:
         raise _AbsentError
     _, height, width = pooled[-1].input
     if (height, width) == (1, 1):
-        raise _AbsentError  # nothing is averaged
+        raise _AbsentError  # nothing to average
     flat = [(b, i) for b, block in enumerate(blocks) for i in range(len(block))]
     at = max(n for n, (b, i) in enumerate(flat) if isinstance(blocks[b][i], GlobalAveragePool))
     after = [n for n in range(at + 1, len(flat)) if isinstance(_at(blocks, flat[n]), Conv | Linear)]
@@ -198,7 +198,7 @@ def _augmentation(full: Experiment) -> dict[str, Any]:
 
 
 def _schedule(full: Experiment) -> dict[str, Any]:
-    """A constant rate, the peak; a warm-up is an component of its own and stays, but onecycle's way up is its own."""
+    """A constant learning rate, the peak. A warm-up is a separate component and stays; onecycle's rise belongs to it."""
     schedule = full.recipe.schedule
     if isinstance(schedule, ConstantSchedule):
         raise _AbsentError

@@ -1,4 +1,4 @@
-"""Experiments or runs side by side: what differs, and what the difference was worth."""
+"""Experiments or runs side by side: their differences, and the effects."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from drilldown.runs.run import Run
 from drilldown.settings import RUNS_DIR
 from drilldown.shown import Shown
 
-TO_LOOK = 5
-"""Seeds: one is an anecdote."""
+SEEDS_TO_COMPARE = 5
+"""One seed is an anecdote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast:
-    """One experiment against the first."""
+    """One experiment, compared with the first."""
 
     difference: Difference
     components: tuple[str, ...]
     accuracy: Effect | None
-    """In points, of the mean of the last epochs; this one minus the first, paired by seed."""
+    """This experiment minus the first, in points of the mean of the last epochs, paired by seed."""
     loss: Effect | None
-    """In nats, likewise."""
+    """This experiment minus the first, in nats of the mean of the last epochs, paired by seed."""
     why_not: str | None
-    """Why there is no effect, where there is none."""
+    """The reason where there is no effect."""
 
     @property
-    def worth(self) -> tuple[str, ...]:
-        """What the difference was worth, in lines."""
+    def effect_lines(self) -> tuple[str, ...]:
+        """The effect of the difference, in lines."""
         if self.accuracy is None or self.loss is None:
-            return (f"worth: not known, {self.why_not}",)
+            return (f"effect: unknown, {self.why_not}",)
         lines = (
             f"accuracy {self.accuracy.text(3)} points: {self.accuracy.verdict()}",
             f"loss     {self.loss.text(4)} nats: {self.loss.verdict()}",
@@ -54,26 +54,26 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """One of those that are compared."""
+    """One of the experiments or runs that are compared."""
 
     letter: str
     reference: str
-    """As it was given; of an experiment or a run that was given as an object, the name of its folder."""
+    """The reference as the user gave it; for an object, the name of its folder."""
     seeds: Seeds
     against: Contrast | None
     """None for the first."""
     missing: str | None
-    """The command that would make its figures firmer."""
+    """The command that would add seeds."""
 
     @property
     def experiment(self) -> Experiment:
-        """What was, or would be, trained."""
+        """The experiment that was, or would be, trained."""
         return self.seeds.experiment
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Shown, Sequence[Subject]):
-    """Experiments and runs side by side, each against the first."""
+    """Experiments and runs side by side, each compared with the first."""
 
     subjects: tuple[Subject, ...]
 
@@ -92,7 +92,7 @@ class Comparison(Shown, Sequence[Subject]):
 
 
 def compare(*references: str | Path | Experiment | Run, runs_dir: Path | str = RUNS_DIR) -> Comparison:
-    """Reads experiments and runs, and sets each against the first.
+    """Compares experiments and runs with the first of them.
 
     *Arguments*: `references`: experiments, as objects, by name or by file, which stand for all of their runs under
     `runs_dir`; a run, its folder, or `last`, which stands for that run; a folder of several seeds. `runs_dir`: the
@@ -133,7 +133,7 @@ def _name(reference: str | Path | Experiment | Run) -> str:
 
 
 def _read(reference: str | Path | Experiment | Run, runs_dir: Path) -> tuple[Seeds, bool]:
-    """The runs that a reference stands for, and whether it is a single one that was named."""
+    """The runs that a reference stands for, and whether it names a single run."""
     if isinstance(reference, Experiment):
         return Seeds.of(reference, runs_dir), False
     if isinstance(reference, Run):
@@ -166,7 +166,7 @@ def _against(first: Seeds, seeds: Seeds) -> Contrast:
 
 
 def _missing(reference: str | Path | Experiment | Run, seeds: Seeds, runs_dir: Path, *, one_run: bool) -> str | None:
-    if seeds.n >= TO_LOOK:
+    if seeds.n >= SEEDS_TO_COMPARE:
         return None
     if one_run and seeds.unfinished:
         return f"drilldown resume {seeds.unfinished[0].path}"
@@ -175,7 +175,7 @@ def _missing(reference: str | Path | Experiment | Run, seeds: Seeds, runs_dir: P
     if isinstance(reference, Experiment | Run) or (seeds.finished and os.path.isdir(reference)):
         return f"train more seeds of {seeds.experiment.name}"
     elsewhere = f" --runs {shlex.quote(str(runs_dir))}" if runs_dir != RUNS_DIR else ""
-    return f"drilldown run {shlex.quote(str(reference))} --seeds {TO_LOOK}{elsewhere}"
+    return f"drilldown run {shlex.quote(str(reference))} --seeds {SEEDS_TO_COMPARE}{elsewhere}"
 
 
 def _letter(index: int) -> str:

@@ -1,4 +1,4 @@
-"""The runs of one experiment over seeds: which there are, and what they came to."""
+"""All runs of one experiment, and their figures over seeds."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from drilldown.runs.run import FinishedRun, Run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seeds:
-    """All runs of an experiment that there are."""
+    """All runs of an experiment on disk."""
 
     experiment: Experiment
     finished: tuple[FinishedRun, ...]
-    """In the order of their seeds."""
+    """Ordered by seed."""
     diverged: tuple[Run, ...]
     unfinished: tuple[Run, ...]
-    """Interrupted, or under way."""
+    """Interrupted or running."""
 
     @classmethod
     def of(cls, experiment: Experiment, runs_dir: Path) -> Seeds:
@@ -33,7 +33,7 @@ class Seeds:
 
     @classmethod
     def among(cls, experiment: Experiment, runs: Iterable[Run]) -> Seeds:
-        """The runs given, all of them of one experiment."""
+        """Sorts the given runs of one experiment by status."""
         by_status = [(run.status, run) for run in runs]
         finished = [run.read() for status, run in by_status if status == FINISHED]
         diverged = [run for status, run in by_status if status == DIVERGED]
@@ -47,63 +47,65 @@ class Seeds:
 
     @property
     def paths(self) -> set[Path]:
-        """Where the finished runs lie."""
+        """The folders of the finished runs."""
         return {one.run.path.resolve() for one in self.finished}
 
     @property
     def n(self) -> int:
-        """Seeds that came to an end, for better or worse."""
+        """The number of finished and diverged seeds."""
         return len(self.finished) + len(self.diverged)
 
     @property
     def hold(self) -> int:
-        """How many last epochs its accuracy is a mean of."""
+        """The number of last epochs over which its accuracy is averaged."""
         return min(self.experiment.budget.hold, self.experiment.recipe.epochs)
 
     @property
     def total(self) -> int:
-        """Images that accuracies are measured on; only where a run is finished."""
+        """The number of images that accuracies are measured on; needs a finished run."""
         return self.finished[0].epochs[0].test.total
 
     @property
     def split(self) -> str:
-        """What epochs are measured on: `test` or `validation`."""
+        """The split that epochs are measured on: `test` or `validation`."""
         return "test" if self.experiment.recipe.holdout is None else "validation"
 
     @property
     def rate(self) -> PassRate | None:
-        """How many met the budget, those that diverged counted as failed; None without runs."""
+        """The seeds that met the budget; diverged seeds count as failed; None without runs."""
         return PassRate(sum(one.passed for one in self.finished), self.n) if self.n else None
 
     def spread(self, figure: Callable[[FinishedRun], float]) -> Spread | None:
-        """A figure over the finished seeds; None where there are none."""
+        """The spread of a figure over the finished seeds; None without finished seeds."""
         return measure_spread([figure(one) for one in self.finished]) if self.finished else None
 
     def by_epoch(self, figure: Callable[[EpochRecord], float]) -> list[list[float]]:
-        """A figure of each epoch, over the finished seeds: a list an epoch."""
+        """A figure of each epoch over the finished seeds: one list per epoch."""
         return [[figure(epoch) for epoch in same] for same in zip(*(one.epochs for one in self.finished), strict=True)]
 
     def accuracies(self, hold: int | None = None) -> dict[int, float]:
-        """By seed, percent, mean of the last epochs."""
+        """The mean accuracy of the last epochs in percent, by seed."""
         return {one.seed: one.accuracy(hold or self.hold) for one in self.finished}
 
     def losses(self, hold: int | None = None) -> dict[int, float]:
-        """By seed, cross-entropy in nats, mean of the last epochs."""
+        """The mean cross-entropy of the last epochs in nats, by seed."""
         return {one.seed: one.loss(hold or self.hold) for one in self.finished}
 
     @property
     def accuracy(self) -> Spread | None:
-        """Percent, mean of the last epochs, over seeds."""
+        """The mean accuracy of the last epochs in percent, over seeds."""
         return self.spread(lambda one: one.accuracy(self.hold))
 
     @property
     def loss(self) -> Spread | None:
-        """Cross-entropy in nats, mean of the last epochs, over seeds."""
+        """The mean cross-entropy of the last epochs in nats, over seeds."""
         return self.spread(lambda one: one.loss(self.hold))
 
 
 def measure_effect(before: Seeds, after: Seeds) -> tuple[Effect | None, Effect | None]:
-    """After minus before, paired by seed, over the last epochs that both hold; None where they share no finished seed.
+    """The effect of a change: after minus before, paired by seed; None where they share no finished seed.
+
+    Both are averaged over the same number of last epochs.
 
     *Returns* the effect on accuracy, in points, and on loss, in nats.
     """
@@ -114,7 +116,7 @@ def measure_effect(before: Seeds, after: Seeds) -> tuple[Effect | None, Effect |
 
 
 def why_incomparable(one: Seeds, other: Seeds) -> str | None:
-    """Why accuracies of two experiments must not be subtracted; None where they may."""
+    """The reason why accuracies of two experiments must not be subtracted; None where they may."""
     datasets = one.experiment.recipe.dataset, other.experiment.recipe.dataset
     if datasets[0] != datasets[1]:
         return f"different data ({datasets[0]}, {datasets[1]})"

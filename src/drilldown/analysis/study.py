@@ -1,4 +1,4 @@
-"""What a report on a study rests on: the runs of each step, and the differences between steps."""
+"""The evidence on a study: the runs of each step, and the effects of the steps."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from drilldown.experiment.studies import Study
 from drilldown.runs.run import Run
 
 HALF_UNIT = 0.005
-"""Points: what a figure reported with two decimals may be off by, half an image of 10,000."""
+"""Points: the rounding of a figure that is reported with two decimals, half an image of 10,000."""
 ABLATED = "-without-"
-"""What the names of ablations have in common."""
+"""The part that all names of variations share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEffect:
-    """What a step changed from another, and what that was worth."""
+    """The change from one step to another, and its effect."""
 
     against: int
-    """Index of the other step."""
+    """The index of the other step."""
     extends: bool
-    """Whether the step extends it, and does not just follow it."""
+    """Whether the step extends the other; otherwise it only follows it."""
     components: tuple[str, ...]
     difference: Difference
     accuracy: Effect | None
-    """In points, of the mean of the last epochs."""
+    """In points of the mean of the last epochs."""
     loss: Effect | None
-    """In nats, likewise."""
+    """In nats of the mean of the last epochs."""
     why_not: str | None
-    """Why there is no effect, where there is none."""
+    """The reason where there is no effect."""
     among_all: bool = False
-    """Whether the effect on accuracy is still measurable where all steps are asked at once (Holm)."""
+    """Whether the effect on accuracy stays measurable when all steps are tested together (Holm)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,22 +55,22 @@ class StudyStep:
 
     @property
     def experiment(self) -> Experiment:
-        """What was trained."""
+        """The experiment of the step."""
         return self.seeds.experiment
 
     @property
     def name(self) -> str:
-        """Within the study, such as `06-dropout`."""
+        """The name within the study, such as `06-dropout`."""
         return self.experiment.name.partition("/")[2]
 
     @property
     def best(self) -> Spread | None:
-        """Percent, of the best epoch, over seeds."""
+        """The accuracy of the best epoch in percent, over seeds."""
         return self.seeds.spread(lambda one: one.best)
 
     @property
     def compared(self) -> Spread | None:
-        """Percent, over seeds, of the figure that the author reports: the best epoch, unless the file says another."""
+        """The figure that the author reports, over our seeds, in percent: the best epoch, unless the file names another."""
         figure = self.experiment.reported.figure if self.experiment.reported else "best"
         if figure == "mean_last":
             return self.seeds.accuracy
@@ -78,18 +78,18 @@ class StudyStep:
 
     @property
     def clean_train(self) -> Spread | None:
-        """Percent of the training images, seen plainly, over seeds."""
+        """Training accuracy in percent, without augmentation, in evaluation mode, over seeds."""
         return self.seeds.spread(lambda one: one.clean_train)
 
     @property
     def epoch_seconds(self) -> float | None:
-        """Median over seeds of the runs' medians."""
+        """Seconds per epoch: the median over seeds of the runs' medians."""
         found = self.seeds.spread(lambda one: one.epoch_seconds)
         return found.median if found else None
 
     @property
     def expected(self) -> tuple[float, float] | None:
-        """Percent: where one further seed's figure would fall, with 95 %; widened by half a unit of the report.
+        """The 95 % prediction interval of one further seed in percent, widened by half a unit of the report.
 
         None for fewer than three seeds.
         """
@@ -100,7 +100,7 @@ class StudyStep:
 
     @property
     def as_reported(self) -> bool | None:
-        """Whether the reported accuracy lies there; None where one of the two is missing."""
+        """Whether the reported accuracy lies in the expected interval; None where one of the two is missing."""
         reported = self.experiment.reported
         if self.expected is None or reported is None or reported.test is None or self.seeds.split != "test":
             return None
@@ -109,30 +109,30 @@ class StudyStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyEvidence:
-    """A study, with all that its run folders say about it."""
+    """A study with the runs of all its steps."""
 
     name: str
     folder: Path
-    """Where its runs lie."""
+    """The folder of its runs."""
     command: str
-    """How to run what is missing."""
+    """The command that trains the missing runs."""
     steps: tuple[StudyStep, ...]
     ablations: tuple[Ablation, ...]
-    """Of those steps whose components were taken out one at a time."""
+    """The ablations of its steps."""
     left_out: tuple[Path, ...]
-    """Folders of runs beside them that belong to none of this: runs of files that have been changed since."""
+    """Folders of other runs beside them: of experiment files that have changed since."""
 
     @property
     def measured(self) -> tuple[StudyStep, ...]:
-        """The steps that have a finished run."""
+        """The steps with a finished run."""
         return tuple(step for step in self.steps if step.seeds.finished)
 
 
 def gather_study(study: Study | Path, runs_dir: Path, command: str = "") -> StudyEvidence:
     """Reads the runs of a study; the steps are those of its files.
 
-    *Arguments*: `study`: or the folder of its runs, `RUNS/STUDY`, where the files are not at hand: then the steps are
-    what was run, each as it was when it was run. `runs_dir`: the folder of all runs.
+    *Arguments*: `study`: the study, or the folder of its runs, `RUNS/STUDY`, where its files are missing; then the steps
+    are the experiments as they were trained. `runs_dir`: the folder of all runs.
 
     *Raises* DrilldownError where no step has a run.
     """
@@ -179,7 +179,7 @@ def _of_folder(folder: Path) -> Seeds:
 
 
 def _link(steps: Sequence[Seeds]) -> list[Seeds]:
-    """Makes an earlier step the parent of those that extend it; with a run lies a copy, without name or ancestors."""
+    """Makes an earlier step the parent of the steps that extend it: a run holds only a copy of its parent, without name."""
     earlier: dict[str | None, Experiment] = {}
     linked = []
     for seeds in steps:
@@ -190,7 +190,7 @@ def _link(steps: Sequence[Seeds]) -> list[Seeds]:
 
 
 def _change(steps: Sequence[Seeds], fingerprints: Sequence[str], index: int) -> StepEffect:
-    """What a step changed from the one that it extends, or else from the one before it."""
+    """The change from the step that it extends, or else from the step before it."""
     parent = _parent(steps[index].experiment)
     extended = [i for i in range(len(steps)) if i != index and fingerprints[i] == parent]
     against = extended[-1] if extended else index - 1
@@ -218,7 +218,7 @@ def _parent(experiment: Experiment) -> str | None:
 
 
 def _corrected(changes: Sequence[StepEffect | None]) -> list[StepEffect | None]:
-    """With each effect judged among all of them."""
+    """Marks the effects that stay measurable when all are tested together."""
     asked = [
         (index, change.accuracy.p)
         for index, change in enumerate(changes)

@@ -1,4 +1,4 @@
-"""This machine's epoch against the plain pipelines, as ratios within one run."""
+"""Times an epoch on this machine against plain pipelines, as ratios within one process."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from drilldown.training.training import Training
 FLOOR = 0.90
 """The share of test images that every pipeline must get right at the end: fast and wrong does not count."""
 ROUNDS = 5
-"""Timed epochs of each pipeline, after one that is not."""
+"""Timed epochs of each pipeline, after one warm-up epoch."""
 OnEpoch = Callable[[int, str, float], None]
-"""Called after each epoch with round (0: not timed), pipeline and seconds."""
+"""Called after each epoch with the round (0: warm-up), the pipeline and the seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """One pipeline's epochs against drilldown's."""
+    """The epochs of one pipeline, compared with drilldown's."""
 
     name: str
     seconds: tuple[float, ...]
-    """Of each timed epoch."""
+    """Seconds of each timed epoch."""
     ratios: tuple[float, ...]
-    """Of each, to drilldown's epoch of the same round."""
+    """Each epoch's seconds divided by those of drilldown's epoch in the same round."""
     accuracy: float
-    """Share of the test images that it gets right in the end."""
+    """The share of test images that it classifies correctly at the end."""
 
     def to_json(self) -> dict[str, Any]:
         """Medians and ranges."""
@@ -50,13 +50,13 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """What was measured, and on what."""
+    """The timings of all pipelines, and the engine that drilldown used."""
 
     engine: str
-    """The engine that `drilldown` is in these timings: the one that a run would take."""
+    """The engine of the pipeline `drilldown`: the one that a run would use."""
     threads: int
     timings: tuple[Timing, ...]
-    """drilldown first."""
+    """Of all pipelines, drilldown first."""
 
     def __getitem__(self, name: str) -> Timing:
         """The timing of a pipeline."""
@@ -64,14 +64,14 @@ class Benchmark:
 
 
 class Pipeline(Protocol):
-    """Something that trains a network of its own."""
+    """Code that trains its own network."""
 
     def train_epoch(self) -> object:
-        """One pass over the training images."""
+        """Trains one pass over the training images."""
         ...
 
     def accuracy(self, dataset: Dataset) -> float:
-        """Percent of all test images."""
+        """Percent of all test images, classified correctly."""
         ...
 
 
@@ -92,12 +92,12 @@ class _Drilldown:
 def measure_speed(
     experiment: Experiment, dataset: Dataset, *, rounds: int = ROUNDS, on_epoch: OnEpoch | None = None
 ) -> Benchmark:
-    """Trains drilldown and the plain pipelines in turn, an epoch each, and compares round by round.
+    """Trains drilldown and the plain pipelines in turn, one epoch each, and compares them round by round.
 
-    The clock covers a whole training epoch, its augmentation included, and no evaluation. Alternating makes the
-    ratios hold where the machine's speed drifts. Where the engine is the native one, that of PyTorch runs along.
+    The clock covers a whole training epoch with its augmentation, and no evaluation. The epochs alternate, so the
+    ratios hold even where the machine's speed drifts. Where the engine is the native one, PyTorch's engine is timed as well.
 
-    *Raises* DrilldownError where a pipeline has not learnt: its speed would mean nothing.
+    *Raises* DrilldownError where a pipeline has not learned: its speed would mean nothing.
     """
     own = _Drilldown(experiment, dataset, "auto")
     engine, threads = own.training.engine.name, own.training.threads
@@ -132,7 +132,7 @@ def measure_speed(
 
 
 def benchmark_document(experiment: Experiment, benchmark: Benchmark) -> dict[str, Any]:
-    """What `drilldown bench --json` prints; `ratio` is that to the pipeline with a loader."""
+    """The document of `drilldown bench --json`; `ratio` compares with the pipeline `loader`."""
     own, loader = benchmark["drilldown"], benchmark["loader"]
     return {
         "experiment": experiment.name,

@@ -1,7 +1,7 @@
-"""The plain pipelines that drilldown's speed is measured against: what people write when they write it themselves.
+"""The plain pipelines that drilldown's speed is compared with: the usual training loops in PyTorch.
 
 Both train the same network with the same optimizer, batch size and augmentation as the experiment says, shuffle
-anew each epoch, and read loss and accuracy after every batch to show them, as the usual notebook does.
+again each epoch, and read loss and accuracy after every batch to show them, as the usual notebook does.
 
 `loader`: images one by one through PIL transforms and a `DataLoader`. `memory`: the normalised training set as
 one tensor in memory, without augmentation, so that nothing but PyTorch's own training step is left.
@@ -32,7 +32,7 @@ Transform = Callable[[Image.Image], Image.Image]
 class Plain:
     """A network, an optimizer and a loop, as in a notebook.
 
-    *Arguments*: `batches`: gives (images, labels) batch by batch, anew for each epoch.
+    *Arguments*: `batches`: returns an iterator over (images, labels) batches for each epoch.
     """
 
     def __init__(self, experiment: Experiment, batches: Callable[[], Iterable[tuple[torch.Tensor, torch.Tensor]]]):

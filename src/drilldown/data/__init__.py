@@ -1,1 +1,1 @@
-"""Images with their labels: found or fetched, verified, augmented; and pictures from outside."""
+"""Datasets: finding, fetching, verifying and augmenting them; and reading a picture from a file."""

@@ -1,7 +1,7 @@
 """Augmentation: one warp and one change of brightness and contrast per image, in batches, on the device that trains.
 
-However many transforms a recipe names, their draws are multiplied into a single 2×3 matrix per image, so that
-every image is resampled once. All of it happens on raw pixels (0…255), before they are normalised.
+The random draws of all geometric transforms are multiplied into one 2×3 matrix per image, so every image is resampled
+only once. Augmentation works on raw pixels (0…255), before normalisation.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ class Affine(Table):
     """One random affine map about the image's centre: scale, shear along x, rotate, then shift."""
 
     rotate: Degrees = 0.0
-    """Degrees, uniform in ±."""
+    """The largest rotation, in degrees; the angle is uniform between −rotate and rotate."""
     translate: BelowOne = 0.0
-    """Fraction of the image's width and height, each uniform in ±."""
+    """The largest shift, as a fraction of the image's width and height; both shifts are uniform in both directions."""
     scale: tuple[Annotated[float, Field(gt=0, le=10)], Annotated[float, Field(gt=0, le=10)]] = Field(
         default=(1.0, 1.0), strict=False
     )
-    """Smallest and largest factor, uniform between."""
+    """The smallest and the largest scale factor; the factor is uniform between them."""
     shear: Shear = 0.0
-    """Degrees, uniform in ±."""
+    """The largest shear, in degrees; the angle is uniform between −shear and shear."""
 
     @field_validator("scale")
     @classmethod
@@ -47,50 +47,52 @@ class Jitter(Table):
     """A random change of brightness and contrast."""
 
     brightness: BelowOne = 0.0
-    """All pixels times a factor that is uniform in 1 ± this."""
+    """The largest change of brightness, as a fraction; a uniform factor in 1 ± brightness multiplies all pixels."""
     contrast: BelowOne = 0.0
-    """Distances from the image's mean times a factor that is uniform in 1 ± this."""
+    """The largest change of contrast, as a fraction; a uniform factor in 1 ± contrast scales distances to the mean."""
 
 
 class Augmentation(Table):
-    """What is done to a training image before each look at it."""
+    """The random changes of a training image, drawn again in every epoch."""
 
     rotate: Degrees = 0.0
-    """A rotation of its own, before `affine`: degrees, uniform in ±."""
+    """The largest angle of a separate rotation before `affine`, in degrees; uniform between −rotate and rotate."""
     affine: Affine | None = None
+    """The random affine map; none by default."""
     jitter: Jitter | None = None
+    """The random change of brightness and contrast; none by default."""
     interpolation: Literal["bilinear", "nearest"] = "bilinear"
-    """How pixels between pixels are read. Outside the image is background."""
+    """The rule for a value between pixels: `bilinear` or `nearest`; outside the image is background."""
 
     @property
     def warps(self) -> bool:
-        """Whether images are resampled at all."""
+        """Whether images are resampled."""
         return bool(self.rotate) or self.affine not in (None, Affine())
 
     @property
     def jitters(self) -> bool:
-        """Whether brightness or contrast change."""
+        """Whether brightness or contrast changes."""
         return self.jitter not in (None, Jitter())
 
 
 @dataclass(frozen=True, slots=True)
 class AugmentationDraws:
-    """The random numbers of an epoch, image by image."""
+    """The random numbers of an epoch, one row per image."""
 
     inverse: torch.Tensor | None
-    """(N, 2, 3): output pixel → input pixel, in pixels from the centre; None where nothing is warped."""
+    """The maps from output pixel to input pixel, (N, 2, 3), in pixels from the centre; None without a warp."""
     brightness_contrast: torch.Tensor | None
-    """(N, 2): brightness and contrast factor; None where neither changes."""
+    """The factors of brightness and contrast, (N, 2); None where neither changes."""
 
     def slice(self, start: int, stop: int) -> AugmentationDraws:
-        """The draws of images start … stop − 1."""
+        """Returns the draws of the images from `start` to `stop` − 1."""
         return AugmentationDraws(
             None if self.inverse is None else self.inverse[start:stop],
             None if self.brightness_contrast is None else self.brightness_contrast[start:stop],
         )
 
     def to(self, device: torch.device) -> AugmentationDraws:
-        """The same on another device."""
+        """Returns a copy on another device."""
         return AugmentationDraws(
             None if self.inverse is None else self.inverse.to(device),
             None if self.brightness_contrast is None else self.brightness_contrast.to(device),
@@ -100,15 +102,22 @@ class AugmentationDraws:
 def draw_augmentation(
     augment: Augmentation, count: int, generator: torch.Generator, height: int, width: int
 ) -> AugmentationDraws:
-    """Draws warp, brightness and contrast for `count` images."""
+    """Draws warp, brightness and contrast for `count` images.
+
+    *Arguments*: `generator`: the source of all random numbers. `height`, `width`: the size of the images in pixels.
+
+    >>> draws = draw_augmentation(Augmentation(rotate=10), 4, torch.Generator().manual_seed(0), 28, 28)
+    >>> tuple(draws.inverse.shape), draws.brightness_contrast
+    ((4, 2, 3), None)
+    """
 
     def uniform(low: float, high: float) -> torch.Tensor:
         return low + (high - low) * torch.rand(count, generator=generator, dtype=torch.float64)
 
     inverse = brightness_contrast = None
     if augment.warps:
-        # p_out = T · R₂ · Shear · Scale · R₁ · p_in, as the two transforms of torchvision compose.
-        # Undone from left to right: p_in = R₁⁻¹ · (R₂ · Shear · Scale)⁻¹ · (p_out − t).
+        # p_out = T · R₂ · Shear · Scale · R₁ · p_in: the two transforms of torchvision, one after the other.
+        # The inverse: p_in = R₁⁻¹ · (R₂ · Shear · Scale)⁻¹ · (p_out − t).
         affine = augment.affine or Affine()
         first = _rotation(uniform(-augment.rotate, augment.rotate))
         second = _rotation(uniform(-affine.rotate, affine.rotate))
@@ -133,9 +142,9 @@ def draw_augmentation(
 def augment_images(images: torch.Tensor, draws: AugmentationDraws, interpolation: str = "bilinear") -> torch.Tensor:
     """Warps a batch and changes its brightness and contrast.
 
-    *Arguments*: `images`: (N, height, width), uint8. `draws`: of the same N images, on the same device.
+    *Arguments*: `images`: (N, height, width), uint8. `draws`: the draws of these N images, on the same device.
 
-    *Returns* (N, 1, height, width), float32, 0…255.
+    *Returns* the images as (N, 1, height, width), float32, 0…255.
     """
     pixels = images[:, None].float()
     if draws.inverse is not None:
@@ -148,34 +157,35 @@ def augment_images(images: torch.Tensor, draws: AugmentationDraws, interpolation
 
 
 def warp_images(pixels: torch.Tensor, inverse: torch.Tensor, interpolation: str) -> torch.Tensor:
-    """Resamples images along affine maps.
+    """Resamples images by affine maps.
 
-    *Arguments*: `pixels`: (N, 1, height, width). `inverse`: (N, 2, 3), output → input, in pixels from the centre.
+    *Arguments*: `pixels`: (N, 1, height, width). `inverse`: the maps from output to input, (N, 2, 3), in pixels from
+    the centre. `interpolation`: `bilinear` or `nearest`.
 
-    *Returns* the images, of the same shape; what lies outside the input is 0.
+    *Returns* images of the same shape; pixels from outside the input are 0.
     """
     height, width = pixels.shape[2:]
-    to_halves, places = _grid(height, width, inverse.dtype, inverse.device)
-    # The map of `affine_grid`, which takes a small product for each image: here it is a single one for all.
-    grid = ((inverse * to_halves).view(-1, 3) @ places).view(-1, 2, height, width).permute(0, 2, 3, 1)
+    to_halves, positions = _grid(height, width, inverse.dtype, inverse.device)
+    # `affine_grid` computes one small matrix product per image; one large product for all images is faster.
+    grid = ((inverse * to_halves).view(-1, 3) @ positions).view(-1, 2, height, width).permute(0, 2, 3, 1)
     return F.grid_sample(pixels, grid, mode=interpolation, padding_mode="zeros", align_corners=False)
 
 
 @functools.lru_cache
 def _grid(height: int, width: int, dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """PyTorch measures in half-images: column u pixels from the centre is 2u/width.
+    """Computes the constants of `warp_images`. PyTorch measures in half-images: u pixels from the centre are 2u/width.
 
-    *Returns* what turns (2, 3) maps in pixels into maps in half-images, by its elements, and the pixels' places in
-    half-images, (3, height · width): column, row, and 1.
+    *Returns* the factors that convert the elements of a (2, 3) map from pixels to half-images, and the positions of
+    all pixels in half-images, (3, height · width): column, row, and 1.
     """
     half = torch.tensor([width / 2, height / 2], dtype=dtype, device=device)
     ys, xs = ((2 * torch.arange(n, dtype=dtype, device=device) + 1) / n - 1 for n in (height, width))
-    places = torch.stack([xs.expand(height, width), ys[:, None].expand(height, width), xs.new_ones(height, width)])
-    return torch.cat([half, half.new_ones(1)]) / half[:, None], places.view(3, -1)
+    positions = torch.stack([xs.expand(height, width), ys[:, None].expand(height, width), xs.new_ones(height, width)])
+    return torch.cat([half, half.new_ones(1)]) / half[:, None], positions.view(3, -1)
 
 
 def _rotation(degrees: torch.Tensor) -> torch.Tensor:
-    """(N, 2, 2) rotations by (N) degrees."""
+    """Returns rotation matrices, (N, 2, 2), for angles in degrees, (N)."""
     angle = degrees * (math.pi / 180)
     cos, sin = torch.cos(angle), torch.sin(angle)
     return torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)

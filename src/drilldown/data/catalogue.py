@@ -15,6 +15,7 @@ STEMS = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+"""The names, without `.gz`, of the four files of a dataset."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,21 +23,25 @@ class PublishedFile:
     """One file of a published dataset."""
 
     stem: str
-    """Its name without `.gz`."""
+    """The file's name without `.gz`."""
     mirrors: tuple[str, ...]
-    """Addresses that it lies under, each ending in a slash."""
+    """The addresses of the folders that hold the file, each ending in a slash."""
     sha256: str
-    """Of the decompressed bytes, or of the archive where `packed`."""
+    """The checksum of the archive where `packed` is true, else of the decompressed bytes; 64 hex digits."""
     packed: bool = False
+    """Whether `sha256` is the checksum of the archive."""
 
     def mismatch(self, file: Path, content: bytes) -> str | None:
-        """What is wrong with a file and its decompressed content, or None."""
-        judged = file.read_bytes() if self.packed else content
-        found = hashlib.sha256(judged).hexdigest()
-        if found == self.sha256:
+        """The reason why a file differs from the published one, or None where it is the same.
+
+        *Arguments*: `file`: the file as it is stored. `content`: its decompressed bytes.
+        """
+        checked = file.read_bytes() if self.packed else content
+        checksum = hashlib.sha256(checked).hexdigest()
+        if checksum == self.sha256:
             return None
         kind = "archive" if self.packed else "data"
-        return f"the {kind}'s SHA-256 is {found[:12]}…, not {self.sha256[:12]}…"
+        return f"the {kind}'s SHA-256 is {checksum[:12]}…, not {self.sha256[:12]}…"
 
 
 def _files(mirrors: tuple[str, ...], checksums: tuple[str, ...], *, packed: bool) -> dict[str, PublishedFile]:
@@ -87,13 +92,15 @@ CATALOGUE: dict[str, dict[str, PublishedFile]] = {
         packed=True,
     ),
 }
+"""The published datasets by name, and their files by stem."""
 GLYPHS = "glyphs"
+"""The name of the dataset that is drawn and not fetched, see `glyphs.py`."""
 NAMES = (*CATALOGUE, GLYPHS)
-"""The datasets that have a name; any other is a folder of IDX files."""
+"""The datasets that have a name; any other dataset is a folder of IDX files."""
 
 
 def is_dataset_folder(name: str) -> bool:
-    """Whether a dataset is given as a path: it holds a slash, or is `.` or `..`.
+    """Whether a dataset is given as a path: the name contains a slash, or is `.` or `..`.
 
     >>> is_dataset_folder("./letters"), is_dataset_folder("mnist")
     (True, False)
@@ -102,7 +109,13 @@ def is_dataset_folder(name: str) -> bool:
 
 
 def check_dataset_name(name: str) -> str:
-    """The name of a dataset that exists; raises DrilldownError with a suggestion for any other."""
+    """Returns the name if it is one of NAMES.
+
+    *Raises* DrilldownError, with a suggestion, for any other name.
+
+    >>> check_dataset_name("mnist")
+    'mnist'
+    """
     if name in NAMES:
         return name
     raise DrilldownError(

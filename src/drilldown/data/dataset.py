@@ -1,4 +1,4 @@
-"""Images with their labels, held in memory as bytes."""
+"""Images with their labels, kept in memory as bytes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Split:
     """Images and their classes."""
 
     images: torch.Tensor
-    """(N, height, width), uint8, 0 background to 255 ink."""
+    """The images, (N, height, width), uint8, from 0 (background) to 255 (ink)."""
     labels: torch.Tensor
-    """(N), int64, 0 … classes − 1."""
+    """The classes, (N), int64, 0 … classes − 1."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -28,37 +28,42 @@ class Split:
         return f"<Split: {len(self):,} images of {height}x{width}>"
 
     def to(self, device: torch.device) -> Split:
-        """The same on another device."""
+        """Returns a copy on another device."""
         return Split(self.images.to(device), self.labels.to(device))
 
     def take(self, indices: torch.Tensor) -> Split:
-        """Some of it, in the order given."""
+        """Returns the images and labels at these indices, (M), in their order."""
         return Split(self.images[indices], self.labels[indices])
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetInfo:
-    """What a network must know of a dataset before it is read."""
+    """The facts about a dataset that determine the shape of a network."""
 
     image_shape: tuple[int, int, int]
-    """(channels, height, width)."""
+    """The shape of an image: (channels, height, width)."""
     classes: int
+    """The number of classes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset(Shown):
-    """A training and a test split, with what is needed to normalise them."""
+    """A training and a test split, with the mean and the standard deviation that normalise them."""
 
     name: str
+    """The dataset's name, or the path of its folder."""
     train: Split
+    """The training images."""
     test: Split
+    """The test images."""
     classes: int
+    """The number of classes."""
     mean: float
-    """Of the training pixels, scaled to 0…1, to four places as such figures are published."""
+    """The mean of the training pixels, scaled to 0…1 and rounded to four decimal places."""
     std: float
-    """Their standard deviation, likewise."""
+    """The standard deviation of the training pixels, scaled to 0…1 and rounded to four decimal places."""
     identity: str
-    """What a run's fingerprint says of the data: the name where its content is verified, else a digest."""
+    """The part of a run's fingerprint that stands for the data: the name of a verified dataset, else a checksum."""
 
     def __repr__(self) -> str:
         _, height, width = self.image_shape
@@ -67,15 +72,19 @@ class Dataset(Shown):
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of the images as a network takes them."""
+        """The shape of an image as a network takes it: (channels, height, width)."""
         return 1, int(self.train.images.shape[1]), int(self.train.images.shape[2])
 
     def hold_out(self, size: int, seed: int) -> tuple[Dataset, Split]:
-        """Takes a validation split of `size` images away from the training images.
+        """Splits a validation set off the training images.
 
-        It is stratified: each class gives its share, to within one image. Which images go depends on `seed` alone.
+        The split is stratified: each class gives its share, to within one image. Only `seed` decides which images.
 
-        *Raises* DrilldownError where that would leave nothing to train on.
+        *Arguments*: `size`: the number of validation images.
+
+        *Returns* the dataset with the remaining training images, and the validation split.
+
+        *Raises* DrilldownError where no training images would remain.
         """
         count = len(self.train)
         if size >= count:
@@ -83,12 +92,12 @@ class Dataset(Shown):
                 Problem(
                     place="recipe.holdout",
                     found=f"{size:,} of {count:,} training images held out",
-                    expected="fewer than there are",
+                    expected=f"fewer than {count:,}",
                 )
             )
         shuffled = torch.randperm(count, generator=stream(seed, "holdout"))
         by_class = shuffled[torch.argsort(self.train.labels[shuffled], stable=True)]
-        # Every k-th image of a list sorted by class takes from each class in proportion.
+        # The list is sorted by class, so images at equal distances are taken from each class in proportion.
         chosen = by_class[(torch.arange(size) * count) // size]
         keep = torch.ones(count, dtype=torch.bool)
         keep[chosen] = False

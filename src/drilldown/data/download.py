@@ -1,19 +1,24 @@
-"""Fetches the published datasets: mirrors in turn, verified, and never a half file left behind.
+"""Fetches the published datasets: a loop over mirrors around `pooch`, with limits and verification.
 
-The bytes that count are the decompressed ones, since mirrors compress anew: MNIST is held against the SHA-256 of
-its decompressed files. Of Fashion-MNIST and KMNIST only the archives' checksums are published, so those must
-arrive as their authors packed them.
+`pooch` stores the file and calls two functions of this module: a downloader, which reads from the mirror, and a
+processor, which verifies the file. A wrong or incomplete file never reaches the dataset's folder.
+
+The decompressed bytes of MNIST are verified, since mirrors compress them differently. For Fashion-MNIST and KMNIST
+only the checksums of the archives are published, so those archives must be the published ones.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import logging
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pooch
 import requests
 import urllib3
 
@@ -22,32 +27,43 @@ from drilldown.data.idx import read_unpacked
 from drilldown.errors import DrilldownError, Problem
 
 OnDownload = Callable[[str, int, int | None], None]
-"""Called with a file's name, the bytes that have come and, where the server says, the bytes in all."""
+"""A function of a file's name, the number of bytes received, and the total number of bytes (None if not known)."""
 PATIENCE_SECONDS = 20.0
-"""How long a mirror may be silent, and after how long a slow one is given up."""
+"""A mirror may be silent for this number of seconds; after the same time, a slow mirror is given up."""
 SLOWEST_BYTES_PER_SECOND = 10_000
+"""A mirror that sends fewer bytes per second is slow."""
 LARGEST_ARCHIVE = 64 * 2**20
-"""No file of these datasets comes near this many bytes."""
+"""The largest archive in bytes; the datasets in the catalogue are much smaller."""
+
+pooch.get_logger().setLevel(logging.WARNING)  # drilldown shows the progress itself
 
 
 class UnreachableError(Exception):
-    """No mirror gave the file; `attempts` says what each did."""
+    """No mirror gave the file; `attempts` holds one line per mirror with the reason."""
 
     def __init__(self, attempts: list[str]) -> None:
         super().__init__("; ".join(attempts))
         self.attempts = attempts
 
 
+class _RefusedError(Exception):
+    """A mirror answered, but its answer cannot be used."""
+
+
 def fetch_file(
     file: PublishedFile, folder: Path, *, on_download: OnDownload | None = None, patience: float = PATIENCE_SECONDS
 ) -> Path:
-    """Fetches one file into a folder, trying `$DRILLDOWN_MIRROR` and then each mirror; returns its path.
+    """Fetches one file into a folder, from `$DRILLDOWN_MIRROR` or from the first mirror that works.
 
-    *Raises* Unreachable where no mirror gives the right bytes, DrilldownError where the folder cannot be written.
+    *Arguments*: `on_download`: called for each piece received. `patience`: seconds, see PATIENCE_SECONDS.
+
+    *Returns* the path of the stored file.
+
+    *Raises* UnreachableError where no mirror gives the right bytes; DrilldownError where the folder cannot be written.
     """
     attempts = []
-    own = os.environ.get("DRILLDOWN_MIRROR")
-    for mirror in ([own.rstrip("/") + "/"] if own else []) + list(file.mirrors):
+    user_mirror = os.environ.get("DRILLDOWN_MIRROR")
+    for mirror in ([user_mirror.rstrip("/") + "/"] if user_mirror else []) + list(file.mirrors):
         url = f"{mirror}{file.stem}.gz"
         try:
             return _fetch_from(url, file, folder, on_download, patience)
@@ -56,81 +72,77 @@ def fetch_file(
     raise UnreachableError(attempts)
 
 
-class _RefusedError(Exception):
-    """A mirror answered, with something that cannot be used."""
-
-
 def _fetch_from(url: str, file: PublishedFile, folder: Path, on_download: OnDownload | None, patience: float) -> Path:
-    with _temporary(folder, file.stem) as temporary:
-        try:
-            with temporary.open("wb") as sink:
-                sink.writelines(_chunks(url, file.stem, on_download, patience))
-        except requests.RequestException:  # an OSError as well, but the network's
-            raise
-        except OSError as error:  # also of the last bytes, written on closing
-            raise _unwritable(folder, error) from None
-        try:
-            found = file.mismatch(temporary, read_unpacked(temporary))
-        except DrilldownError as error:
-            found = error.problems[0].found
-        if found:
-            raise _RefusedError(found)
-        target = folder / f"{file.stem}.gz"
-        temporary.chmod(0o644)  # temporary files are private; a dataset need not be
-        try:
-            os.replace(temporary, target)
-        except OSError as error:
-            raise _unwritable(folder, error) from None
-        return target
+    target = folder / f"{file.stem}.gz"
+    with _explain_storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        # In a new folder, because pooch does not replace a file unless the checksum of the archive is known.
+        with tempfile.TemporaryDirectory(prefix=f".{file.stem}-", dir=folder) as temporary:
+            archive = pooch.retrieve(
+                url,
+                known_hash=None,  # pooch cannot verify decompressed bytes
+                fname=target.name,
+                path=temporary,
+                downloader=functools.partial(_download, name=file.stem, on_download=on_download, patience=patience),
+                processor=functools.partial(_verify, file),
+            )
+            os.chmod(archive, 0o644)  # pooch makes the file private
+            os.replace(archive, target)
+    return target
 
 
-def _chunks(url: str, name: str, on_download: OnDownload | None, patience: float) -> Iterator[bytes]:
-    # identity: the archive's own bytes, not unpacked on the way by a well-meaning server.
-    headers = {"Accept-Encoding": "identity"}
-    begun = time.monotonic()
-    with requests.get(url, stream=True, timeout=patience, headers=headers) as answer:
-        answer.raise_for_status()
-        length = answer.headers.get("Content-Length", "")
+def _download(
+    url: str, output_file: str, _pooch: object, *, name: str, on_download: OnDownload | None, patience: float
+) -> None:
+    """A downloader for pooch. Pooch's own waits for full chunks, unpacks them, and has no limits."""
+    started = time.monotonic()
+    # identity: some servers unpack the archive unless the client asks for its own bytes.
+    with requests.get(url, stream=True, timeout=patience, headers={"Accept-Encoding": "identity"}) as response:
+        response.raise_for_status()
+        length = response.headers.get("Content-Length", "")
         total = int(length) if length.isascii() and length.isdigit() else None
         received = 0
-        # read1: what has come, as it came; iter_content would wait until a chunk is full, and unpack it.
-        while chunk := answer.raw.read1(64 * 1024, decode_content=False):
-            received += len(chunk)
-            if received > LARGEST_ARCHIVE:
-                raise _RefusedError(f"sends more than {LARGEST_ARCHIVE:,} bytes")
-            elapsed = time.monotonic() - begun
-            if elapsed > patience and received / elapsed < SLOWEST_BYTES_PER_SECOND:
-                raise _RefusedError(f"too slow: {received:,} bytes in {elapsed:.0f} s")
-            if on_download:
-                on_download(name, received, total)
-            yield chunk
+        with Path(output_file).open("wb") as sink:
+            while chunk := response.raw.read1(64 * 1024, decode_content=False):
+                sink.write(chunk)
+                received += len(chunk)
+                if received > LARGEST_ARCHIVE:
+                    raise _RefusedError(f"sends more than {LARGEST_ARCHIVE:,} bytes")
+                elapsed = time.monotonic() - started
+                if elapsed > patience and received / elapsed < SLOWEST_BYTES_PER_SECOND:
+                    raise _RefusedError(f"too slow: {received:,} bytes in {elapsed:.0f} s")
+                if on_download:
+                    on_download(name, received, total)
         if total and received < total:
             raise _RefusedError(f"cut off after {received:,} of {total:,} bytes")
 
 
+def _verify(file: PublishedFile, archive: str, _action: str, _pooch: object) -> str:
+    """A processor for pooch: returns the archive's path; raises _RefusedError where the content is wrong."""
+    try:
+        reason = file.mismatch(Path(archive), read_unpacked(Path(archive)))
+    except DrilldownError as error:
+        reason = error.problems[0].found
+    if reason:
+        raise _RefusedError(reason)
+    return archive
+
+
 @contextlib.contextmanager
-def _temporary(folder: Path, stem: str) -> Iterator[Path]:
-    """An empty file in the folder that is gone afterwards, unless it was renamed."""
+def _explain_storage_errors(folder: Path) -> Iterator[None]:
+    """Turns errors while writing into the dataset's folder into one message."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{stem}-", dir=folder)
+        yield
+    except requests.RequestException:  # an OSError as well, but from the network
+        raise
     except OSError as error:
-        raise _unwritable(folder, error) from None
-    os.close(handle)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def _unwritable(folder: Path, error: OSError) -> DrilldownError:
-    return DrilldownError(
-        Problem(
-            file=folder,
-            found=f"the dataset cannot be stored here ({error.strerror})",
-            suggestion="name another folder for caches with XDG_CACHE_HOME, or one that holds the data with --data",
-        )
-    )
+        raise DrilldownError(
+            Problem(
+                file=folder,
+                found=f"the dataset cannot be stored here ({error.strerror})",
+                suggestion="set XDG_CACHE_HOME to another folder, or name a folder that holds the data with --data",
+            )
+        ) from None
 
 
 def _reason(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""`glyphs`: digits drawn from fonts and distorted, for tests and for trying things with no data at all.
+"""`glyphs`: digits drawn from fonts and distorted, for tests and for trials without any download.
 
-Easier than MNIST (printed, not written) and ten times smaller, but of the same shape, so that anything that runs
-on one runs on the other.
+The digits are printed, so they are easier than MNIST's, and there are ten times fewer. The images have the same shape,
+so everything that runs on MNIST runs on glyphs.
 """
 
 from __future__ import annotations
@@ -16,23 +16,30 @@ from drilldown.data.augmentation import Affine, Augmentation, Jitter, augment_im
 from drilldown.randomness import stream
 
 SIDE = 28
+"""The side of an image in pixels."""
 TRAIN, TEST = 6_000, 1_000
+"""The numbers of training and test images."""
 FONTS = (
     "DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSans-Oblique.ttf", "DejaVuSerif.ttf",
     "DejaVuSerif-Bold.ttf", "DejaVuSerif-Italic.ttf", "DejaVuSansMono.ttf",
 )  # fmt: skip
-"""Fonts that come with matplotlib, and so are the same on every machine."""
+"""Fonts that are part of matplotlib, so they are the same on every machine."""
 DISTORTION = Augmentation(
     affine=Affine(rotate=20, translate=0.08, scale=(0.8, 1.15), shear=15),
     jitter=Jitter(brightness=0.3),
 )
+"""The random changes of each drawn digit."""
 NOISE = 12.0
-"""Standard deviation of what is added to each pixel (0…255)."""
+"""The standard deviation of the noise that is added to each pixel (0…255)."""
 Images = tuple[torch.Tensor, torch.Tensor]
 
 
 def draw_glyphs(train: int = TRAIN, test: int = TEST, seed: int = 0) -> tuple[Images, Images]:
-    """Training and test images with their labels: uint8 (N, 28, 28) and int64 (N), classes in equal shares.
+    """Draws training and test images with their labels.
+
+    *Arguments*: `train`, `test`: the numbers of images. `seed`: the seed of all random numbers.
+
+    *Returns* two pairs of images, uint8 (N, 28, 28), and labels, int64 (N); the classes have equal shares.
 
     >>> (images, labels), _ = draw_glyphs(train=20, test=10)
     >>> tuple(images.shape), labels.bincount().tolist()
@@ -54,7 +61,7 @@ def _split(part: str, count: int, templates: torch.Tensor, seed: int) -> Images:
 
 
 def _template(digit: int, font: str) -> torch.Tensor:
-    """One digit, white on black, its ink centred."""
+    """Draws one digit in white on black, with its ink in the centre: (28, 28), uint8."""
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     canvas = Image.new("L", (SIDE, SIDE))
     ImageDraw.Draw(canvas).text(

@@ -1,4 +1,4 @@
-"""The IDX format, in which MNIST and its relatives come: a header of big-endian sizes, then the bytes.
+"""The IDX format, the file format of MNIST and similar datasets: a header of big-endian sizes, then the bytes.
 
 *Source*: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", section on file formats.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -17,14 +18,19 @@ import numpy.typing as npt
 from drilldown.errors import DrilldownError, Problem
 
 UNSIGNED_BYTE = 0x08
+"""The element type in the header; other types are refused."""
 LARGEST_FILE = 4 * 2**30
-"""Bytes beyond which a file is not read into memory."""
+"""The largest file, in decompressed bytes, that is read into memory."""
+GZIP = b"\x1f\x8b"
+"""The first two bytes of gzip data."""
 
 
 def parse_idx(content: bytes, dimensions: int, file: Path | str) -> npt.NDArray[np.uint8]:
-    """The array that decompressed IDX bytes hold.
+    """Reads the array from decompressed IDX bytes.
 
-    *Arguments*: `dimensions`: 3 for images (N, height, width), 1 for labels (N). `file`: for messages.
+    *Arguments*: `dimensions`: 3 for images (N, height, width), 1 for labels (N). `file`: the file's name in messages.
+
+    *Returns* the array as uint8; it cannot be written to.
 
     *Raises* DrilldownError where the header, the element type, the number of dimensions or the length is wrong.
 
@@ -32,25 +38,23 @@ def parse_idx(content: bytes, dimensions: int, file: Path | str) -> npt.NDArray[
     array([7, 9], dtype=uint8)
     """
     sizes = parse_header(content, dimensions, file)
-    header = 4 + 4 * len(sizes)
-    if len(content) - header != math.prod(sizes):
-        shape = " x ".join(f"{size:,}" for size in sizes)
-        raise DrilldownError(
-            Problem(
-                file=file,
-                found=f"{len(content) - header:,} bytes of data",
-                expected=f"{math.prod(sizes):,}, as the header says ({shape})",
-                suggestion="is the file cut off?" if len(content) - header < math.prod(sizes) else None,
-            )
-        )
+    _check_length(len(content), sizes, file)
     try:
-        return np.frombuffer(content, np.uint8, offset=header).reshape(sizes)
-    except ValueError:  # no data, and sizes beside the zero that are beyond numpy
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(sizes)
+    except ValueError:  # one size is zero, and another is too large for numpy
         raise DrilldownError(Problem(file=file, found=f"an array of {sizes}", expected="some data")) from None
 
 
 def parse_header(content: bytes, dimensions: int, file: Path | str) -> tuple[int, ...]:
-    """The sizes that the header of decompressed IDX bytes gives; arguments and errors are those of `parse_idx`."""
+    """Reads the sizes of the array from the header of decompressed IDX bytes.
+
+    *Arguments*: `content`: the header, or more. `dimensions`, `file`: see `parse_idx`.
+
+    *Raises* DrilldownError where the header, the element type or the number of dimensions is wrong.
+
+    >>> parse_header(bytes([0, 0, 8, 1, 0, 0, 0, 2]), dimensions=1, file="labels")
+    (2,)
+    """
     if len(content) < 4:
         raise DrilldownError(
             Problem(file=file, place="byte 0", found=f"{len(content)} bytes", expected="an IDX header")
@@ -82,7 +86,7 @@ def parse_header(content: bytes, dimensions: int, file: Path | str) -> tuple[int
                 place="byte 3",
                 found=f"{rank} dimensions",
                 expected=f"{dimensions}: {kind}",
-                suggestion="are images and labels exchanged?" if {rank, dimensions} == {1, 3} else None,
+                suggestion="are images and labels swapped?" if {rank, dimensions} == {1, 3} else None,
             )
         )
     if len(content) < 4 + 4 * rank:
@@ -93,24 +97,45 @@ def parse_header(content: bytes, dimensions: int, file: Path | str) -> tuple[int
 
 
 def read_header(file: Path, dimensions: int) -> tuple[int, ...]:
-    """The sizes in a file's header, without reading its data.
+    """Reads the sizes of the array from a file's header, without reading the data.
 
-    *Raises* DrilldownError where the file cannot be read or its header is wrong.
+    *Arguments*: `dimensions`: 3 for images (N, height, width), 1 for labels (N).
+
+    *Raises* DrilldownError where the file cannot be read, its header is wrong, or a file that is not compressed has
+    the wrong size.
     """
-    return parse_header(read_unpacked(file, 4 + 4 * dimensions), dimensions, file)
+    sizes = parse_header(read_unpacked(file, 4 + 4 * dimensions), dimensions, file)
+    with file.open("rb") as raw:
+        if raw.read(2) != GZIP:  # of compressed data, the length is only known after unpacking
+            _check_length(raw.seek(0, os.SEEK_END), sizes, file)
+    return sizes
+
+
+def _check_length(length: int, sizes: tuple[int, ...], file: Path | str) -> None:
+    """Raises DrilldownError where the decompressed length, in bytes, is not the one that the header's sizes give."""
+    found, expected = length - 4 - 4 * len(sizes), math.prod(sizes)
+    if found != expected:
+        raise DrilldownError(
+            Problem(
+                file=file,
+                found=f"{found:,} bytes of data",
+                expected=f"{expected:,}, as the header says ({' x '.join(f'{size:,}' for size in sizes)})",
+                suggestion="is the file cut off?" if found < expected else None,
+            )
+        )
 
 
 def read_unpacked(file: Path, count: int | None = None) -> bytes:
-    """A file's bytes, decompressed where they are gzip, whatever the file's name says.
+    """Reads a file, and decompresses it if its first bytes are those of gzip.
 
-    *Arguments*: `count`: how many of the first bytes; all by default.
+    *Arguments*: `count`: the number of decompressed bytes to read, from the start; all by default.
 
-    *Raises* DrilldownError where the file cannot be read, is damaged, or unpacks to more than LARGEST_FILE.
+    *Raises* DrilldownError where the file cannot be read, is damaged, or holds more than LARGEST_FILE bytes.
     """
     limit = LARGEST_FILE + 1 if count is None else count
     try:
         with file.open("rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
+            packed = raw.read(2) == GZIP
             raw.seek(0)
             if packed:
                 with gzip.GzipFile(fileobj=raw) as unpacked:

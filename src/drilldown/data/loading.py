@@ -1,4 +1,4 @@
-"""Finds a dataset on disk or fetches it, verifies it, and reads it into memory."""
+"""Finds a dataset on disk or fetches it, verifies it and reads it into memory."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from drilldown.data.idx import parse_idx, read_header, read_unpacked
 from drilldown.errors import DrilldownError, Problem
 
 KEPT_DATASETS = 2
-"""Datasets that stay in memory: a run's training, evaluation and report then read the pixels once."""
+"""The number of datasets kept in memory, so that training, evaluation and report read the pixels only once."""
 
 
 def load_dataset(name: str, folder: Path | str | None = None, *, on_download: OnDownload | None = None) -> Dataset:
     """Loads a dataset by name (see NAMES), or from a folder of IDX files.
 
-    A dataset whose files have not changed since they were last read is not read again.
+    A dataset is only read again if the path, the time of change or the size of a file changed.
 
-    *Arguments*: `folder`: the first place to look (`--data`); `$DRILLDOWN_DATA` and the user's cache follow.
+    *Arguments*: `folder`: the first folder to search (`--data`); then `$DRILLDOWN_DATA`, then the user's cache.
     `on_download`: called while files are fetched.
 
     *Raises* DrilldownError where files are missing and cannot be fetched, or where their content is wrong.
@@ -54,9 +54,9 @@ def load_dataset(name: str, folder: Path | str | None = None, *, on_download: On
 
 
 def dataset_info(name: str) -> DatasetInfo:
-    """The shape of the images and the number of classes, without reading pixels or fetching anything.
+    """Returns the shape of the images and the number of classes, without reading pixels or fetching files.
 
-    *Raises* DrilldownError where the name is unknown or the folder holds no dataset.
+    *Raises* DrilldownError where the name is unknown, or where the headers or labels in the folder are wrong.
 
     >>> dataset_info("mnist")
     DatasetInfo(image_shape=(1, 28, 28), classes=10)
@@ -68,13 +68,13 @@ def dataset_info(name: str) -> DatasetInfo:
 
 
 def cache_folder() -> Path:
-    """The folder that keeps fetched datasets."""
+    """Returns the folder of fetched datasets."""
     return Path(platformdirs.user_cache_dir("drilldown", appauthor=False))
 
 
 @dataclass(frozen=True, slots=True)
 class _Stamp:
-    """A file as it was when it was found: another time or size means that it must be read again."""
+    """A file with its time of change and its size; if one of them is different, the file must be read again."""
 
     stem: str
     path: Path
@@ -89,23 +89,23 @@ def _stamped(files: Mapping[str, Path]) -> tuple[_Stamp, ...]:
 
 @functools.lru_cache(maxsize=1)
 def _glyphs() -> Dataset:
-    from drilldown.data.glyphs import draw_glyphs  # imports matplotlib, for its fonts
+    from drilldown.data.glyphs import draw_glyphs  # imports matplotlib, which takes a second
 
     return _dataset(GLYPHS, *(Split(*split) for split in draw_glyphs()), identity=GLYPHS)
 
 
 @functools.lru_cache(maxsize=KEPT_DATASETS)
 def _read_dataset(name: str, stamps: tuple[_Stamp, ...], *, known: str | None) -> Dataset:
-    """Reads four files; those of a known dataset are held against their published checksums."""
+    """Reads four files; those of a known dataset must have their published checksums."""
     contents = {}
     for stamp in stamps:
         contents[stamp.stem] = read_unpacked(stamp.path)
-        found = CATALOGUE[known][stamp.stem].mismatch(stamp.path, contents[stamp.stem]) if known else None
-        if found:
+        mismatch = CATALOGUE[known][stamp.stem].mismatch(stamp.path, contents[stamp.stem]) if known else None
+        if mismatch:
             raise DrilldownError(
                 Problem(
                     file=stamp.path,
-                    found=found,
+                    found=mismatch,
                     expected=f"the published {name}",
                     suggestion="delete the file to fetch it again, or give the folder's path as the dataset",
                 )
@@ -119,7 +119,7 @@ def _read_dataset(name: str, stamps: tuple[_Stamp, ...], *, known: str | None) -
 
 @functools.lru_cache(maxsize=64)
 def _read_info(name: str, stamps: tuple[_Stamp, ...]) -> DatasetInfo:
-    """Reads the headers of the images, and the labels."""
+    """Reads the headers of the image files, and all labels."""
     files = {stamp.stem: stamp.path for stamp in stamps}
     labels = []
     shape: tuple[int, ...] | None = None
@@ -135,32 +135,32 @@ def _read_info(name: str, stamps: tuple[_Stamp, ...]) -> DatasetInfo:
 
 
 def _candidate_folders(name: str, folder: Path | str | None) -> list[Path]:
-    """The folders that may hold the dataset, the likeliest first."""
+    """Returns the folders that may hold the dataset, in the order of the search."""
     roots: list[Path] = [] if folder is None else [Path(folder)]
     if os.environ.get("DRILLDOWN_DATA"):
         roots.append(Path(os.environ["DRILLDOWN_DATA"]))
     roots.append(cache_folder())
     published = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}[name]
-    # A flat folder does not say which dataset it holds: the checksums do, so only MNIST may lie there unnamed.
-    layouts = (name, f"{published}/raw", *(["."] if name == "mnist" else []))
-    return [root / layout for root in roots for layout in layouts]
+    # The names of the files are the same for all datasets, so the folder itself is only searched for MNIST.
+    subfolders = (name, f"{published}/raw", *(["."] if name == "mnist" else []))
+    return [root / subfolder for root in roots for subfolder in subfolders]
 
 
 def _dataset_files(folder: Path) -> dict[str, Path]:
-    """The four IDX files of a folder; raises DrilldownError where one is missing."""
+    """Returns the four IDX files of a folder; raises DrilldownError where one is missing."""
     files = _files_in(folder)
     if files is not None:
         return files
     present = sorted(path.name for path in folder.iterdir())[:5] if os.path.isdir(folder) else None
-    found = "no such folder" if present is None else f"holds {', '.join(present) or 'nothing'}"
+    found = "no such folder" if present is None else f"contains {', '.join(present) or 'nothing'}"
     raise DrilldownError(Problem(file=folder, found=found, expected=f"IDX files {', '.join(STEMS)}, plain or .gz"))
 
 
 def _files_in(folder: Path) -> dict[str, Path] | None:
-    """The four IDX files of a folder, or None where one is missing."""
+    """Returns the four IDX files of a folder, or None where one is missing."""
     files: dict[str, Path] = {}
     for stem in STEMS:
-        # Some mirrors unpack with a dot in place of the dash before idx.
+        # Some unpacked copies have a dot before idx where the published names have a dash.
         names = (stem, stem.replace("-idx", ".idx"), f"{stem}.gz")
         file = next((folder / name for name in names if os.path.isfile(folder / name)), None)
         if file is None:
@@ -173,25 +173,26 @@ def _fetch(
     name: str,
     known: dict[str, PublishedFile],
     target: Path,
-    looked_in: list[Path],
+    candidates: list[Path],
     on_download: OnDownload | None,
 ) -> dict[str, Path]:
     try:
         return {stem: fetch_file(file, target, on_download=on_download) for stem, file in known.items()}
     except UnreachableError as error:
-        looked = "\n".join(f"    {folder}" for folder in looked_in)
+        searched = "\n".join(f"    {folder}" for folder in candidates)
         raise DrilldownError(
             f"{name} is not on this machine and could not be fetched.\n"
-            f"  Looked in\n{looked}\n"
+            f"  Searched\n{searched}\n"
             f"  Tried\n" + "\n".join(f"    {line}" for line in error.attempts) + "\n"
-            f"  What helps: connect to the network and repeat the command; or copy {', '.join(STEMS)} (plain or .gz)\n"
+            f"  To solve this: connect to the network and repeat the command;\n"
+            f"  or copy {', '.join(STEMS)} (plain or .gz)\n"
             f"  into a folder and name it with --data or DRILLDOWN_DATA;\n"
-            f"  or try drilldown without any data: --set recipe.dataset=glyphs"
+            f"  or use the dataset that needs no files: --set recipe.dataset=glyphs"
         ) from None
 
 
 def _splits(contents: dict[str, bytes], files: dict[str, str]) -> Iterator[Split]:
-    """The training split, then the test split, checked against each other."""
+    """Yields the training split, then the test split; raises DrilldownError where they do not fit together."""
     shape: tuple[int, ...] | None = None
     for part in ("train", "t10k"):
         image_stem, label_stem = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
@@ -199,14 +200,18 @@ def _splits(contents: dict[str, bytes], files: dict[str, str]) -> Iterator[Split
         labels = parse_idx(contents[label_stem], 1, files[label_stem])
         _check_shapes(images.shape, len(labels), shape, files[image_stem], files[label_stem])
         shape = images.shape[1:]
-        # A copy: PyTorch wants memory that it may write to.
+        # A copy, because PyTorch needs memory that it may write to.
         yield Split(torch.from_numpy(images.copy()), torch.from_numpy(labels.astype("int64")))
 
 
 def _check_shapes(
     sizes: tuple[int, ...], labels: int, shape: tuple[int, ...] | None, image_file: str, label_file: str
 ) -> None:
-    """Raises DrilldownError where images (N, height, width) fit neither their labels nor the images before them."""
+    """Raises DrilldownError where an image file does not fit its label file, or its images have a wrong size.
+
+    *Arguments*: `sizes`: (N, height, width) of the image file. `labels`: the number of labels. `shape`: the (height,
+    width) of the training images; None while they are checked.
+    """
     if sizes[0] != labels:
         raise DrilldownError(
             Problem(
@@ -216,7 +221,7 @@ def _check_shapes(
             )
         )
     if 0 in sizes:
-        raise DrilldownError(Problem(file=image_file, found=f"images of shape {sizes}", expected="some pixels"))
+        raise DrilldownError(Problem(file=image_file, found=f"images of shape {sizes}", expected="at least one pixel"))
     if shape and sizes[1:] != shape:
         raise DrilldownError(
             Problem(
@@ -228,10 +233,10 @@ def _check_shapes(
 
 
 def _count_classes(name: str, train: npt.NDArray[np.uint8], test: npt.NDArray[np.uint8]) -> int:
-    """The number of classes; raises DrilldownError where the labels leave one out."""
+    """Counts the classes; raises DrilldownError where a class has no training image, or a test label is too large."""
     classes = int(train.max()) + 1
     if classes < 2:
-        raise DrilldownError(Problem(file=name, found="a single class", expected="labels of two classes or more"))
+        raise DrilldownError(Problem(file=name, found="only one class", expected="labels of at least two classes"))
     present = np.bincount(train, minlength=classes)
     if not present.all():
         gap = int((present == 0).argmax())
@@ -240,7 +245,7 @@ def _count_classes(name: str, train: npt.NDArray[np.uint8], test: npt.NDArray[np
             Problem(
                 file=name,
                 place=f"training label {position}",
-                found=f"class {int(train[position])}, while no image is of class {gap}",
+                found=f"class {int(train[position])}, but there is no image of class {gap}",
                 expected="classes 0, 1, 2, … without a gap",
             )
         )
@@ -258,13 +263,15 @@ def _count_classes(name: str, train: npt.NDArray[np.uint8], test: npt.NDArray[np
 
 
 def _dataset(name: str, train: Split, test: Split, *, identity: str) -> Dataset:
-    """A dataset with its statistics; raises DrilldownError where its labels or pixels allow no training."""
+    """Makes a dataset with its statistics; raises DrilldownError where its labels or pixels allow no training."""
     classes = _count_classes(name, train.labels.numpy(), test.labels.numpy())
-    # Exact, and many times faster than converting 47 million pixels to floating point.
+    # Counting pixel values is exact, and much faster than converting 47 million pixels to floating point.
     counts = torch.bincount(train.images.flatten().to(torch.int32), minlength=256).double()
     values = torch.arange(256, dtype=torch.float64) / 255
     mean = float((counts * values).sum() / counts.sum())
     std = float(((counts * (values - mean) ** 2).sum() / counts.sum()).sqrt())
     if std == 0:
-        raise DrilldownError(Problem(file=name, found="training images that are all of one colour"))
+        raise DrilldownError(
+            Problem(file=name, found="training images of a single colour", expected="images that differ")
+        )
     return Dataset(name, train, test, classes, round(mean, 4), max(round(std, 4), 1e-4), identity)

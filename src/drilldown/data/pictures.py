@@ -1,4 +1,4 @@
-"""Prepares a picture as MNIST's were, so that a network trained on MNIST can read it.
+"""Prepares a picture as MNIST's digits were prepared, so that a network trained on MNIST can classify it.
 
 *Source*: LeCun, Cortes and Burges, "The MNIST database of handwritten digits": digits were scaled to fit a box of
 20×20 keeping their proportions, and placed in 28×28 by their centre of mass.
@@ -19,22 +19,27 @@ from PIL import Image, ImageOps
 from drilldown.errors import DrilldownError, Problem, did_you_mean
 
 BOX = 20 / 28
-"""The digit's box as a share of the image's side."""
+"""The side of the digit's box as a fraction of the image's side."""
 INK = 0.1
-"""Share of the strongest ink below which a pixel is background."""
+"""A pixel with less than this fraction of the strongest ink is background."""
 LARGEST_SIDE = 20_000
-ENOUGH = 1_000
-"""Pixels of the longer side: of a picture with several times as many, neighbours are averaged first."""
+"""The largest side of a picture in pixels."""
+REDUCED_SIDE = 1_000
+"""Larger pictures are reduced by a whole factor, to a longer side of at least this number of pixels."""
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
-"""What pictures come in; others, such as EPS, would be handed to programs of their own."""
-_DAMAGE = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, MemoryError, struct.error)
-"""What Pillow raises where a file is no picture, or a damaged one."""
+"""The file formats that are read; Pillow would run other programs for some others, such as EPS."""
+_PILLOW_ERRORS = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, MemoryError, struct.error)
+"""The exceptions that Pillow raises where a file is not a picture, or is damaged."""
 
 
 def read_picture(file: Path | str, height: int = 28, width: int = 28) -> torch.Tensor:
-    """A picture file as a network takes it: (height, width), uint8, ink light on dark.
+    """Reads a picture file and prepares it for a network.
 
-    *Raises* DrilldownError where the file is no picture or shows nothing.
+    *Arguments*: `height`, `width`: the size of the result in pixels.
+
+    *Returns* the image, (height, width), uint8, with light ink on a dark background.
+
+    *Raises* DrilldownError where the file is not a picture, or nothing differs from the background.
 
     >>> paper = Image.new("L", (60, 100), "white")
     >>> paper.paste(0, (25, 10, 35, 90))
@@ -55,33 +60,36 @@ def read_picture(file: Path | str, height: int = 28, width: int = 28) -> torch.T
 
 
 def _pixels(file: Path) -> npt.NDArray[np.float32]:
-    """A picture as it is meant to be looked at: upright, on paper where it is transparent, in shades of grey."""
+    """Reads a picture as a viewer shows it, in shades of grey: upright, with paper behind transparent parts.
+
+    *Returns* (height, width), float32, 0…255.
+    """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is damaged and can be read all the same
+            warnings.simplefilter("ignore")  # a damaged file that can be read is accepted
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=FORMATS) as opened:
                 frames = getattr(opened, "n_frames", 1)
-                if frames > 1 and opened.format != "MPO":  # of which the others are previews
-                    raise _refused(file, f"holds {frames} pictures, one after another", "a single picture")
+                if frames > 1 and opened.format != "MPO":  # the other frames of MPO are previews
+                    raise _refused(file, f"contains {frames} pictures", "a single picture")
                 if max(opened.size) > LARGEST_SIDE:
                     size = "x".join(map(str, opened.size))
                     raise _refused(file, f"a picture of {size}", f"sides of at most {LARGEST_SIDE:,}")
                 image = _on_paper(ImageOps.exif_transpose(opened))
                 if image.mode[0] not in "IF":
                     image = image.convert("L")
-                    image = image.reduce(max(1, max(image.size) // ENOUGH))
+                    image = image.reduce(max(1, max(image.size) // REDUCED_SIDE))
                 pixels = np.asarray(image, dtype=np.float32)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         found = f"a picture of more than {(Image.MAX_IMAGE_PIXELS or 0) // 1_000_000} million pixels"
-        raise _refused(file, found, "a smaller one") from None
-    except _DAMAGE as error:
-        raise _refused(file, _reason(file, error), "a picture file such as PNG", _near(file)) from None
-    return pixels * np.float32(255 / max(255.0, float(pixels.max())))  # of 16 bits, or of more
+        raise _refused(file, found, "a smaller picture") from None
+    except _PILLOW_ERRORS as error:
+        raise _refused(file, _reason(file, error), "a picture file such as PNG", _similar_name(file)) from None
+    return pixels * np.float32(255 / max(255.0, float(pixels.max())))  # pixels may have 16 bits or more
 
 
 def _on_paper(image: Image.Image) -> Image.Image:
-    """What is drawn on nothing, on paper that it stands out from."""
+    """Puts paper behind a picture that is partly transparent: black paper if all its ink is light, else white."""
     if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
         return image
     layered = image.convert("RGBA")
@@ -101,18 +109,22 @@ def _reason(file: Path, error: Exception) -> str:
     with contextlib.suppress(OSError):
         if not file.stat().st_size:
             return "an empty file"
-    return "a picture that is cut short" if "truncated" in str(error) else "not a picture that can be read"
+    return "a picture that is cut off" if "truncated" in str(error) else "not a picture that can be read"
 
 
-def _near(file: Path) -> str | None:
-    """A suggestion for a file that is not there."""
+def _similar_name(file: Path) -> str | None:
+    """Returns a suggestion for a file that does not exist."""
     if file.exists() or not file.parent.is_dir():
         return None
     return did_you_mean(file.name, [other.name for other in file.parent.iterdir()])
 
 
 def centre_digit(ink: npt.NDArray[np.float32], height: int = 28, width: int = 28) -> torch.Tensor:
-    """Ink (0…255, light on dark, any size) scaled to the box and placed by its centre of mass: (height, width), uint8.
+    """Scales ink to the digit's box and puts its centre of mass into the centre of the image.
+
+    *Arguments*: `ink`: (rows, columns), any size, 0…255, light on dark. `height`, `width`: the size of the result.
+
+    *Returns* the image, (height, width), uint8.
 
     >>> stroke = np.zeros((100, 60), np.float32)
     >>> stroke[10:90, 25:35] = 255
@@ -131,7 +143,7 @@ def centre_digit(ink: npt.NDArray[np.float32], height: int = 28, width: int = 28
     total = small.sum()
     mass_row = float((small.sum(1) * np.arange(small.shape[0])).sum() / total)
     mass_column = float((small.sum(0) * np.arange(small.shape[1])).sum() / total)
-    # A symmetric digit's mass can lie midway between two pixels: such a tie must not hang on a last bit.
+    # The mass of a symmetric digit can lie exactly between two pixels; rounding errors must not decide then.
     top = min(max(0, round(round((height - 1) / 2 - mass_row, 4))), height - small.shape[0])
     left = min(max(0, round(round((width - 1) / 2 - mass_column, 4))), width - small.shape[1])
     canvas = np.zeros((height, width), np.uint8)

@@ -1,1 +1,1 @@
-"""The experiment file: typed, with inheritance, overrides, and messages that name the line."""
+"""The experiment file: typed tables, inheritance, overrides, and messages with the line of each error."""

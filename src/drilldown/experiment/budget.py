@@ -16,13 +16,13 @@ def _not_a_fraction(accuracy: float) -> float:
 
 
 class Budget(Table):
-    """Limits for parameters and epochs, and an accuracy bar for the last epochs; a missing line is not judged."""
+    """Limits for parameters and epochs, and an accuracy bar for the last epochs; a missing limit is not checked."""
 
     parameters: Annotated[int, Field(ge=1)] | None = None
     """The largest number of trainable parameters."""
     epochs: Annotated[int, Field(ge=1)] | None = None
     """The largest number of epochs."""
     accuracy: Annotated[Percent, AfterValidator(_not_a_fraction)] | None = None
-    """Percent that every one of the last `hold` epochs must reach."""
+    """The accuracy, in percent, that each of the last `hold` epochs must reach."""
     hold: Annotated[int, Field(ge=1)] = 5
     """The number of last epochs that must reach `accuracy`."""

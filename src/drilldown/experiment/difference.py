@@ -1,4 +1,4 @@
-"""What one experiment changed from another: settings by name, layers as a diff."""
+"""The difference between two experiments: settings by name, layers as a diff."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from drilldown.experiment.experiment import Experiment
 from drilldown.network.layers import BatchNorm, Dropout, GlobalAveragePool, Layer, parse_block
 
 ABSENT = "—"
+"""The text in place of a setting that one experiment does not have."""
 _NAMES = {
     "ema": "weight averaging",
     "augment": "augmentation",
     "holdout": "validation split",
     "python": "network",
 }
-"""Settings whose names are not what one says."""
+"""The component names of settings whose key is not a usual name."""
 _KINDS: tuple[tuple[str, type[Layer]], ...] = (
     ("batch norm", BatchNorm), ("dropout", Dropout), ("global average pooling", GlobalAveragePool)
 )  # fmt: skip
@@ -25,28 +26,36 @@ _KINDS: tuple[tuple[str, type[Layer]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class SettingChange:
-    """One setting that differs."""
+    """One setting with different values."""
 
     name: str
-    """Where it stands in the file, such as `recipe.optimizer.lr`."""
+    """The key path, such as `recipe.optimizer.lr`."""
     before: str
+    """The first experiment's value, or ABSENT."""
     after: str
+    """The second experiment's value, or ABSENT."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """All that differs between two experiments."""
+    """The difference between two experiments; false if there is none."""
 
     settings: tuple[SettingChange, ...]
+    """The settings that differ."""
     layers: tuple[str, ...]
-    """The blocks as a unified diff: each line begins with a space, `+` or `-`; empty where they are the same."""
+    """The blocks as a diff, each line beginning with a space, `+` or `-`; empty if they are the same."""
 
     def __bool__(self) -> bool:
         return bool(self.settings or self.layers)
 
 
 def find_difference(before: Experiment, after: Experiment) -> Difference:
-    """What `after` changed."""
+    """Compares network, recipe and budget of two experiments.
+
+    >>> first, second = drilldown.load("eva5-s5/05"), drilldown.load("eva5-s5/05", ["recipe.epochs=3"])
+    >>> find_difference(first, second).settings
+    (SettingChange(name='recipe.epochs', before='15', after='3'),)
+    """
     old, new = dict(_flat(before.settings())), dict(_flat(after.settings()))
     names = [*old, *(name for name in new if name not in old)]
     changes = [
@@ -60,39 +69,43 @@ def find_difference(before: Experiment, after: Experiment) -> Difference:
 
 
 def changed_components(before: Experiment, after: Experiment) -> tuple[str, ...]:
-    """What `after` changed, in the words of a recipe; the budget is none of them: it judges and does not train.
+    """Names the components of a recipe that `after` changed; the budget is left out, since it does not affect training.
 
     >>> plain = drilldown.load("eva5-s5/05")
-    >>> components(plain, drilldown.load("eva5-s5/06")), components(plain, plain)
+    >>> changed_components(plain, drilldown.load("eva5-s5/06")), changed_components(plain, plain)
     (('dropout',), ())
     """
     old, new = (
         [layer for block in experiment.network.layers or () for layer in parse_block(block)]
         for experiment in (before, after)
     )
-    found: dict[str, None] = {}  # in order, each once
+    components: dict[str, None] = {}  # a set that keeps its order
     kinds = tuple(kind for _, kind in _KINDS)
     if [layer for layer in old if not isinstance(layer, kinds)] != [
         layer for layer in new if not isinstance(layer, kinds)
     ]:
-        found["layers"] = None
+        components["layers"] = None
     for name, kind in _KINDS:
-        here, there = ([layer for layer in layers if isinstance(layer, kind)] for layers in (old, new))
-        # Where other layers differ too, there are as many of these as they need: only another kind of them is news.
-        if set(here) != set(there) or ("layers" not in found and here != there):
-            found[name] = None
-    if old != new and not found:
-        found["order of layers"] = None
+        before_of_kind, after_of_kind = (
+            [layer for layer in layers if isinstance(layer, kind)] for layers in (old, new)
+        )
+        # If other layers changed too, the number of these layers follows from them, and only new arguments count.
+        if set(before_of_kind) != set(after_of_kind) or (
+            "layers" not in components and before_of_kind != after_of_kind
+        ):
+            components[name] = None
+    if old != new and not components:
+        components["order of layers"] = None
     for change in find_difference(before, after).settings:
         table, _, rest = change.name.partition(".")
         if table != "budget":
             key = rest.partition(".")[0]
-            found[_NAMES.get(key, key.replace("_", " "))] = None
-    return tuple(found)
+            components[_NAMES.get(key, key.replace("_", " "))] = None
+    return tuple(components)
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Each setting with its dotted name, layers left out: they are compared as blocks."""
+    """Yields each setting with its key path; layers are left out, because they are compared as blocks."""
     for key, value in settings.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict):
@@ -102,7 +115,7 @@ def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def setting_text(value: object) -> str:
-    """A setting as one would write it.
+    """Formats the value of a setting.
 
     >>> setting_text(10000.0), setting_text([0.9, 1.1]), setting_text(True)
     ('10,000', '[0.9, 1.1]', 'true')

@@ -1,4 +1,4 @@
-"""Experiment, recipe and budget: what a TOML file says, typed, and what follows from it alone."""
+"""The tables of an experiment file: network, recipe, and the experiment itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from drilldown.experiment.toml_text import dump_toml
 from drilldown.network.layers import Shape, parse_block
 from drilldown.network.layout import PlacedLayer, build_network, lay_out
 from drilldown.network.summary import ModelSummary, summarise_layers, summarise_module
-from drilldown.network.user_module import PLACE, build_user_network
+from drilldown.network.user_module import KEY, build_user_network
 from drilldown.randomness import global_stream
 from drilldown.shown import Shown
 from drilldown.table import BelowOne, Percent, Table
@@ -34,42 +34,46 @@ def _canonical(block: str) -> str:
 
 
 class Network(Table):
-    """The layers in block notation, or a user's own module."""
+    """The network: layers in block notation, or a user's own module."""
 
     layers: Annotated[tuple[Annotated[str, AfterValidator(_canonical)], ...], Field(strict=False)] | None = None
-    """Blocks, from image to logits."""
+    """The blocks of layers, from the image to the logits."""
     python: Annotated[str, StringConstraints(pattern=r"^[^/\\:]+\.py:[A-Za-z_]\w*$")] | None = None
-    """`FILE.py:CLASS`, the file lying beside the experiment."""
+    """The user's own module as `FILE.py:CLASS`; the file is in the folder of the experiment."""
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
+    def _either_layers_or_python(self) -> Self:
         if (self.layers is None) == (self.python is None):
             both = "neither" if self.layers is None else "both"
-            raise ValueError(f'{both} of "layers" and "python" given, expected one of them')
+            raise ValueError(f'{both} of "layers" and "python" given, expected one of the two')
         if self.layers == ():
             raise ValueError("no layers, expected at least one block")
         return self
 
 
 class Recipe(Table):
-    """Everything about training."""
+    """The complete description of a training: data, optimizer, schedule, augmentation and regularisation."""
 
     dataset: str = "mnist"
-    """A name (mnist, fashion-mnist, kmnist, glyphs), or a folder of IDX files."""
+    """The dataset: a name (mnist, fashion-mnist, kmnist, glyphs) or a folder of IDX files."""
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 15
-    """Passes over the distinct training images."""
+    """The number of passes over the training images."""
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 128
+    """The number of images in a batch; the last batch of an epoch can be smaller."""
     optimizer: Optimizer = SGD(name="sgd", lr=0.01, momentum=0.9)
+    """The optimizer with its settings."""
     schedule: Schedule = ConstantSchedule(name="constant")
+    """The learning-rate schedule with its settings."""
     augment: Augmentation = Augmentation()
+    """The random changes of the training images; none by default."""
     label_smoothing: BelowOne = 0.0
-    """ε of (1 − ε)·onehot + ε/classes."""
+    """The share ε of the target that is spread over all classes: (1 − ε)·onehot + ε/classes."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay of an exponential average of the weights; with it, the averaged weights are the model."""
+    """The decay per step of an exponential average of the weights; the averaged weights are then the model."""
     holdout: Annotated[int, Field(ge=1)] | None = None
-    """Training images taken away as a validation split, on which epochs are then measured and judged."""
+    """The number of training images for a validation split; epochs are then evaluated on it, not on the test images."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Of the training's arithmetic; weights and evaluation stay in fp32."""
+    """The precision of the arithmetic in training; weights and evaluation always use fp32."""
 
     @model_validator(mode="after")
     def _floor_below_peak(self) -> Self:
@@ -88,33 +92,36 @@ class Recipe(Table):
 
 
 class Reported(Table):
-    """What a source claims to have reached; shown beside what was measured, never used."""
+    """The accuracies that the source of an experiment reports; they are shown beside the measured ones."""
 
     train: Percent | None = None
+    """The reported training accuracy in percent."""
     test: Percent | None = None
+    """The reported test accuracy in percent."""
     figure: Literal["best", "final", "mean_last"] = "best"
-    """Which of a run's accuracies they are: of the best epoch, of the last one, or of the last ones, about."""
+    """The epochs of the reported accuracies: the best one, the last one, or roughly the mean of the last ones."""
     note: str | None = None
+    """A remark about the reported accuracies."""
 
     @property
     def aside(self) -> str:
-        """Of what they are, to be written behind them; nothing for the best epoch, the usual."""
+        """The epochs in brackets, for a text after the accuracy; empty for the best epoch."""
         return "" if self.figure == "best" else f" ({self.epochs})"
 
     @property
     def epochs(self) -> str:
-        """What they were taken of, in words."""
+        """The epochs of the reported accuracies, in words."""
         return {"best": "best epoch", "final": "last epoch", "mean_last": "about, last epochs"}[self.figure]
 
     def __str__(self) -> str:
-        said = ", ".join(
+        accuracies = ", ".join(
             f"{name} {value:.2f} %" for name, value in (("train", self.train), ("test", self.test)) if value is not None
         )
-        return f"{said} ({self.epochs}). {self.note or ''}".rstrip() if said else self.note or "nothing"
+        return f"{accuracies} ({self.epochs}). {self.note or ''}".rstrip() if accuracies else self.note or "nothing"
 
 
 class Experiment(Shown, Table):
-    """An experiment file, resolved: what `extends` hands down is filled in.
+    """An experiment file with all settings: those of its own, those inherited by `extends`, and the defaults.
 
     >>> experiment = drilldown.load("under-8k")
     >>> experiment.model_summary.parameters
@@ -122,16 +129,21 @@ class Experiment(Shown, Table):
     """
 
     title: Annotated[str, StringConstraints(min_length=1)]
+    """A short title in words."""
     target: str = ""
-    """What the step is after, in prose."""
+    """The aim of the experiment, in one sentence."""
     reconstructed: bool = False
-    """Whether the network is ours, because its author published none."""
+    """Whether the network is a reconstruction, because its author did not publish it."""
     remark: str = ""
-    """Where the step comes from, and what was chosen because no source states it."""
+    """The source of the experiment, and the settings that no source states."""
     network: Network
+    """The network."""
     recipe: Recipe = Recipe()
+    """The recipe of the training."""
     budget: Budget = Budget()
+    """The limits that a run must meet."""
     reported: Reported | None = None
+    """The accuracies that the source reports."""
 
     _path: Path | None = PrivateAttr(default=None)
     _name: str | None = PrivateAttr(default=None)
@@ -140,13 +152,13 @@ class Experiment(Shown, Table):
     def located(
         self, *, path: Path | None = None, name: str | None = None, parent: Experiment | None = None
     ) -> Experiment:
-        """A copy that knows where it belongs; what is not given stays as it is.
+        """Returns a copy with another path, name or parent; missing arguments keep their present values.
 
-        *Arguments*: `path`: the file that it was read from. `name`: `study/step`, where the path does not tell it.
+        *Arguments*: `path`: the file of the experiment. `name`: `study/step`, where the path does not give it.
         `parent`: the experiment that it extends.
         """
         copy = self.model_copy()
-        if self.network.python is not None and path not in (None, self._path):  # the code lies beside the file
+        if self.network.python is not None and path not in (None, self._path):  # the module is in another folder
             for cached in ("layout", "model_summary", "fingerprint"):
                 copy.__dict__.pop(cached, None)
         copy._path = path or self._path
@@ -159,42 +171,42 @@ class Experiment(Shown, Table):
 
     @property
     def path(self) -> Path | None:
-        """The file that it was read from."""
+        """The file of the experiment; None if it was not read from a file."""
         return self._path
 
     @property
     def parent(self) -> Experiment | None:
-        """The experiment that it extends."""
+        """The experiment that it extends, or None."""
         return self._parent
 
     @property
     def name(self) -> str:
-        """`study/step`: the folder and the name of its file."""
+        """The name as `study/step`: the folder and the name of its file."""
         if self._name:
             return self._name
         return f"{self._path.resolve().parent.name}/{self._path.stem}" if self._path else "unnamed/experiment"
 
     @property
     def out_of_reach(self) -> str | None:
-        """Why no training can meet its budget; None where one can."""
+        """The reason why no run can meet the budget, or None."""
         if self.budget.accuracy is not None and self.recipe.epochs < self.budget.hold:
             return f"the budget judges the last {self.budget.hold} epochs, and recipe.epochs is {self.recipe.epochs}"
         return None
 
     @property
     def folder(self) -> Path:
-        """The folder of the files that it names."""
+        """The folder of the experiment's file; a network in Python is there too."""
         return self._path.parent if self._path else Path()
 
     @cached_property
     def image(self) -> tuple[Shape, int]:
-        """Shape of an image (channels, height, width), and the number of classes."""
+        """The shape of an image, (channels, height, width), and the number of classes."""
         info = dataset_info(self.recipe.dataset)
         return info.image_shape, info.classes
 
     @cached_property
     def layout(self) -> tuple[PlacedLayer, ...] | None:
-        """The layers with their shapes; None for a network in Python.
+        """The layers with their names and shapes; None for a network in Python.
 
         *Raises* DrilldownError where the network does not fit the images.
         """
@@ -208,7 +220,10 @@ class Experiment(Shown, Table):
         return summarise_module(self.build(), self.image[0])
 
     def build(self, seed: int = 0) -> nn.Module:
-        """The network with the initial weights of a seed: normalised images (N, C, H, W) to logits (N, classes)."""
+        """Makes the network with the initial weights of a seed.
+
+        *Returns* a module that maps normalised images (N, channels, height, width) to logits (N, classes).
+        """
         with global_stream(seed, "init"):
             if self.layout is not None:
                 return build_network(self.layout)
@@ -216,29 +231,29 @@ class Experiment(Shown, Table):
             return build_user_network(self.network.python, self.folder, *self.image)
 
     def settings(self) -> dict[str, Any]:
-        """Network, recipe and budget as plain values, defaults included: what two experiments differ in."""
+        """Returns network, recipe and budget as plain values, including defaults."""
         return self.model_dump(mode="json", include={"network", "recipe", "budget"}, exclude_none=True)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Eight hex digits over network, recipe, budget and data.
+        """A checksum of network, recipe, budget and data: eight hex digits.
 
-        Defaults are left out, so that an option added later does not rename the runs there are.
+        Defaults are left out, so that existing runs keep their fingerprints when drilldown gets a new setting.
         """
         document = self.model_dump(mode="json", include={"network", "recipe", "budget"}, exclude_defaults=True)
         if self.network.layers is not None:
-            document["network"] = ", ".join(self.network.layers)  # how layers are grouped into blocks is style
+            document["network"] = ", ".join(self.network.layers)  # the grouping of layers into blocks has no effect
         elif self.network.python is not None:
             file = self.folder / self.network.python.partition(":")[0]
-            if not os.path.isfile(file):  # Path's own raises where a name is too long
-                raise DrilldownError(Problem(file=file, place=PLACE, found="no such file"))
+            if not os.path.isfile(file):  # Path.is_file raises where a name is too long
+                raise DrilldownError(Problem(file=file, place=KEY, found="no such file"))
             document["network"]["content"] = hashlib.sha256(file.read_bytes()).hexdigest()
         if is_dataset_folder(self.recipe.dataset):
             document["recipe"]["dataset"] = load_dataset(self.recipe.dataset).identity
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:8]
 
     def to_toml(self) -> str:
-        """The resolved experiment as a file that reads back as itself."""
+        """Returns a TOML document with all settings; reading it gives the same experiment."""
         document = self.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
         recipe = self.recipe.model_dump(mode="json", exclude_none=True)
         for key in ("optimizer", "schedule"):

@@ -1,4 +1,4 @@
-"""From a TOML file to an Experiment: `extends`, `--set`, and every mistake of a file in one go."""
+"""Reading an experiment from a TOML file, with `extends`, `--set`, and all errors of the file at once."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from drilldown.experiment.problems import explain_validation_error, locate_probl
 from drilldown.experiment.studies import find_experiment_file
 
 INHERITED = ("network", "recipe", "budget")
-"""The tables that `extends` hands down."""
+"""The tables that `extends` inherits."""
 LARGEST_FILE = 1_000_000
-"""Bytes beyond which a file is no experiment."""
+"""The largest experiment file in bytes."""
 
 
 def load_experiment(reference: str | Path, overrides: Sequence[str] = ()) -> Experiment:
     """Reads an experiment.
 
-    *Arguments*: `reference`: a path, `study/step`, an unambiguous start of it, or a study's name, which means its
-    last step. `overrides`: as of `--set`, such as `recipe.optimizer.lr=0.1`.
+    *Arguments*: `reference`: a path, `study/step`, an unambiguous start of it, or a study's name for its last step.
+    `overrides`: settings as in `--set`, such as `recipe.optimizer.lr=0.1`.
 
-    *Raises* DrilldownError with every mistake that the file holds.
+    *Raises* DrilldownError with all errors of the file.
 
     >>> load_experiment("eva5-s5/06", ["recipe.epochs=3"]).recipe.epochs
     3
@@ -40,7 +40,12 @@ def load_experiment(reference: str | Path, overrides: Sequence[str] = ()) -> Exp
 
 
 def read_experiment(path: Path, overrides: Sequence[str] = (), *, name: str | None = None) -> Experiment:
-    """The experiment in a file; `name` replaces the `study/step` that its path says."""
+    """Reads the experiment in a file.
+
+    *Arguments*: `overrides`: settings as in `--set`. `name`: `study/step` in place of the name that the path gives.
+
+    *Raises* DrilldownError with all errors of the file.
+    """
     experiment, _ = _read(path, overrides, ())
     return experiment.located(name=name)
 
@@ -50,8 +55,8 @@ def _read(path: Path, overrides: Sequence[str], children: tuple[Path, ...]) -> t
     own = Origin(path, text)
     try:
         values = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
-        raise DrilldownError(_syntax(path, error)) from None
+    except (ValueError, RecursionError) as error:  # ValueError: also for a number with thousands of digits
+        raise DrilldownError(_syntax_problem(path, error)) from None
     parent: Experiment | None = None
     source = Source(values, {}, own)
     if "extends" in values:
@@ -69,7 +74,7 @@ def _read(path: Path, overrides: Sequence[str], children: tuple[Path, ...]) -> t
             *sorted(explain_validation_error(error, source), key=lambda problem: problem.line or 0)
         ) from None
     try:
-        experiment.layout  # noqa: B018 - the layout checks the shapes
+        experiment.layout  # noqa: B018 - computing the layout checks the shapes
     except DrilldownError as error:
         raise DrilldownError(*(locate_problem(problem, source) for problem in error.problems)) from None
     return experiment, source
@@ -98,14 +103,15 @@ def _text(path: Path) -> str:
         ) from None
 
 
-def _syntax(path: Path, error: Exception) -> Problem:
+def _syntax_problem(path: Path, error: Exception) -> Problem:
     message = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-    what, _, where = message.partition(" (at ")
-    line = where.removeprefix("line ").partition(",")[0]
+    reason, _, position = message.partition(" (at ")
+    line = position.removeprefix("line ").partition(",")[0]
     return Problem(
         file=path,
         line=int(line) if line.isdigit() else None,
-        found=f"not TOML: {what[:1].lower()}{what[1:]}" + ("" if line.isdigit() or not where else f" ({where}"),
+        found=f"not TOML: {reason[:1].lower()}{reason[1:]}"
+        + ("" if line.isdigit() or not position else f" ({position}"),
     )
 
 
@@ -121,8 +127,8 @@ def _parent_path(own: Origin, extends: object, family: tuple[Path, ...]) -> Path
     if not os.path.isfile(path) and "/" in extends and not extends.endswith(".toml"):
         with contextlib.suppress(DrilldownError):
             path = find_experiment_file(extends)
-    if not os.path.isfile(path):  # Path's own raises where a name is too long
-        near = [file.name for file in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
+        names = [file.name for file in path.parent.glob("*.toml")] if path.parent.is_dir() else []
         raise DrilldownError(
             own.problem(
                 ("extends",),
@@ -130,7 +136,7 @@ def _parent_path(own: Origin, extends: object, family: tuple[Path, ...]) -> Path
                     place="extends",
                     found=f'there is no "{extends}"',
                     expected=f"a file in {path.parent}, or study/step",
-                    suggestion=did_you_mean(extends, near),
+                    suggestion=did_you_mean(extends, names),
                 ),
             )
         )
@@ -141,20 +147,20 @@ def _parent_path(own: Origin, extends: object, family: tuple[Path, ...]) -> Path
 
 
 def _inherit(source: Source, inherited: Source) -> None:
-    """Fills in what the parent says and the file does not, key by key, each value whole."""
+    """Copies the keys of each inherited table that the file does not set; a value is never merged."""
     for table in INHERITED:
-        given = source.values.get(table, {})
+        own = source.values.get(table, {})
         from_parent = inherited.values.get(table, {})
-        if not isinstance(given, dict):
-            continue  # refused below, with the other errors
-        if table == "network" and given.keys() & {"layers", "python"}:
-            from_parent = {}  # two ways to say the same: the file's own stands alone
+        if not isinstance(own, dict):
+            continue  # reported later, with the other errors
+        if table == "network" and own.keys() & {"layers", "python"}:
+            from_parent = {}  # a network has either layers or a module
         for key, value in from_parent.items():
-            if key not in given:
-                given[key] = value
+            if key not in own:
+                own[key] = value
                 source.origins[table, key] = inherited.origin((table, key))
-        if given:
-            source.values[table] = given
+        if own:
+            source.values[table] = own
 
 
 def _override(source: Source, override: str) -> None:
@@ -178,13 +184,13 @@ def _override(source: Source, override: str) -> None:
             )
         )
     try:
-        read = tomllib.loads(f"value = {text}")
-        value = read["value"] if len(read) == 1 else text.strip()
+        document = tomllib.loads(f"value = {text}")
+        value = document["value"] if len(document) == 1 else text.strip()
     except (ValueError, RecursionError):
-        value = text.strip()  # a bare word
+        value = text.strip()  # a word without quotation marks
     if keys[0] == "network" and len(keys) == 2:
         source.values["network"] = {}
-    # A copy: the parent, and an experiment loaded before, may hold the same value.
+    # A copy, because the parent may use the same value.
     table = source.values[keys[0]] = copy.deepcopy(source.values.get(keys[0], {}))
     for depth, key in enumerate(keys[:-1], start=1):
         if depth > 1:
@@ -197,7 +203,7 @@ def _override(source: Source, override: str) -> None:
                 Problem(
                     file=label,
                     found=one_line(f"{'.'.join(keys[:depth])} is {toml_literal(table)}"),
-                    expected="a table to set a key of",
+                    expected="a table",
                 )
             )
     table[keys[-1]] = value
@@ -205,7 +211,7 @@ def _override(source: Source, override: str) -> None:
 
 
 def _default(key: str) -> Any:
-    """What a recipe has where a file says nothing; of a table, the keys that make it what it is."""
+    """Returns the default of a recipe's key; for a table, only the keys that the default sets."""
     value = getattr(Recipe(), key, None)
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", exclude_unset=True)
@@ -213,7 +219,10 @@ def _default(key: str) -> Any:
 
 
 def _anchor_dataset(source: Source) -> None:
-    """A dataset's folder is meant from the file that names it, or from here if a `--set` does."""
+    """Makes the path of a dataset's folder absolute.
+
+    In a file, the path is relative to the folder of the file; in a `--set`, to the working directory.
+    """
     recipe = source.values.get("recipe")
     if not isinstance(recipe, dict):
         return
@@ -221,5 +230,5 @@ def _anchor_dataset(source: Source) -> None:
     if isinstance(dataset, str) and is_dataset_folder(dataset):
         label = source.origin(("recipe", "dataset")).label
         base = label.parent if isinstance(label, Path) else Path()
-        with contextlib.suppress(ValueError, RuntimeError):  # a NUL byte, or a home that there is not
+        with contextlib.suppress(ValueError, RuntimeError):  # a NUL byte, or a home folder that does not exist
             recipe["dataset"] = str((base / Path(dataset).expanduser()).resolve())

@@ -12,14 +12,21 @@ from drilldown.table import BelowOne, NonNegative, Positive, Table
 
 
 class SGD(Table):
-    """Stochastic gradient descent as PyTorch defines it: decay in the gradient, first buffer = first gradient."""
+    """Stochastic gradient descent as in PyTorch.
+
+    The weight decay is part of the gradient, and the first momentum buffer is the first gradient.
+    """
 
     name: Literal["sgd"]
+    """The optimizer's name."""
     lr: Positive
-    """Learning rate; the peak, where a schedule changes it."""
+    """The learning rate per step; the peak, if a schedule changes it."""
     momentum: BelowOne = 0.0
+    """The fraction of the momentum buffer that each step keeps."""
     nesterov: bool = False
+    """Whether the momentum is Nesterov's."""
     weight_decay: NonNegative = 0.0
+    """The factor of the weights that is added to the gradient."""
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> Self:
@@ -28,7 +35,7 @@ class SGD(Table):
         return self
 
     def create(self, network: nn.Module, *, fused: bool) -> torch.optim.Optimizer:
-        """PyTorch's optimizer over the network's parameters."""
+        """Makes PyTorch's optimizer for all parameters of the network."""
         return torch.optim.SGD(
             network.parameters(), self.lr, self.momentum,
             nesterov=self.nesterov, weight_decay=self.weight_decay, fused=fused,
@@ -36,32 +43,45 @@ class SGD(Table):
 
 
 class _AdamTable(Table):
+    """The settings that Adam and AdamW share."""
+
     lr: Positive
-    """Learning rate; the peak, where a schedule changes it."""
+    """The learning rate per step; the peak, if a schedule changes it."""
     betas: tuple[BelowOne, BelowOne] = Field(default=(0.9, 0.999), strict=False)
-    """Decay of the running means of gradient and squared gradient."""
+    """The decay per step of the running means of the gradient and of the squared gradient."""
     eps: Positive = 1e-8
+    """The number that is added to the denominator, so that it is never zero."""
 
 
 class Adam(_AdamTable):
-    """Adam, weight decay in the gradient (Kingma and Ba, 2015)."""
+    """Adam; the weight decay is part of the gradient.
+
+    *Source*: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015.
+    """
 
     name: Literal["adam"]
+    """The optimizer's name."""
     weight_decay: NonNegative = 0.0
+    """The factor of the weights that is added to the gradient."""
 
     def create(self, network: nn.Module, *, fused: bool) -> torch.optim.Optimizer:
-        """PyTorch's optimizer over the network's parameters."""
+        """Makes PyTorch's optimizer for all parameters of the network."""
         return torch.optim.Adam(network.parameters(), self.lr, self.betas, self.eps, self.weight_decay, fused=fused)
 
 
 class AdamW(_AdamTable):
-    """Adam, weight decay apart from the gradient (Loshchilov and Hutter, 2019)."""
+    """Adam with a weight decay that is separate from the gradient.
+
+    *Source*: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
+    """
 
     name: Literal["adamw"]
+    """The optimizer's name."""
     weight_decay: NonNegative = 0.01
+    """The factor, times the learning rate, by which each step reduces the weights."""
 
     def create(self, network: nn.Module, *, fused: bool) -> torch.optim.Optimizer:
-        """PyTorch's optimizer over the network's parameters."""
+        """Makes PyTorch's optimizer for all parameters of the network."""
         return torch.optim.AdamW(network.parameters(), self.lr, self.betas, self.eps, self.weight_decay, fused=fused)
 
 

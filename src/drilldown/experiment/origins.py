@@ -1,4 +1,4 @@
-"""Who gave a value of an experiment: its file, the one that it extends, or a `--set`. Messages point there."""
+"""The origin of each value of an experiment: its file, a parent's file, or a `--set`; messages name it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from drilldown.errors import Problem
 from drilldown.experiment.toml_lines import line_of
 
 LONGEST_PART = 300
-"""Characters of each part of a message."""
+"""The largest number of characters in each part of a message."""
 KeyPath = tuple[str | int, ...]
+"""The keys and array indices that lead to a value, such as ("network", "layers", 3)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who gave a value: a file, or a `--set`."""
+    """The origin of a value: a file, or a `--set`."""
 
     label: Path | str
+    """The path of the file, or `--set` with its argument."""
     text: str = ""
+    """The content of the file."""
 
-    def problem(self, place: KeyPath, problem: Problem) -> Problem:
-        """The problem with file and line filled in."""
-        line = line_of(self.text, place) if self.text else None
-        # What a message quotes may hold anything; it stays one line all the same.
+    def problem(self, key_path: KeyPath, problem: Problem) -> Problem:
+        """Returns the problem with the file and the line of the key."""
+        line = line_of(self.text, key_path) if self.text else None
+        # Messages quote values, which can contain line breaks; a message must stay one line.
         return dataclasses.replace(
             problem,
             file=self.label,
@@ -39,22 +42,25 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a file says, inheritance and overrides applied, and who said which part."""
+    """The values of an experiment file, after `extends` and `--set`, with their origins."""
 
     values: dict[str, Any]
+    """The document as plain values."""
     origins: dict[KeyPath, Origin]
+    """The origin of each inherited or overridden value."""
     own: Origin
+    """The file itself, the origin of all other values."""
 
-    def origin(self, place: KeyPath) -> Origin:
-        """Who gave the value at a place: the deepest entry that covers it."""
-        for length in range(len(place), 0, -1):
-            if place[:length] in self.origins:
-                return self.origins[place[:length]]
+    def origin(self, key_path: KeyPath) -> Origin:
+        """Returns the origin of a value, or of the nearest table above it."""
+        for length in range(len(key_path), 0, -1):
+            if key_path[:length] in self.origins:
+                return self.origins[key_path[:length]]
         return self.own
 
 
 def one_line(text: str) -> str:
-    """Without line breaks and other control characters, and without the middle of what is long.
+    """Replaces line breaks and other control characters, and shortens a long text in the middle.
 
     >>> one_line("two" + chr(10) + "lines")
     'two\\\\nlines'

@@ -1,4 +1,4 @@
-"""What is wrong with an experiment, said in the words of its file: each mistake with the line that it comes from."""
+"""Error messages for an experiment file: pydantic's errors in the words of the file, each with its line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.origins import KeyPath, Source
 from drilldown.network.layers import NotationError
 
-_KINDS = {
+_EXPECTED = {
     "model_type": "a table",
     "model_attributes_type": "a table",
     "tuple_type": "an array",
@@ -26,94 +26,97 @@ _KINDS = {
     "int_from_float": "a whole number",
     "float_type": "a number",
 }
-"""Pydantic's kinds of mistake whose own words are about Python."""
+"""The expected value for pydantic's error types whose own messages are about Python."""
 
 
 def explain_validation_error(error: ValidationError, source: Source) -> Iterator[Problem]:
-    """Pydantic's findings in our words, each with the file and line that it comes from."""
+    """Turns pydantic's errors into problems, each with its file and line."""
     for detail in error.errors():
-        place, model = _key_path(detail["loc"])
-        problem = _problem(detail, place, model)
-        origin = source.origin(place)
-        for table in (place, place[:-1]):
-            named = source.origins.get((*table, "name"))
-            if named and named is not origin:  # by a `--set`, and with the name it has other keys than the file says
-                whole = f"set all of it: --set '{_dotted(table)}={{ name = \"…\", … }}'"
-                origin = named
-                problem = dataclasses.replace(problem, suggestion=problem.suggestion or whole)
-        yield origin.problem(place, problem)
+        key_path, model = _key_path(detail["loc"])
+        problem = _problem(detail, key_path, model)
+        origin = source.origin(key_path)
+        for table in (key_path, key_path[:-1]):
+            origin_of_name = source.origins.get((*table, "name"))
+            if origin_of_name and origin_of_name is not origin:  # a `--set` changed the name, and so the valid keys
+                suggestion = f"set the whole table: --set '{_dotted(table)}={{ name = \"…\", … }}'"
+                origin = origin_of_name
+                problem = dataclasses.replace(problem, suggestion=problem.suggestion or suggestion)
+        yield origin.problem(key_path, problem)
 
 
-def _problem(detail: ErrorDetails, place: KeyPath, model: type[BaseModel]) -> Problem:
-    said = _dotted(place)
-    kind, value = detail["type"], detail["input"]
+def _problem(detail: ErrorDetails, key_path: KeyPath, model: type[BaseModel]) -> Problem:
+    key = _dotted(key_path)
+    error_type, value = detail["type"], detail["input"]
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, NotationError):
-        return dataclasses.replace(cause.problem, place=f'{said} "{value}"')
+        return dataclasses.replace(cause.problem, place=f'{key} "{value}"')
     if isinstance(cause, InvalidValueError):
-        return dataclasses.replace(cause.problem, place=said)
-    if kind == "extra_forbidden":
+        return dataclasses.replace(cause.problem, place=key)
+    if error_type == "extra_forbidden":
         known = [*model.model_fields, *(["extends"] if model is Experiment else [])]
         return Problem(
-            place=_dotted(place[:-1]) or None,
-            found=f'unknown key "{place[-1]}"',
+            place=_dotted(key_path[:-1]) or None,
+            found=f'unknown key "{key_path[-1]}"',
             expected=f"one of {', '.join(known)}",
-            suggestion=did_you_mean(str(place[-1]), known),
+            suggestion=did_you_mean(str(key_path[-1]), known),
         )
-    if kind == "missing":
-        return Problem(place=said, found="is missing")
-    if kind.startswith("union_tag"):
+    if error_type == "missing":
+        return Problem(place=key, found="is missing")
+    if error_type.startswith("union_tag"):
         choices = detail["ctx"].get("expected_tags", "").replace("'", '"') if "ctx" in detail else ""
         name = value.get("name") if isinstance(value, dict) else value
         found = f"found {toml_literal(name)}" if isinstance(value, dict) and "name" in value else "has no name"
         return Problem(
-            place=f"{said}.name",
+            place=f"{key}.name",
             found=found,
-            expected=f"one of {choices}" if choices else f'a "name", as in {said} = {{ name = "…", … }}',
+            expected=f"one of {choices}" if choices else f'a "name", as in {key} = {{ name = "…", … }}',
             suggestion=did_you_mean(str(name), choices.replace('"', "").split(", ")) if choices else None,
         )
-    if kind == "model_attributes_type" and place[-1] in ("optimizer", "schedule"):
+    if error_type == "model_attributes_type" and key_path[-1] in ("optimizer", "schedule"):
         name = value if isinstance(value, str) else "…"
-        expected = f'a table, as in {said} = {{ name = "{name}", … }}'
-        return Problem(place=said, found=f"found {toml_literal(value)}", expected=expected)
-    if kind in _KINDS:
-        return Problem(place=said, found=f"found {toml_literal(value)}", expected=_KINDS[kind])
+        expected = f'a table, as in {key} = {{ name = "{name}", … }}'
+        return Problem(place=key, found=f"found {toml_literal(value)}", expected=expected)
+    if error_type in _EXPECTED:
+        return Problem(place=key, found=f"found {toml_literal(value)}", expected=_EXPECTED[error_type])
     message = detail["msg"].removeprefix("Value error, ")
     if message.startswith("Input should be "):
         expected = message.removeprefix("Input should be ")
         suggestion = None
-        if kind == "literal_error" and isinstance(value, str):
+        if error_type == "literal_error" and isinstance(value, str):
             suggestion = did_you_mean(value, [part.strip("' ") for part in expected.replace(" or ", ",").split(",")])
         return Problem(
-            place=said,
+            place=key,
             found=f"found {toml_literal(value)}",
             expected=expected.replace("'", '"'),
             suggestion=suggestion,
         )
-    if kind == "string_pattern_mismatch":
+    if error_type == "string_pattern_mismatch":
         return Problem(
-            place=said, found=f"found {toml_literal(value)}", expected='"FILE.py:CLASS", a file beside this one'
+            place=key, found=f"found {toml_literal(value)}", expected='"FILE.py:CLASS", a file in the same folder'
         )
-    if kind == "value_error":
+    if error_type == "value_error":
         found, _, expected = message.partition(", expected ")
-        return Problem(place=said, found=found, expected=expected or None)
-    return Problem(place=said, found=f"found {toml_literal(value)}", expected=message[:1].lower() + message[1:])
+        return Problem(place=key, found=found, expected=expected or None)
+    return Problem(place=key, found=f"found {toml_literal(value)}", expected=message[:1].lower() + message[1:])
 
 
 def locate_problem(problem: Problem, source: Source) -> Problem:
-    """A problem of a network's shapes or of the dataset that they come from, with file and line."""
-    if problem.file is not None:  # what is wrong is the dataset
+    """Adds file and line to a problem of the layout: with the network's shapes, or with the dataset's files."""
+    if problem.file is not None:  # a problem with the dataset's files
         found = str(dataclasses.replace(problem, expected=None, suggestion=None))
-        said = dataclasses.replace(problem, place="recipe.dataset", found=found)
-        return source.origin(("recipe", "dataset")).problem(("recipe", "dataset"), said)
-    place = problem.place or ""
-    index = place.partition("[")[2].partition("]")[0]
-    where: KeyPath = ("network", "layers", int(index)) if index.isdigit() else ("network", "layers")
-    return source.origin(where).problem(where, problem)
+        of_dataset = dataclasses.replace(problem, place="recipe.dataset", found=found)
+        return source.origin(("recipe", "dataset")).problem(("recipe", "dataset"), of_dataset)
+    index = (problem.place or "").partition("[")[2].partition("]")[0]
+    key_path: KeyPath = ("network", "layers", int(index)) if index.isdigit() else ("network", "layers")
+    return source.origin(key_path).problem(key_path, problem)
 
 
 def toml_literal(value: object) -> str:
-    """A value as TOML would have it."""
+    """Formats a value as TOML.
+
+    >>> toml_literal({"name": "sgd", "nesterov": True})
+    '{ name = "sgd", nesterov = true }'
+    """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
@@ -126,40 +129,40 @@ def toml_literal(value: object) -> str:
 
 
 def _key_path(loc: tuple[int | str, ...]) -> tuple[KeyPath, type[BaseModel]]:
-    """A finding's place without the names of union members, and the table whose key it is about."""
+    """Returns the key path of an error, without the names of union members, and the table of its last key."""
     model: type[BaseModel] = Experiment
-    place: list[str | int] = []
+    key_path: list[str | int] = []
     choices: list[type[BaseModel]] = []
     for part in loc:
         chosen = [table for table in choices if part in _tags(table)]
-        if chosen:  # not a key but the tag by which pydantic chose among tables
+        if chosen:  # not a key, but the name by which pydantic chose one of several tables
             model, choices = chosen[0], []
             continue
         if len(choices) == 1:
             model, choices = choices[0], []
-        place.append(part)
+        key_path.append(part)
         field = model.model_fields.get(str(part))
         choices = _tables(field.annotation) if field else []
-    return tuple(place), model
+    return tuple(key_path), model
 
 
 def _tables(annotation: object) -> list[type[BaseModel]]:
-    """The tables that a field may hold."""
+    """Returns the tables that a field can contain."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [table for part in get_args(annotation) for table in _tables(part)]
 
 
 def _tags(table: type[BaseModel]) -> tuple[object, ...]:
-    """The names by which one table is chosen among several."""
+    """Returns the names that choose this table among several."""
     field = table.model_fields.get("name")
     return get_args(field.annotation) if field else ()
 
 
-def _dotted(place: KeyPath) -> str:
-    """A place as one writes it.
+def _dotted(key_path: KeyPath) -> str:
+    """Formats a key path as text.
 
     >>> _dotted(("network", "layers", 3))
     'network.layers[3]'
     """
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key_path).lstrip(".")

@@ -1,4 +1,4 @@
-"""Studies, ordered folders of experiments, and how a short name such as `eva5-s5/06` finds its file."""
+"""Studies, which are ordered folders of experiments, and short names such as `eva5-s5/06` for their files."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ class Study:
     """An ordered folder of experiments."""
 
     path: Path
+    """The folder."""
 
     @property
     def name(self) -> str:
@@ -23,12 +24,12 @@ class Study:
 
     @property
     def steps(self) -> tuple[Path, ...]:
-        """The experiment files, in order."""
+        """The experiment files in the order of their names."""
         return tuple(sorted(self.path.glob("*.toml"), key=lambda file: file.stem))
 
 
 def available_studies() -> list[Study]:
-    """The studies under `./studies`, then those that come with drilldown."""
+    """Returns the studies in `./studies`, then those that are part of drilldown."""
     studies: dict[str, Study] = {}
     for root in (Path("studies"), resource_folder("studies")):
         if root.is_dir():
@@ -40,22 +41,24 @@ def available_studies() -> list[Study]:
 
 
 def find_experiment_file(reference: str) -> Path:
-    """The experiment file that a path, `study/step`, an unambiguous start of it, or a study's name stands for.
+    """Finds an experiment file.
 
-    *Raises* DrilldownError where nothing or more than one thing is meant.
+    *Arguments*: `reference`: a path, `study/step`, an unambiguous start of it, or a study's name for its last step.
+
+    *Raises* DrilldownError where no file or more than one file fits.
 
     >>> find_experiment_file("eva5-s5/06").name
     '06-dropout.toml'
     """
     path = Path(reference)
-    # os.path: Path's own methods raise where a name is too long.
+    # os.path, because the methods of Path raise where a name is too long.
     if reference and os.path.isdir(path):
-        run = path / "experiment.toml"  # of a run's folder, in which its parent's file lies as well
+        run = path / "experiment.toml"  # the folder of a run, which also contains the parent's file
         return run if os.path.isfile(run) else _last(Study(path))
     if path.suffix == ".toml" or os.path.isfile(path):
         if not os.path.isfile(path):
-            near = [file.name for file in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-            raise DrilldownError(Problem(file=path, found="no such file", suggestion=did_you_mean(path.name, near)))
+            names = [file.name for file in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+            raise DrilldownError(Problem(file=path, found="no such file", suggestion=did_you_mean(path.name, names)))
         return path
     studies = available_studies()
     study_start, slash, step_start = reference.partition("/")
@@ -68,11 +71,11 @@ def find_experiment_file(reference: str) -> Path:
         steps = [step for step in steps if step.stem == step_start] or steps
         if len(steps) == 1:
             return steps[0]
-        meant = [f"{step.parent.name}/{step.stem}" for step in steps]
+        matches = [f"{step.parent.name}/{step.stem}" for step in steps]
     else:
-        meant = [study.name for study in chosen]
-    if meant:
-        raise DrilldownError(f'"{reference}" is ambiguous: {", ".join(meant)}; give more of the name')
+        matches = [study.name for study in chosen]
+    if matches:
+        raise DrilldownError(f'"{reference}" is ambiguous: {", ".join(matches)}; type more of the name')
     names = [study.name for study in studies]
     steps_known = [f"{study.name}/{step.stem}" for study in studies for step in study.steps]
     raise DrilldownError(
@@ -85,9 +88,11 @@ def find_experiment_file(reference: str) -> Path:
 
 
 def find_study(reference: str) -> Study:
-    """The study that a folder, a name or an unambiguous start of one stands for.
+    """Finds a study.
 
-    *Raises* DrilldownError where nothing or more than one is meant, or a single experiment.
+    *Arguments*: `reference`: a folder, a name, or an unambiguous start of a name.
+
+    *Raises* DrilldownError where no study, more than one study, or a single experiment fits.
 
     >>> find_study("eva5").name
     'eva5-s5'
@@ -100,8 +105,8 @@ def find_study(reference: str) -> Study:
         raise DrilldownError(
             Problem(
                 file=reference,
-                found="is one experiment" if os.path.isfile(reference) else "no such folder",
-                expected="a study, the folder that its steps lie in",
+                found="a single experiment" if os.path.isfile(reference) else "no such folder",
+                expected="a study: the folder of its steps",
                 suggestion=f"try drilldown run {reference} --seeds 5" if os.path.isfile(reference) else None,
             )
         )
@@ -120,7 +125,7 @@ def find_study(reference: str) -> Study:
     elif chosen:
         problem = Problem(
             found=f'"{reference}" is ambiguous: {", ".join(study.name for study in chosen)}',
-            suggestion="give more of the name",
+            suggestion="type more of the name",
         )
     else:
         problem = Problem(

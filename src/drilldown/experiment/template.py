@@ -1,4 +1,4 @@
-"""What `drilldown new` writes: an experiment to be changed, with a comment on everything that can be."""
+"""The file that `drilldown new` writes: an experiment with a comment on each setting that can be changed."""
 
 from __future__ import annotations
 
@@ -22,46 +22,49 @@ from drilldown.files import explain_file_errors
 from drilldown.network.layers import LAYERS
 
 WIDTH = 100
-_SWITCHED_OFF = {"ema": "0.999", "holdout": "10_000"}
-"""What a recipe may have and most have not, as one would write it."""
+"""The width of comments in characters."""
+_OPTIONAL = {"ema": "0.999", "holdout": "10_000"}
+"""Example values for the optional settings of a recipe."""
 _TABLES: dict[str, type[BaseModel]] = {"recipe": Recipe, "budget": Budget}
 
 
 def write_template(source: Experiment, file: Path) -> None:
-    """Writes an experiment that trains what `source` does, and the module of its network beside it.
+    """Writes an experiment with the settings of `source`, and a copy of its Python module, if it has one.
 
-    *Raises* DrilldownError where a file is there already, or cannot be written.
+    *Raises* DrilldownError where a file exists already or cannot be written.
     """
     if os.path.lexists(file):
-        raise _there_already(file, "choose another name")
+        raise _already_exists(file, "choose another name")
     module = source.network.python.partition(":")[0] if source.network.python else None
-    source.fingerprint  # noqa: B018 - says so where that module is missing, before anything is written
+    source.fingerprint  # noqa: B018 - raises where the module is missing, before anything is written
     with explain_file_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         if module:
             code, beside = (source.folder / module).read_bytes(), file.parent / module
             if beside.exists() and beside.read_bytes() != code:
-                raise _there_already(beside, "choose another folder: the network's code would go here")
+                raise _already_exists(beside, "choose another folder: the copy of the network's code needs this name")
             beside.write_bytes(code)
         with file.open("x", encoding="utf-8") as opened:
             opened.write(template_text(source, file))
 
 
-def _there_already(file: Path, suggestion: str) -> DrilldownError:
-    return DrilldownError(Problem(file=file, found="is there already", suggestion=suggestion))
+def _already_exists(file: Path, suggestion: str) -> DrilldownError:
+    return DrilldownError(Problem(file=file, found="already exists", suggestion=suggestion))
 
 
 def template_text(source: Experiment, file: Path) -> str:
-    """An experiment that trains what `source` does, as a file that explains itself.
+    """Returns the text of an experiment with the settings of `source` and comments.
+
+    *Arguments*: `file`: the name of the new file, which gives the title.
 
     >>> lines = template_text(drilldown.load("under-8k"), Path("02-wider.toml")).splitlines()
     >>> lines[0], lines[3]
-    ('# drilldown summary 02-wider.toml   shapes and parameters, before any training', 'title = "Wider"')
+    ('# drilldown summary 02-wider.toml   shapes and parameters, without training', 'title = "Wider"')
     """
     copy = source.model_copy(
         update={
             "title": _title(file),
-            "target": f"It starts as {source.name}: say here what should become better, and by how much.",
+            "target": f"It starts as {source.name}: write here which result should improve, and by how much.",
             "remark": "",
             "reconstructed": False,
             "reported": None,
@@ -71,7 +74,7 @@ def template_text(source: Experiment, file: Path) -> str:
 
 
 def _title(file: Path) -> str:
-    """The file's name as words, without the number of the step.
+    """Turns a file's name into words, without the number of the step.
 
     >>> _title(Path("study/07-even_wider.toml"))
     'Even wider'
@@ -82,11 +85,11 @@ def _title(file: Path) -> str:
 
 def _head(file: Path) -> list[str]:
     commands = {
-        f"drilldown summary {shlex.quote(str(file))}": "shapes and parameters, before any training",
-        f"drilldown run {shlex.quote(str(file))}": "trains it, and says whether the budget is met",
+        f"drilldown summary {shlex.quote(str(file))}": "shapes and parameters, without training",
+        f"drilldown run {shlex.quote(str(file))}": "trains it and checks the budget",
     }
     width = max(map(len, commands))
-    return [f"# {command:<{width}}   {does}" for command, does in commands.items()]
+    return [f"# {command:<{width}}   {effect}" for command, effect in commands.items()]
 
 
 def _commented(toml: str) -> Iterator[str]:
@@ -94,37 +97,41 @@ def _commented(toml: str) -> Iterator[str]:
     for line in toml.rstrip().splitlines():
         if line.startswith("["):
             if table == "recipe":
-                yield from _switched_off(toml)
+                yield from _optional_settings(toml)
                 yield ""
             table = line.strip("[]")
         key = line.partition(" = ")[0]
         if " = " in line and not line.startswith(" "):
             for comment in _comments(table, key):
-                yield from textwrap.wrap(comment, WIDTH, initial_indent="# ", subsequent_indent="#   ")
-        if line or table != "recipe":  # the blank line after the recipe comes after what is switched off
+                yield from _comment_lines(comment)
+        if line or table != "recipe":  # the blank line after the recipe follows its optional settings
             yield line
 
 
-def _switched_off(toml: str) -> Iterator[str]:
-    """The settings that are not there, as comments."""
-    for key, example in _SWITCHED_OFF.items():
+def _optional_settings(toml: str) -> Iterator[str]:
+    """Yields the optional settings that the document does not have, as comments."""
+    for key, example in _OPTIONAL.items():
         if f"\n{key} = " not in toml:
-            yield f"# {Recipe.model_fields[key].description}"
+            yield from _comment_lines(Recipe.model_fields[key].description or "")
             yield f"# {key} = {example}"
+
+
+def _comment_lines(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="#   ")
 
 
 def _comments(table: str, key: str) -> Iterator[str]:
     if (table, key) == ("network", "layers"):
-        yield "From image to logits, a block of layers a line:"
+        yield "Layers from image to logits, one block per line:"
         yield from (f"  {kind.usage}" for kind in LAYERS.values())
-        yield 'Or a module of your own beside this file: python = "model.py:Net"'
+        yield 'Or your own module in the same folder: python = "model.py:Net"'
     elif (table, key) == ("recipe", "optimizer"):
         yield from _choices(Optimizer)
     elif (table, key) == ("recipe", "schedule"):
         yield from _choices(Schedule)
     elif (table, key) == ("recipe", "augment"):
         inner = f"affine ({_fields(Affine)}), jitter ({_fields(Jitter)})"
-        yield f"One warp an image, of: rotate, {inner}, interpolation; {{}} for none."
+        yield f"One warp per image; keys: rotate, {inner}, interpolation; {{}} for none."
     elif table in _TABLES:
         described = _TABLES[table].model_fields[key].description
         if described:
@@ -132,7 +139,7 @@ def _comments(table: str, key: str) -> Iterator[str]:
 
 
 def _choices(union: object) -> Iterator[str]:
-    """The tables of which one is chosen by its name, with their keys."""
+    """Yields the tables of a union, each with its name and keys."""
     yield "One of"
     for table in get_args(get_args(union)[0]):
         (name,) = get_args(table.model_fields["name"].annotation)

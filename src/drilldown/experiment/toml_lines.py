@@ -1,4 +1,4 @@
-"""Where a key stands in a TOML file: the standard parser does not say, and a message without a line is half a one."""
+"""The line of each key in a TOML file, for messages; the standard parser does not tell it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-# Strings and comments first, so that what looks like a header or key inside of them is passed over.
+# Strings and comments come first, so that headers and keys inside them are ignored.
 _TOKEN = re.compile(
     r'"""(?:[^\\]|\\.)*?"""(?!")|' + r"'''.*?'''(?!')" + r'|"(?:[^"\\\n]|\\.)*"|' + r"'[^'\n]*'" + r"|#[^\n]*"
     r"|(?P<open>[\[{])|(?P<close>[\]}])|(?P<newline>\n)|(?P<equals>=)|(?P<comma>,)|[^\s\[\]{}=,#\"']+",
@@ -17,33 +17,37 @@ _TOKEN = re.compile(
 _HEADER = re.compile(r"\[*((?:\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|[^\]\"'\n])*)")
 
 
-def line_of(text: str, place: tuple[str | int, ...]) -> int | None:
-    """The line (from 1) of a key, or of an item of an array; of the nearest table above it otherwise.
+def line_of(text: str, key_path: tuple[str | int, ...]) -> int | None:
+    """Returns the line, counted from 1, of a key or an array item; if it is missing, of the nearest table above it.
+
+    *Arguments*: `text`: a TOML document. `key_path`: keys and array indices.
+
+    *Returns* None where the document has no such table.
 
     >>> text = 'title = "a"' + chr(10) + '[recipe]' + chr(10) + 'epochs = 3'
     >>> line_of(text, ("recipe", "epochs"))
     3
     """
     lines = _lines(text)
-    for length in range(len(place), 0, -1):
-        if place[:length] in lines:
-            return lines[place[:length]]
+    for length in range(len(key_path), 0, -1):
+        if key_path[:length] in lines:
+            return lines[key_path[:length]]
     return None
 
 
 @lru_cache(maxsize=8)
 def _lines(text: str) -> dict[tuple[str | int, ...], int]:
-    """Kept, since messages about one file ask for many lines."""
+    """Returns the line of each key path; cached, because messages about one file need many lines."""
     lines: dict[tuple[str | int, ...], int] = {}
     line, counted = 1, 0
-    for place, offset in _positions(text):
+    for key_path, offset in _offsets(text):
         line, counted = line + text.count("\n", counted, offset), offset
-        lines[place] = line
+        lines[key_path] = line
     return lines
 
 
-def _positions(text: str) -> Iterator[tuple[tuple[str | int, ...], int]]:
-    """Each key's full name and each array item's, with the offset at which it stands."""
+def _offsets(text: str) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    """Yields the key path of each key and of each array item, with its offset in the text."""
     table: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
     depth = item = line_start = 0
@@ -56,7 +60,7 @@ def _positions(text: str) -> Iterator[tuple[tuple[str | int, ...], int]]:
                 header = _HEADER.match(text, match.end())
                 table = _split(header[1] if header else "")
                 yield table, match.start()
-                depth -= 1  # a header's bracket is closed below without having opened a value
+                depth -= 1  # the header's closing bracket below does not end a value
             elif depth == 1 and key:
                 yield (*table, *key, item), match.start()
             depth, item = depth + 1, 0 if depth == 0 else item
@@ -64,9 +68,9 @@ def _positions(text: str) -> Iterator[tuple[tuple[str | int, ...], int]]:
             depth = max(0, depth - 1)
         elif match["equals"]:
             if depth == 0 and not key:
-                written = text[line_start : match.start()]
-                start = line_start + len(written) - len(written.lstrip())
-                key = _split(written)
+                before_equals = text[line_start : match.start()]
+                start = line_start + len(before_equals) - len(before_equals.lstrip())
+                key = _split(before_equals)
                 for length in range(1, len(key) + 1):
                     yield (*table, *key[:length]), start
         elif match["comma"]:
@@ -76,7 +80,7 @@ def _positions(text: str) -> Iterator[tuple[tuple[str | int, ...], int]]:
 
 
 def _split(dotted: str) -> tuple[str, ...]:
-    """The parts of a dotted key, as the parser sees them; none where it does not."""
+    """Returns the parts of a dotted key, as the parser reads them; empty if it is not a valid key."""
     parts: list[str] = []
     try:
         value: Any = tomllib.loads(f"{dotted} = 0")

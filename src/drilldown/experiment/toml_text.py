@@ -1,4 +1,4 @@
-"""TOML as people write experiments: small tables inline, a block of layers to a line. No library lays it out so."""
+"""Writing TOML as people write experiments: small tables inline, one block of layers per line; no library does this."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 def dump_toml(document: Mapping[str, object]) -> str:
-    """Plain values, then each table under its header; the tables within it inline.
+    """Formats a document: plain values first, then each table with a header, and inner tables inline.
 
     >>> print(dump_toml({"title": "a", "recipe": {"epochs": 3, "optimizer": {"name": "sgd", "lr": 0.1}}}))
     title = "a"
@@ -36,7 +36,7 @@ def _value(value: object) -> str:
         return f"{{ {inside} }}" if inside else "{}"
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
-    if isinstance(value, str):  # JSON's escapes are TOML's, but for one character that TOML wants escaped
+    if isinstance(value, str):  # TOML has the escapes of JSON, and one more
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, bool):
         return str(value).lower()

@@ -1,1 +1,1 @@
-"""The block notation, laid out into shapes, costs and PyTorch modules; and networks in a user's own code."""
+"""Networks: the block notation, its shapes, costs and PyTorch modules; and networks in a user's own Python file."""

@@ -1,6 +1,9 @@
-"""The layers of the block notation: what each is called, takes, gives and costs.
+"""The layers of the block notation: their names and arguments, their shapes and their cost.
 
-Shapes are (channels, height, width) or, once flat, (features,); the batch dimension is never written.
+Shapes are (channels, height, width) or, after `flatten`, (features,); the batch dimension is left out.
+
+To add a layer, write a subclass of `Layer` and add it to LAYERS. The torch engine, the layer table and the template of
+`drilldown new` then know it.
 """
 
 from __future__ import annotations
@@ -17,51 +20,56 @@ from torch import nn
 from drilldown.errors import InvalidValueError, Problem, did_you_mean
 
 Shape = tuple[int, ...]
+"""(channels, height, width) or (features,)."""
 LARGEST_NUMBER = 1_000_000
-"""The largest whole number in the notation: more is a slip of the keyboard, not a network."""
+"""The largest whole number in the notation; a larger number is a typing error."""
 
 
 class NotationError(InvalidValueError):
-    """A block that does not read as layers."""
+    """A block that is not valid notation."""
 
 
 class ShapeError(ValueError):
-    """A layer that cannot take the shape it is given; the message says what it could take."""
+    """A layer that cannot take its input's shape; the message is a noun phrase for a shape that it can take."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer(ABC):
-    """One layer of the notation, as written; `str` gives its canonical text back."""
+    """One layer of the notation; `str` returns its canonical text."""
 
     word: ClassVar[str]
+    """The layer's name in the notation."""
     usage: ClassVar[str]
+    """The name with its arguments, for messages: `linear OUT`."""
     window: ClassVar[tuple[int, int]] = (1, 1)
-    """Side and stride of the window that one output sees: what a receptive field grows by."""
+    """The side and the stride, in input pixels, of the window that one output depends on."""
+    elementwise: ClassVar[bool] = False
+    """Whether each output depends on one input only, so that the output can overwrite the input."""
 
     @classmethod
     @abstractmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
-        """The layer that the words after its name describe; raises NotationError."""
+        """Makes the layer from the words after its name; raises NotationError."""
 
     @abstractmethod
     def output(self, shape: Shape) -> Shape:
-        """The output's shape; raises Misfit where the input cannot be taken."""
+        """Returns the output's shape for an input of this shape; raises ShapeError where the input does not fit."""
 
     @abstractmethod
     def module(self, shape: Shape, *, inplace: bool) -> nn.Module:
-        """The PyTorch module for an input of this shape; `inplace`: the input may be overwritten."""
+        """Makes the PyTorch module for an input of this shape; with `inplace`, it may overwrite its input."""
 
     def parameters(self, shape: Shape) -> int:  # noqa: ARG002
-        """Trainable numbers, given the input's shape."""
+        """Returns the number of trainable parameters for an input of this shape."""
         return 0
 
     def multiply_adds(self, shape: Shape) -> int:  # noqa: ARG002
-        """Multiply-adds for one image, of convolutions and linear layers (the convention of such tables)."""
+        """Returns the multiply-adds for one image; only convolutions and linear layers count, as is usual."""
         return 0
 
 
-class _Bare(Layer):
-    """A layer of one word."""
+class _PlainLayer(Layer):
+    """A layer without arguments; its output has the shape of its input."""
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
@@ -78,7 +86,7 @@ class _Bare(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Conv(Layer):
-    """A square convolution; no padding and no bias unless said."""
+    """A square convolution, by default without padding and without bias."""
 
     word = "conv"
     usage = "conv KxK OUT [stride=N] [pad=N] [groups=N] [bias]"
@@ -96,7 +104,7 @@ class Conv(Layer):
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
         if len(arguments) < 2:
-            raise NotationError(Problem(found=f"{_shown(cls, arguments)} is incomplete", expected=cls.usage))
+            raise NotationError(Problem(found=f"{_quoted_layer(cls, arguments)} is incomplete", expected=cls.usage))
         size, out, *options = arguments
         sides = size.lower().split("x")
         if len(sides) != 2 or sides[0] != sides[1]:
@@ -142,23 +150,25 @@ class Conv(Layer):
 
 
 @dataclass(frozen=True, slots=True)
-class BatchNorm(_Bare):
+class BatchNorm(_PlainLayer):
     """Batch normalisation with a learned scale and shift."""
 
     word = usage = "bn"
+    elementwise = True
 
     def parameters(self, shape: Shape) -> int:
-        return 2 * shape[0]
+        return 2 * shape[0]  # scale and shift of each channel
 
     def module(self, shape: Shape, *, inplace: bool) -> nn.Module:  # noqa: ARG002
         return nn.BatchNorm2d(shape[0]) if len(shape) == 3 else nn.BatchNorm1d(shape[0])
 
 
 @dataclass(frozen=True, slots=True)
-class ReLU(_Bare):
-    """max(0, x)."""
+class ReLU(_PlainLayer):
+    """The rectified linear unit, max(0, x)."""
 
     word = usage = "relu"
+    elementwise = True
 
     def module(self, shape: Shape, *, inplace: bool) -> nn.Module:  # noqa: ARG002
         return nn.ReLU(inplace=inplace)
@@ -166,6 +176,8 @@ class ReLU(_Bare):
 
 @dataclass(frozen=True, slots=True)
 class _Pool(Layer):
+    """Pooling with windows that do not overlap."""
+
     size: int
 
     @property
@@ -192,7 +204,7 @@ class _Pool(Layer):
 
 @dataclass(frozen=True, slots=True)
 class MaxPool(_Pool):
-    """The maximum of each N×N window; a remainder at the edge is left out."""
+    """The maximum of each N×N window; remaining rows and columns at the edge are left out."""
 
     word = "maxpool"
     usage = "maxpool N"
@@ -203,7 +215,7 @@ class MaxPool(_Pool):
 
 @dataclass(frozen=True, slots=True)
 class AvgPool(_Pool):
-    """The mean of each N×N window; a remainder at the edge is left out."""
+    """The mean of each N×N window; remaining rows and columns at the edge are left out."""
 
     word = "avgpool"
     usage = "avgpool N"
@@ -213,8 +225,8 @@ class AvgPool(_Pool):
 
 
 @dataclass(frozen=True, slots=True)
-class GlobalAveragePool(_Bare):
-    """The mean of each channel, as an image of 1×1."""
+class GlobalAveragePool(_PlainLayer):
+    """The mean of each channel, as an image of 1×1 pixels."""
 
     word = usage = "gap"
 
@@ -227,10 +239,11 @@ class GlobalAveragePool(_Bare):
 
 @dataclass(frozen=True, slots=True)
 class Dropout(Layer):
-    """Each number is zeroed with probability P while training, the rest scaled by 1/(1−P)."""
+    """Dropout: in training each number becomes 0 with probability P, and the others are multiplied by 1/(1−P)."""
 
     word = "dropout"
     usage = "dropout P"
+    elementwise = True
     probability: float
 
     @classmethod
@@ -254,8 +267,8 @@ class Dropout(Layer):
 
 
 @dataclass(frozen=True, slots=True)
-class Flatten(_Bare):
-    """Channels, rows and columns in one line."""
+class Flatten(_PlainLayer):
+    """Turns (channels, height, width) into (channels · height · width,)."""
 
     word = usage = "flatten"
 
@@ -284,7 +297,7 @@ class Linear(Layer):
 
     def output(self, shape: Shape) -> Shape:
         if len(shape) != 1:
-            raise ShapeError("a flat input (put flatten or gap before it)")
+            raise ShapeError("a flat input: put flatten or gap before it")
         return (self.out,)
 
     def parameters(self, shape: Shape) -> int:
@@ -306,10 +319,11 @@ LAYERS: dict[str, type[Layer]] = {
         AvgPool, BatchNorm, Conv, Dropout, Flatten, GlobalAveragePool, Linear, MaxPool, ReLU
     )
 }  # fmt: skip
+"""All layers of the notation by their names."""
 
 
 def parse_block(text: str) -> tuple[Layer, ...]:
-    """The layers of one block; raises NotationError at the first that does not read.
+    """Reads the layers of one block; raises NotationError at the first layer that is not valid.
 
     >>> [str(layer) for layer in parse_block("conv 3x3 10 pad=1,bn, relu")]
     ['conv 3x3 10 pad=1', 'bn', 'relu']
@@ -319,7 +333,7 @@ def parse_block(text: str) -> tuple[Layer, ...]:
         word, *arguments = part.split() or [""]
         kind = LAYERS.get(word.lower())
         if kind is None:
-            found = f'unknown layer "{word}"' if word else "an empty layer (a comma too many?)"
+            found = f'unknown layer "{word}"' if word else "an empty layer (is there an extra comma?)"
             raise NotationError(
                 Problem(
                     found=found,
@@ -333,24 +347,24 @@ def parse_block(text: str) -> tuple[Layer, ...]:
 
 def _image(shape: Shape) -> Shape:
     if len(shape) != 3:
-        raise ShapeError("an image (the input has been flattened before)")
+        raise ShapeError("an image, but an earlier layer has flattened the input")
     return shape
 
 
-def _whole(text: str, what: str, *, least: int = 1) -> int:
-    # isascii: int() would take other scripts' digits, which no one can have meant.
+def _whole(text: str, meaning: str, *, least: int = 1) -> int:
+    # isascii: int() also accepts the digits of other scripts.
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
     if least <= number <= LARGEST_NUMBER:
         return number
     raise NotationError(
         Problem(
-            found=f'found "{text}" as the {what}',
+            found=f'found "{text}" as the {meaning}',
             expected=f"a whole number from {least} to {LARGEST_NUMBER:,}",
         )
     )
 
 
-def _shown(kind: type[Layer], arguments: Sequence[str]) -> str:
+def _quoted_layer(kind: type[Layer], arguments: Sequence[str]) -> str:
     return '"' + " ".join([kind.word, *arguments]) + '"'
 
 

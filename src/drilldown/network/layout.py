@@ -1,8 +1,8 @@
-"""Blocks of layers → a laid-out network → `nn.Module`.
+"""The layout of a network: from blocks of layers to shapes, and to a PyTorch module.
 
-A network is a list of blocks, a block a list of layers: `"conv 3x3 10, bn, relu"`. Everything that can be known
-of a network before it exists (shapes, parameters, multiply-adds) is computed here from the layers alone, so that
-a network that does not fit is refused with a sentence and not with a traceback from its first batch.
+A network is a list of blocks, and a block is a list of layers: `"conv 3x3 10, bn, relu"`. Shapes, parameters and
+multiply-adds are computed from the layers alone. So a network that does not fit the images is refused with a clear
+message before anything is trained.
 """
 
 from __future__ import annotations
@@ -19,37 +19,43 @@ from drilldown.errors import DrilldownError, Problem
 from drilldown.network.layers import BatchNorm, Conv, Flatten, Layer, Linear, Shape, ShapeError, parse_block
 
 LARGEST_NETWORK = 100_000_000
-"""Parameters beyond which a network is refused: 400 MB of weights are not tiny."""
+"""The largest number of parameters (400 MB of weights); drilldown is for tiny networks."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedLayer:
-    """A layer in its place in a network: what comes in, what goes out."""
+    """A layer of a network with its name and its shapes."""
 
     name: str
-    """The module's name: the layer's word and its number among its kind, such as `conv2`."""
+    """The module's name: the layer's word and a number, such as `conv2` for the second convolution."""
     layer: Layer
+    """The layer in the notation."""
     input: Shape
+    """The input's shape, without the batch dimension."""
     output: Shape
+    """The output's shape, without the batch dimension."""
 
     @property
     def parameters(self) -> int:
-        """Trainable numbers."""
+        """The number of trainable parameters."""
         return self.layer.parameters(self.input)
 
     @property
     def multiply_adds(self) -> int:
-        """Multiply-adds for one image."""
+        """The number of multiply-adds for one image."""
         return self.layer.multiply_adds(self.input)
 
 
 def lay_out(blocks: Sequence[str], image: Shape, classes: int) -> list[PlacedLayer]:
-    """Lays blocks out for images of shape `image` (channels, height, width) and so many classes.
+    """Computes the shapes of all layers.
 
-    A `flatten` that the notation leaves unsaid (1×1 images before `linear` and at the end) is put in.
+    A `flatten` is added where 1×1 images come before `linear` or at the end.
 
-    *Raises* DrilldownError, naming block and layer, where a shape does not fit, nothing can be trained, or the
-    last layer does not give a score per class; NotationError where a block does not read.
+    *Arguments*: `blocks`: the layers in block notation. `image`: (channels, height, width). `classes`: the number of
+    classes.
+
+    *Raises* DrilldownError with block and layer where a shape does not fit, where the network has no parameters, or
+    where the last layer does not give one logit per class; NotationError where a block is not valid notation.
 
     >>> [placed.output for placed in lay_out(["conv 3x3 8, relu", "gap", "linear 10"], (1, 28, 28), 10)]
     [(8, 26, 26), (8, 26, 26), (8, 1, 1), (8,), (10,)]
@@ -58,68 +64,77 @@ def lay_out(blocks: Sequence[str], image: Shape, classes: int) -> list[PlacedLay
     placed: list[PlacedLayer] = []
     shape = image
 
-    def put(layer: Layer) -> None:
+    def append(layer: Layer) -> None:
         nonlocal shape
         output = layer.output(shape)
         numbers[layer.word] += 1
         placed.append(PlacedLayer(f"{layer.word}{numbers[layer.word]}", layer, shape, output))
         shape = output
 
-    where = ""
+    position = ""
     for index, text in enumerate(blocks):
-        where = f'network.layers[{index}] "{text}"'
+        position = f'network.layers[{index}] "{text}"'
         for layer in parse_block(text):
             try:
                 if isinstance(layer, Linear) and shape[1:] == (1, 1):
-                    put(Flatten())
-                put(layer)
-            except ShapeError as misfit:
+                    append(Flatten())
+                append(layer)
+            except ShapeError as error:
                 raise DrilldownError(
-                    Problem(place=where, found=f"{layer} gets {shape_text(shape)}", expected=str(misfit))
+                    Problem(place=position, found=f"{layer} gets {shape_text(shape)}", expected=str(error))
                 ) from None
     if math.prod(shape) != classes or (len(shape) == 3 and shape[1:] != (1, 1)):
         raise DrilldownError(
             Problem(
-                place=where,
+                place=position,
                 found=f"the last layer gives {shape_text(shape)}",
                 expected=f"{classes} logits, one per class ({shape_text((classes,))} or {shape_text((classes, 1, 1))})",
             )
         )
     if len(shape) == 3:
-        put(Flatten())
+        append(Flatten())
     check_parameter_count(sum(layer.parameters for layer in placed))
     return placed
 
 
 def check_parameter_count(parameters: int) -> None:
-    """Raises DrilldownError where there is nothing to train, or far too much."""
+    """Raises DrilldownError where a network has no parameters or too many."""
     if not parameters:
         raise DrilldownError(
-            Problem(place="network", found="the network has no parameters", expected="something to train")
+            Problem(
+                place="network", found="the network has no parameters", expected="at least one layer with parameters"
+            )
         )
     if parameters > LARGEST_NETWORK:
         raise DrilldownError(
             Problem(
                 place="network",
                 found=f"the network has {parameters:,} parameters",
-                expected=f"at most {LARGEST_NETWORK:,} (drilldown is for tiny ones)",
+                expected=f"at most {LARGEST_NETWORK:,}: drilldown is for tiny networks",
             )
         )
 
 
 class Layers(nn.Sequential):
-    """A network in block notation: nothing but the notation's layers, one after the other.
+    """A network in block notation: only the notation's layers, one after the other.
 
-    Maps images (N, channels, height, width) to logits (N, classes).
+    It maps images (N, channels, height, width) to logits (N, classes).
     """
 
 
 def build_network(placed: Sequence[PlacedLayer]) -> Layers:
-    """The network as a PyTorch module, initialised by PyTorch's global generator."""
+    """Makes the PyTorch module of a network; PyTorch's global generator initialises it.
+
+    >>> build_network(lay_out(["flatten, linear 10"], (1, 28, 28), 10))
+    Layers(
+      (flatten1): Flatten(start_dim=1, end_dim=-1)
+      (linear1): Linear(in_features=784, out_features=10, bias=True)
+    )
+    """
     network = Layers()
     previous: Layer | None = None
     for item in placed:
-        # A layer may overwrite only what the one before it made for it alone and does not need again.
+        # A layer may overwrite its input only if the layer before does not need its output for the gradient.
         inplace = isinstance(previous, Conv | BatchNorm | Linear)
         network.add_module(item.name, item.layer.module(item.input, inplace=inplace))
         previous = item.layer
@@ -128,7 +143,7 @@ def build_network(placed: Sequence[PlacedLayer]) -> Layers:
 
 @contextlib.contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """A network in evaluation mode for the time of the block; afterwards each part is in the mode that it was in."""
+    """Puts a network into evaluation mode during the block; afterwards each part has its previous mode."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
@@ -139,7 +154,7 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
 
 
 def shape_text(shape: Shape) -> str:
-    """A shape as text.
+    """Formats a shape.
 
     >>> shape_text((16, 24, 24))
     '16x24x24'

@@ -1,36 +1,39 @@
-"""What a network is made of: layer by layer, shapes, parameters, multiply-adds, receptive field, memory."""
+"""The layer table of a network: shapes, parameters, multiply-adds, receptive field and memory."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
-from drilldown.network.layers import BatchNorm, Dropout, GlobalAveragePool, Linear, ReLU, Shape
+from drilldown.network.layers import GlobalAveragePool, Linear, Shape
 from drilldown.network.layout import PlacedLayer, evaluation_mode
 
 FLOAT_BYTES = 4
 ELEMENTWISE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.ReLU, nn.Dropout)
-"""Modules that can overwrite their input."""
+"""The PyTorch modules that can overwrite their input, as `Layer.elementwise` layers of the notation can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerRow:
-    """One layer of the table."""
+    """One row of the layer table."""
 
     name: str
-    """The module's name in the network's state."""
+    """The module's name in the network's `state_dict`."""
     layer: str
     """The layer in block notation, or its PyTorch class."""
     output: Shape
+    """The output's shape, without the batch dimension."""
     parameters: int
+    """The number of trainable parameters."""
     multiply_adds: int
-    """For one image."""
+    """The number of multiply-adds for one image."""
     receptive_field: int | None
-    """Side, in input pixels, of what one output sees; None where it is not known."""
+    """The side, in input pixels, of the square that one output depends on; None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,28 +41,30 @@ class ModelSummary:
     """The layer table of a network, with its totals."""
 
     layers: tuple[LayerRow, ...]
+    """The rows in the order of the layers."""
     parameters: int
+    """The number of trainable parameters of the whole network."""
     peak_activation_bytes: int
-    """The most that input and output of one layer take together, for one image in float32; layers that work
-    element by element (bn, relu, dropout) overwrite their input."""
+    """The largest memory of a layer's input and output together, in bytes, for one image in float32; elementwise layers
+    (bn, relu, dropout) overwrite their input."""
 
     @property
     def multiply_adds(self) -> int:
-        """Of the whole network, for one image."""
+        """The number of multiply-adds of the whole network, for one image."""
         return sum(row.multiply_adds for row in self.layers)
 
     @property
     def receptive_field(self) -> int | None:
-        """Of the logits."""
+        """The receptive field of the logits, in input pixels; None where it is not known."""
         return self.layers[-1].receptive_field if self.layers else None
 
     @property
     def weight_bytes(self) -> int:
-        """The parameters in float32."""
+        """The memory of the parameters in float32, in bytes."""
         return self.parameters * FLOAT_BYTES
 
-    def to_json(self) -> dict[str, object]:
-        """The document that `drilldown summary --json` prints."""
+    def to_json(self) -> dict[str, Any]:
+        """Returns the document that `drilldown summary --json` prints."""
         return {
             "parameters": self.parameters,
             "multiply_adds": self.multiply_adds,
@@ -81,21 +86,28 @@ class ModelSummary:
 
 
 def summarise_layers(placed: Sequence[PlacedLayer]) -> ModelSummary:
-    """The model_summary of a network in block notation, from its layers alone.
+    """Summarises a network in block notation, from its layers alone.
 
-    The receptive field follows Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional Neural
-    Networks", 2019: r ← r + (k − 1)·j and j ← j·s for a window of side k and stride s. Padding counts as image.
+    Padding counts as part of the image.
+
+    *Source*: receptive fields follow Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional Neural
+    Networks", 2019: r ← r + (k − 1)·j and j ← j·s for a window of side k and stride s.
+
+    >>> from drilldown.network.layout import lay_out
+    >>> summary = summarise_layers(lay_out(["conv 3x3 8, relu", "gap", "linear 10"], (1, 28, 28), 10))
+    >>> summary.parameters, summary.multiply_adds, summary.receptive_field
+    (162, 48752, 28)
     """
     rows = []
     field, jump = 1, 1
-    side = 1  # of the image that was last flattened or pooled away
+    side = 1  # the side of the image at the last `flatten`
     for item in placed:
         kernel, stride = item.layer.window
         if isinstance(item.layer, GlobalAveragePool):
             kernel = max(item.input[1:])
         elif isinstance(item.layer, Linear):
             kernel, side = side, 1
-        elif len(item.input) == 3 and len(item.output) == 1:  # flatten: `linear` is what sees all of it
+        elif len(item.input) == 3 and len(item.output) == 1:  # flatten: the next `linear` depends on the whole image
             side = max(item.input[1:])
         field, jump = field + (kernel - 1) * jump, jump * stride
         rows.append(
@@ -108,10 +120,7 @@ def summarise_layers(placed: Sequence[PlacedLayer]) -> ModelSummary:
                 receptive_field=field,
             )
         )
-    peak = max(
-        math.prod(item.input) + (0 if isinstance(item.layer, BatchNorm | ReLU | Dropout) else math.prod(item.output))
-        for item in placed
-    )
+    peak = max(math.prod(item.input) + (0 if item.layer.elementwise else math.prod(item.output)) for item in placed)
     return ModelSummary(
         layers=tuple(rows),
         parameters=sum(row.parameters for row in rows),
@@ -120,37 +129,39 @@ def summarise_layers(placed: Sequence[PlacedLayer]) -> ModelSummary:
 
 
 def summarise_module(network: nn.Module, image: Shape) -> ModelSummary:
-    """The model_summary of any module, seen in one forward pass of a blank image.
+    """Summarises any module by one forward pass of a blank image.
 
-    Parameters are those of the module, each counted once even where layers share it; receptive fields are not
-    known, since a module may route its data as it likes.
+    A parameter that several layers share is counted once. Receptive fields are not known, because a module can connect
+    its layers in any way.
+
+    *Arguments*: `image`: the shape of an image, (channels, height, width).
     """
     rows: list[LayerRow] = []
     peak = 0
     seen: set[int] = set()
 
-    def note(name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+    def add_row(name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         nonlocal peak
         if not isinstance(output, torch.Tensor):
             return
         own = [p for p in module.parameters(recurse=False) if p.requires_grad]
-        fresh = {id(p): p.numel() for p in own if id(p) not in seen}
-        seen.update(fresh)
-        taken = sum(tensor.numel() for tensor in inputs if isinstance(tensor, torch.Tensor))
-        peak = max(peak, taken + (0 if isinstance(module, ELEMENTWISE) else output.numel()))
+        new = {id(p): p.numel() for p in own if id(p) not in seen}
+        seen.update(new)
+        input_size = sum(tensor.numel() for tensor in inputs if isinstance(tensor, torch.Tensor))
+        peak = max(peak, input_size + (0 if isinstance(module, ELEMENTWISE) else output.numel()))
         rows.append(
             LayerRow(
                 name=name,
                 layer=type(module).__name__,
                 output=tuple(output.shape[1:]),
-                parameters=sum(fresh.values()),
+                parameters=sum(new.values()),
                 multiply_adds=_multiply_adds(module, output),
                 receptive_field=None,
             )
         )
 
     hooks = [
-        module.register_forward_hook(lambda m, i, o, name=name: note(name, m, i, o))
+        module.register_forward_hook(lambda m, i, o, name=name: add_row(name, m, i, o))
         for name, module in network.named_modules()
         if not list(module.children())
     ]

@@ -1,1 +1,1 @@
-"""What objects show in a notebook."""
+"""Objects and figures in a notebook."""

@@ -1,6 +1,6 @@
-"""How objects look in a notebook, as HTML in which text from files stays text.
+"""Shows objects in a notebook as HTML; text from files is escaped.
 
-The objects call this from `_repr_html_`, so that outside of notebooks nothing of it is loaded.
+`shown` imports this module when a notebook first shows an object, so it is not loaded anywhere else.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from drilldown.terminal.tables import against_limit, epoch_cells, layer_rows, re
 from drilldown.training.training import Training
 from drilldown.wording import count_text
 
-MOST_CONFUSIONS = 5
+MAX_CONFUSIONS = 5
+"""The number of confusions below the predictions."""
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("drilldown.report", "templates"),
     undefined=jinja2.StrictUndefined,
@@ -33,78 +34,79 @@ _TEMPLATES = jinja2.Environment(
 
 
 def sign(met: bool) -> str:
-    """✓ or ✗: a page can show both."""
+    """✓ or ✗."""
     return "✓" if met else "✗"
 
 
 @shown.html.register
-def _experiment(it: Experiment) -> str:
-    """Title, target and layer table, and the whole file folded away.
+def _experiment(experiment: Experiment) -> str:
+    """Title, target and layer table; the experiment file is folded.
 
     >>> "7,662 parameters ✓ 338 below the budget of 8,000" in _experiment(drilldown.load("under-8k"))
     True
     """
-    table = it.model_summary
-    return _macro("experiment", it, model_summary=table, rows=layer_rows(table), judged=against_limit(it, sign))
+    summary = experiment.model_summary
+    limit = against_limit(experiment, sign)
+    return _render("experiment", experiment, model_summary=summary, rows=layer_rows(summary), limit=limit)
 
 
 @shown.html.register
-def _dataset(it: Dataset) -> str:
-    """Its statistics, a class a column."""
-    counts = [split.labels.bincount(minlength=it.classes).tolist() for split in (it.train, it.test)]
+def _dataset(dataset: Dataset) -> str:
+    """Its statistics, one column per class."""
+    counts = [split.labels.bincount(minlength=dataset.classes).tolist() for split in (dataset.train, dataset.test)]
     rows = [
         [name, f"{len(split):,}", *(f"{count:,}" for count in row)]
-        for name, split, row in zip(("training", "test"), (it.train, it.test), counts, strict=True)
+        for name, split, row in zip(("training", "test"), (dataset.train, dataset.test), counts, strict=True)
     ]
-    return _macro("dataset", it, heads=["images", "all", *map(str, range(it.classes))], rows=rows)
+    return _render("dataset", dataset, heads=["images", "all", *map(str, range(dataset.classes))], rows=rows)
 
 
 @shown.html.register
-def _verdict(it: Verdict) -> str:
+def _verdict(verdict: Verdict) -> str:
     """The budget, line by line, with ✓ and ✗."""
-    return _macro("verdict", it)
+    return _render("verdict_table", verdict)
 
 
 @shown.html.register
-def _training(it: Training) -> str:
-    """The epochs that are done."""
-    rows = [epoch_cells(epoch) for epoch in it.epochs]
-    return _macro("training", it, part="val" if it.held_out else "test", rows=rows)
+def _training(training: Training) -> str:
+    """The finished epochs."""
+    rows = [epoch_cells(epoch) for epoch in training.epochs]
+    return _render("training", training, split="val" if training.held_out else "test", rows=rows)
 
 
 @shown.html.register
-def _run(it: Run) -> str:
-    """Its verdict once it is finished; before that, how far it is."""
-    status, verdict = it.status, None
+def _run(run: Run) -> str:
+    """The verdict of a finished run; the number of finished epochs of any other run."""
+    status, verdict = run.status, None
     if status == FINISHED:
-        finished = it.read()
+        finished = run.read()
         verdict, sentences = finished.verdict, result_lines(finished)
     else:
-        sentences = [f"{count_text(len(it.epochs), 'epoch')} finished"]
-    return _macro("run", it, title=it.experiment.title, status=status, found=verdict, sentences=sentences)
+        sentences = [f"{count_text(len(run.epochs), 'epoch')} finished"]
+    return _render("run", run, title=run.experiment.title, status=status, verdict=verdict, sentences=sentences)
 
 
 @shown.html.register
-def _answers(it: Predictions) -> str:
-    """What was right, and the commonest confusions."""
-    return _macro("answers", it, tally=it.tally, confusions=it.confusions[:MOST_CONFUSIONS])
+def _predictions(predictions: Predictions) -> str:
+    """The counts, and the most frequent confusions."""
+    return _render("predictions", tally=predictions.tally, confusions=predictions.confusions[:MAX_CONFUSIONS])
 
 
 @shown.html.register
-def _comparison(it: Comparison) -> str:
-    """Subjects line by line, then what each changed from the first and what that was worth."""
+def _comparison(comparison: Comparison) -> str:
+    """The subjects line by line, then the difference of each from the first, with its effect."""
     rows = [
         [subject.letter, f"{subject.experiment.title} · {subject.reference}", *comparison_cells(subject, sign)]
-        for subject in it
+        for subject in comparison
     ]
     others = [
         (subject, subject.against, [(c.name, c.before, c.after) for c in subject.against.difference.settings])
-        for subject in it
+        for subject in comparison
         if subject.against
     ]
-    return _macro("comparison", heads=["", "", *COMPARED], rows=rows, others=others)
+    return _render("comparison", heads=["", "", *COMPARED], rows=rows, others=others)
 
 
-def _macro(name: str, *arguments: Any, **named: Any) -> str:
-    """What a macro of the template makes of its arguments."""
-    return str(getattr(_TEMPLATES.get_template("notebook.html.j2").module, name)(*arguments, **named)).strip()
+def _render(macro: str, *arguments: Any, **named: Any) -> str:
+    """The HTML that a macro of the template returns."""
+    return str(getattr(_TEMPLATES.get_template("notebook.html.j2").module, macro)(*arguments, **named)).strip()

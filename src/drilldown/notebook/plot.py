@@ -1,4 +1,4 @@
-"""What the reports draw, as matplotlib figures that show themselves in a notebook.
+"""The figures of the reports, as matplotlib figures that a notebook shows.
 
 >>> drilldown.plot.classes(drilldown.dataset("glyphs")).savefig(io.BytesIO())
 """
@@ -16,98 +16,106 @@ from drilldown.errors import DrilldownError
 from drilldown.evaluation.predictions import Predictions
 from drilldown.evaluation.records import EpochRecord
 from drilldown.experiment.experiment import Experiment
+from drilldown.report.matplotlib_charts import draw_charts, draw_named_chart
 from drilldown.report.pictures import figure_png
-from drilldown.report.run.figures import draw_classes, draw_confusion, draw_curves, draw_misclassified, draw_samples
-from drilldown.report.study.figures import draw_study_curves
+from drilldown.report.run.charts import run_charts
+from drilldown.report.run.figures import draw_classes, draw_confusion, draw_misclassified, draw_samples
+from drilldown.report.study.charts import accuracy_chart
 
 NOTEBOOK_DPI = 80
-"""A notebook keeps its figures within itself."""
+"""Pixels per inch; small, because a notebook file contains its figures."""
 
 
 class Figure(matplotlib.figure.Figure):
-    """A figure that a notebook shows, whether or not pyplot was imported."""
+    """A figure that a notebook shows, even if pyplot was not imported."""
 
     def _repr_png_(self) -> bytes:
         return figure_png(self, NOTEBOOK_DPI)
 
 
 class Trained(Protocol):
-    """A run or a training: what has epochs."""
+    """A run or a training."""
 
     @property
     def experiment(self) -> Experiment:
-        """What is trained."""
+        """The experiment that is trained."""
         ...
 
     @property
     def epochs(self) -> tuple[EpochRecord, ...]:
-        """Those that are done."""
+        """The finished epochs."""
         ...
 
 
 def curves(trained: Trained) -> Figure:
-    """A run's or training's accuracy with the bar and the held epochs, loss, and learning rate, by epoch.
+    """Accuracy with the bar and the epochs that must hold it, loss, and learning rate, by epoch.
+
+    *Raises* DrilldownError where no epoch is finished.
 
     >>> training = drilldown.Training(drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.epochs=1"]))
     >>> for epoch in training:
     ...     figure = curves(training)
     >>> [axes.get_title() for axes in figure.axes]
-    ['accuracy, %', 'cross-entropy', 'learning rate']
+    ['Accuracy, %', 'Cross-entropy, log scale', 'Learning rate']
     """
     if not trained.epochs:
         raise DrilldownError("there are no epochs yet to draw; train first")
-    return _shown(draw_curves(trained.epochs, trained.experiment))
+    return _as_shown(draw_charts(run_charts(trained.epochs, trained.experiment)))
 
 
 def samples(experiment: Experiment, dataset: Dataset | None = None, rows: int = 4) -> Figure:
-    """One training image of each class as it is, then `rows` times as training sees it.
+    """One training image of each class: the original in the top row, `rows` augmented versions below.
+
+    *Arguments*: `dataset`: read by its name where it is not given.
 
     >>> len(samples(drilldown.load("under-8k", ["recipe.dataset=glyphs"])).axes[0].images)
     50
     """
-    return _shown(draw_samples(dataset or load_dataset(experiment.recipe.dataset), experiment, rows))
+    return _as_shown(draw_samples(dataset or load_dataset(experiment.recipe.dataset), experiment, rows))
 
 
 def classes(dataset: Dataset, columns: int = 10) -> Figure:
-    """The first training images of each class, a class a row.
+    """The first training images of each class, one row per class.
 
     >>> len(classes(drilldown.dataset("glyphs"), columns=3).axes[0].images)
     30
     """
-    return _shown(draw_classes(dataset, columns))
+    return _as_shown(draw_classes(dataset, columns))
 
 
-def misclassified(answers: Predictions) -> Figure:
-    """The surest misclassified: truth → answer, its probability, and the image's index in the split.
+def misclassified(predictions: Predictions) -> Figure:
+    """Misclassified images, highest confidence first: true → predicted class, confidence, and index in the split.
 
     >>> dataset = drilldown.dataset("glyphs")
     >>> len(misclassified(Predictions(dataset.test, torch.rand(1000, 10))).axes[0].images)
     40
     """
-    found = answers.misclassified
-    if found:
-        return _shown(draw_misclassified(found, answers.split))
+    images = predictions.misclassified
+    if images:
+        return _as_shown(draw_misclassified(images, predictions.split))
     figure = Figure(figsize=(5, 0.6))
-    figure.text(0.5, 0.5, f"no mistake on {len(answers.split):,} images", ha="center", va="center")
+    figure.text(0.5, 0.5, f"all {len(predictions.split):,} images are classified correctly", ha="center", va="center")
     return figure
 
 
-def confusion(answers: Predictions) -> Figure:
-    """Images of each class by what they were read as; the diagonal is left white, so that misclassified show.
+def confusion(predictions: Predictions) -> Figure:
+    """The confusion matrix: true class by row, predicted class by column; the diagonal is white.
 
     >>> dataset = drilldown.dataset("glyphs")
     >>> confusion(Predictions(dataset.test, torch.rand(1000, 10))).axes[0].get_xlabel()
-    'read as'
+    'predicted class'
     """
-    return _shown(draw_confusion(answers.confusion))
+    return _as_shown(draw_confusion(predictions.confusion))
 
 
 def compared(comparison: Comparison) -> Figure:
-    """Mean accuracy by epoch of each subject's finished runs; the band reaches from the worst seed to the best.
+    """Mean accuracy by epoch of the finished runs of each subject; a band reaches from the worst seed to the best.
 
-    >>> compared(drilldown.compare("eva5-s5/05", "eva5-s5/06", runs="nowhere"))
+    *Raises* DrilldownError where no subject has a finished run.
+
+    >>> compared(drilldown.compare("eva5-s5/05", "eva5-s5/06", runs_dir="nowhere"))
     Traceback (most recent call last):
-    drilldown.errors.DrilldownError: none of what is compared has a finished run yet
+    drilldown.errors.DrilldownError: there are no finished runs to compare
     """
     lines = [
         (f"{subject.letter} {subject.experiment.title}", subject.seeds)
@@ -115,11 +123,11 @@ def compared(comparison: Comparison) -> Figure:
         if subject.seeds.finished
     ]
     if not lines:
-        raise DrilldownError("none of what is compared has a finished run yet")
-    return _shown(draw_study_curves(lines))
+        raise DrilldownError("there are no finished runs to compare")
+    return _as_shown(draw_named_chart(accuracy_chart(lines), height=5.2))
 
 
-def _shown(figure: matplotlib.figure.Figure) -> Figure:
+def _as_shown(figure: matplotlib.figure.Figure) -> Figure:
     figure.__class__ = Figure
     assert isinstance(figure, Figure)
     return figure

@@ -1,4 +1,4 @@
-"""The report on an ablation, as Markdown: a table, and what it shows in sentences."""
+"""The report on an ablation, as Markdown: a table, and its conclusions in sentences."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from drilldown.runs.run import Run
 
 
 def write_ablation_report(ablation: Ablation, runs_dir: Path) -> Path:
-    """Writes the table into the study's folder of runs and returns its path.
+    """Writes the report into the study's folder of runs and returns its path.
 
-    *Raises* DrilldownError where it cannot be written.
+    *Raises* DrilldownError where the file cannot be written.
     """
     folder = Run.of(ablation.full.experiment, 0, runs_dir).path.parent.parent
     with lock_folder(folder):
@@ -26,34 +26,32 @@ def write_ablation_report(ablation: Ablation, runs_dir: Path) -> Path:
 
 
 def ablation_markdown(ablation: Ablation) -> str:
-    """The report's text."""
+    """The report on an ablation, as Markdown."""
     full = ablation.full
+    name, fingerprint = code_text(full.experiment.name), code_text(full.experiment.fingerprint)
     lines = [
-        f"# {escape_text(full.experiment.title)}, one component at a time taken out",
+        f"# {escape_text(full.experiment.title)}: ablation, one component removed at a time",
         "",
-        f"{code_text(full.experiment.name)} · fingerprint {code_text(full.experiment.fingerprint)}",
+        f"{name} · fingerprint {fingerprint}",
         "",
         f"| without | parameters | mean of the last {full.hold}, % | difference, points | seeds | budget met |",
         "| --- | --: | --: | --: | --: | --- |",
-        f"| nothing: the full recipe | {full.experiment.model_summary.parameters:,} | {interval_text(full.accuracy, 3)} | "
-        f"| {full.n} | {rate_text(full.rate)} |",
-    ]
-    lines += [
-        f"| {removal.component} | {removal.seeds.experiment.model_summary.parameters:,} | {interval_text(removal.seeds.accuracy, 3)} | "
-        f"{removal.effect.text(3) if removal.effect else ''} | {removal.seeds.n}{_failed(removal)} | {rate_text(removal.seeds.rate)} |"
-        for removal in ablation.removals
-    ]
-    lines += [
+        f"| nothing: the full recipe | {full.experiment.model_summary.parameters:,} "
+        f"| {interval_text(full.accuracy, 3)} | | {full.n} | {rate_text(full.rate)} |",
+        *map(_table_row, ablation.removals),
         "",
         f"± and brackets are 95 % t intervals over seeds, on the {full.split} images; differences are paired by seed, "
-        "without minus full. A seed that diverged counts as failed and is missing from means and differences.",
-        "Ingredients work together: what each is worth alone does not add up to what all of them are worth.",
+        "without minus full. A seed that diverged counts as failed and is left out of means and differences.",
+        "Components interact: the effects of single components do not add up to the effect of all of them.",
+        "",
+        "## Analysis",
+        "",
+        *(f"- {sentence}" for sentence in ablation_sentences(ablation)),
     ]
-    lines += ["", "## Analysis", "", *(f"- {sentence}" for sentence in ablation_sentences(ablation))]
     if ablation.skipped:
-        lines += ["", "## Left in", ""]
+        lines += ["", "## Not removed", ""]
         lines += [f"- {skipped.component}: {escape_text(skipped.why)}" for skipped in ablation.skipped]
-    lines += ["", "## What was changed", ""]
+    lines += ["", "## Changes", ""]
     for removal in ablation.removals:
         changed = find_difference(full.experiment, removal.seeds.experiment)
         lines.append(f"### Without {removal.component}: {code_text(removal.seeds.experiment.name.partition('/')[2])}")
@@ -66,39 +64,56 @@ def ablation_markdown(ablation: Ablation) -> str:
 
 
 def ablation_sentences(ablation: Ablation) -> list[str]:
-    """What the table shows, each sentence with its number."""
-    return [*_missed(ablation), *_diverged(ablation), *_budget(ablation), *_anecdote(ablation)]
+    """The conclusions from the table; each sentence contains the numbers that support it."""
+    return [
+        *_effect_sentences(ablation),
+        *_diverged_sentences(ablation),
+        *_budget_sentences(ablation),
+        *_seed_sentences(ablation),
+    ]
 
 
-def _missed(ablation: Ablation) -> Iterator[str]:
-    asked = [
+def _table_row(removal: Removal) -> str:
+    seeds = removal.seeds
+    diverged = f", {len(seeds.diverged)} diverged" if seeds.diverged else ""
+    effect = removal.effect.text(3) if removal.effect else ""
+    return (
+        f"| {removal.component} | {seeds.experiment.model_summary.parameters:,} | {interval_text(seeds.accuracy, 3)} "
+        f"| {effect} | {seeds.n}{diverged} | {rate_text(seeds.rate)} |"
+    )
+
+
+def _effect_sentences(ablation: Ablation) -> Iterator[str]:
+    tested = [
         (removal, removal.effect) for removal in ablation.removals if removal.effect and removal.effect.has_interval
     ]
-    shown = [(removal, effect) for removal, effect in asked if effect.measurable]
-    missed = [(removal, effect) for removal, effect in shown if effect.mean < 0]
-    better = [(removal, effect) for removal, effect in shown if effect.mean > 0]
-    # Where some seeds learn and others do not, an interval of the mean spans zero however much is lost.
-    uneven = [removal for removal, effect in asked if not effect.measurable and _all_below(removal, ablation)]
+    measurable = [(removal, effect) for removal, effect in tested if effect.measurable]
+    worse = [(removal, effect) for removal, effect in measurable if effect.mean < 0]
+    better = [(removal, effect) for removal, effect in measurable if effect.mean > 0]
+    # Where some seeds learn and others do not, the interval includes zero however large the loss is.
+    uneven = [removal for removal, effect in tested if not effect.measurable and _all_below(removal, ablation)]
     for removal in uneven:
         reached = removal.seeds.accuracies(ablation.full.hold).values()
         yield (
-            f"Missed, too unevenly for an interval: {removal.component}; without it {len(reached)} seeds reach "
-            f"{min(reached):.2f} to {max(reached):.2f} %, all below the worst of the full recipe."
+            f"Large loss, but the seeds differ too much for an interval: without {removal.component}, {len(reached)} "
+            f"seeds reach {min(reached):.2f} to {max(reached):.2f} %, all below the worst seed of the full recipe."
         )
-    if missed:
-        removal, effect = missed[0]
-        yield f"Missed most{' of the others' if uneven else ''}: {removal.component}, {_over_seeds(effect)}."
+    if worse:
+        removal, effect = worse[0]
+        yield f"Largest loss{' of the others' if uneven else ''}: without {removal.component}, {_effect_text(effect)}."
     if better:
         removal, effect = better[-1]
-        yield f"Better without {removal.component}: {_over_seeds(effect)}."
-    none = [removal.component for removal, effect in asked if not effect.measurable and removal not in uneven]
-    if none:
-        yield f"No measurable effect for {len(none)} of {len(asked)} components: {', '.join(none)}."
-    if len(asked) > 1 and shown:
-        adjusted = holm_adjust([effect.p for _, effect in asked])
-        lasting = [removal.component for (removal, _), p in zip(asked, adjusted, strict=True) if p < SIGNIFICANCE_LEVEL]
+        yield f"Better without {removal.component}: {_effect_text(effect)}."
+    others = [removal.component for removal, effect in tested if not effect.measurable and removal not in uneven]
+    if others:
+        yield f"No measurable effect for {len(others)} of {len(tested)} components: {', '.join(others)}."
+    if len(tested) > 1 and measurable:
+        adjusted = holm_adjust([effect.p for _, effect in tested])
+        lasting = [
+            removal.component for (removal, _), p in zip(tested, adjusted, strict=True) if p < SIGNIFICANCE_LEVEL
+        ]
         yield (
-            f"Measurable taken alone: {len(shown)} of {len(asked)}; where all are asked at once (Holm): "
+            f"Measurable when tested alone: {len(measurable)} of {len(tested)}; when all are tested together (Holm): "
             f"{', '.join(lasting) or 'none'}."
         )
 
@@ -107,39 +122,35 @@ def _all_below(removal: Removal, ablation: Ablation) -> bool:
     return max(removal.seeds.accuracies(ablation.full.hold).values()) < min(ablation.full.accuracies().values())
 
 
-def _over_seeds(effect: Effect) -> str:
+def _effect_text(effect: Effect) -> str:
     return f"{effect.text(3)} points over {effect.n} seeds"
 
 
-def _diverged(ablation: Ablation) -> Iterator[str]:
+def _diverged_sentences(ablation: Ablation) -> Iterator[str]:
     for removal in ablation.removals:
         if removal.seeds.diverged:
             yield f"Without {removal.component}, {len(removal.seeds.diverged)} of {removal.seeds.n} seeds diverged."
 
 
-def _budget(ablation: Ablation) -> Iterator[str]:
+def _budget_sentences(ablation: Ablation) -> Iterator[str]:
     judged = [(removal, removal.seeds.rate) for removal in ablation.removals if removal.seeds.rate]
     kept = [removal.component for removal, rate in judged if rate and rate.met]
-    whole = ablation.full.rate
-    if not judged or not whole:
+    full = ablation.full.rate
+    if not judged or not full:
         return
-    yield f"With all components the budget is {'met' if whole.met else 'missed'}: {whole}."
+    yield f"With all components the budget is {'met' if full.met else 'missed'}: {full}."
     if kept:
-        taken = f"without {kept[0]}" if len(kept) == 1 else f"where one of these is taken out: {', '.join(kept)}"
-        yield f"It is {'still met' if whole.met else 'met'} {taken} ({len(kept)} of {len(judged)})."
+        removed = f"without {kept[0]}" if len(kept) == 1 else f"without any single one of these: {', '.join(kept)}"
+        yield f"It is {'still met' if full.met else 'met'} {removed} ({len(kept)} of {len(judged)})."
     else:
-        too = "" if whole.met else " too"
+        too = "" if full.met else " too"
         if len(judged) == 1:
             ((removal, rate),) = judged
             yield f"It is missed without {removal.component}{too}: {rate}."
         else:
-            yield f"It is missed without any one of the {len(judged)} that were taken out{too}."
+            yield f"It is missed without any single one of the {len(judged)} components{too}."
 
 
-def _anecdote(ablation: Ablation) -> Iterator[str]:
+def _seed_sentences(ablation: Ablation) -> Iterator[str]:
     if ablation.full.n == 1:
-        yield "All of this is 1 seed, an anecdote."
-
-
-def _failed(removal: Removal) -> str:
-    return f", {len(removal.seeds.diverged)} diverged" if removal.seeds.diverged else ""
+        yield "This is 1 seed, an anecdote."

@@ -13,16 +13,19 @@ from drilldown.files import explain_write_errors
 
 
 class ReportFiles(NamedTuple):
-    """Where the two forms of a report lie."""
+    """The two files of a report."""
 
     html: Path
-    """One file that holds everything, for people."""
+    """One file with everything, for a browser."""
     markdown: Path
-    """The same as text, with figures as PNG, for repositories and diffs."""
+    """The same facts as text, with PNG figures, for repositories and diffs."""
 
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Keeps other processes from writing a report into a folder: those that shared a study all end by it."""
+    """Locks a folder while a report is written; all processes that share a study write its report at the end.
+
+    *Raises* DrilldownError where the folder cannot be written.
+    """
     with explain_write_errors(folder), filelock.FileLock(folder / ".lock"):
         yield

@@ -1,4 +1,4 @@
-"""A self-contained HTML page: style, scripts and data inlined, everything else forbidden by its policy."""
+"""A self-contained HTML page: it contains its style, scripts and data, and its policy forbids everything else."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _TEMPLATES = jinja2.Environment(
 def build_page(
     template: str, *, scripts: Sequence[str], opens: Sequence[str] = (), data: Mapping[str, Any], **context: Any
 ) -> str:
-    """A self-contained page.
+    """Builds a page from a template, with style, scripts and data inlined.
 
-    *Arguments*: `template`: extends `base.html.j2`. `scripts`: files of `templates/`, in the order in which they run.
-    `opens`: those of the pages that it holds and opens, which inherit its policy. `data`: what the scripts find as
-    JSON in the element `data`. `context`: what the template uses.
+    *Arguments*: `template`: a file of `templates/` that extends `base.html.j2`. `scripts`: files of `templates/`, in
+    the order in which they run. `opens`: the scripts of pages that this page contains and opens; they inherit its
+    policy. `data`: the JSON document that scripts read from the element `data`. `context`: the template's variables.
     """
     style, code = _template_file("page.css"), [_template_file(script) for script in scripts]
     allowed = dict.fromkeys(map(_digest, [*code, *map(_template_file, opens)]))
@@ -55,23 +55,23 @@ def build_page(
 
 
 def script_json(data: Mapping[str, Any]) -> Markup:
-    """JSON that can stand inside a script element: nothing in it ends the element, or begins another.
+    """JSON for a script element: no text in it can end the element or begin another.
 
     >>> print(script_json({"title": "</script><b>&"}))
     {"title":"\\u003c/script\\u003e\\u003cb\\u003e\\u0026"}
     """
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return Markup(re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text))
+    return Markup(re.sub("[<>&\u2028\u2029]", lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def prose(text: str) -> Markup:
-    """A sentence: what stands between backticks as code, no line break between a number and its %.
+    """A sentence as HTML: text between backticks becomes code, and no line breaks between a number and its %.
 
     >>> print(prose("try `a < b`"))
     try <code>a &lt; b</code>
     """
-    together = text.replace(" %", "\N{NO-BREAK SPACE}%")
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(together))))
+    unbroken = text.replace(" %", "\N{NO-BREAK SPACE}%")
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(unbroken))))
 
 
 @cache
@@ -83,7 +83,7 @@ def _template_file(name: str) -> str:
 
 
 def _digest(text: str) -> str:
-    """What a content-security-policy calls an inline script or style that it allows."""
+    """The name of an inline script or style in a content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

@@ -1,4 +1,4 @@
-"""Images inside a page: small PNG files as `data:` addresses, ink dark on white paper."""
+"""Images for pages and figures: PNG files and `data:` addresses, dark ink on white paper."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
+GAP = 3
+"""Pixels between joined images."""
+
 
 def figure_png(figure: Figure, dpi: int = 110) -> bytes:
-    """A figure as a PNG file."""
-    sink = io.BytesIO()
-    figure.savefig(sink, format="png", dpi=dpi, bbox_inches="tight")
-    return sink.getvalue()
-
-
-GAP = 3
-"""Pixels between the images of a mosaic."""
+    """A figure as a PNG file; `dpi`: pixels per inch."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=dpi, bbox_inches="tight")
+    return file.getvalue()
 
 
 def picture_address(image: torch.Tensor) -> str:
-    """An image (height, width), uint8, 0 background to 255 ink, as the address of a PNG file.
+    """An image (height, width), uint8, 0 background to 255 ink, as the `data:` address of a PNG file.
 
     >>> picture_address(torch.zeros(28, 28, dtype=torch.uint8))[:22]
     'data:image/png;base64,'
     """
-    sink = io.BytesIO()
-    Image.fromarray((255 - image).numpy()).save(sink, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(sink.getvalue()).decode()
+    file = io.BytesIO()
+    Image.fromarray((255 - image).numpy()).save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def raw_pixels(image: torch.Tensor) -> str:
-    """An image's bytes, row by row, as base64: for scripts."""
+    """The bytes of an image, row by row, as base64; scripts read them."""
     return base64.b64encode(image.contiguous().numpy().tobytes()).decode()
 
 
 def join_images(images: torch.Tensor) -> torch.Tensor:
-    """Images (rows, columns, height, width) side by side on white, as one image.
+    """Joins images (rows, columns, height, width) into one image, side by side on white.
 
     >>> join_images(torch.zeros(2, 5, 28, 28, dtype=torch.uint8)).shape
     torch.Size([59, 152])

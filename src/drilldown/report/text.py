@@ -18,7 +18,7 @@ TEXT_TEMPLATES = jinja2.Environment(
 
 
 def escape_text(value: object) -> str:
-    """Text from a file as Markdown that means just itself: no tables, HTML, links or line breaks of its own.
+    """Escapes text from a file, so that Markdown shows it literally: no tables, HTML, links or line breaks.
 
     >>> escape_text("a|b <script>")
     'a\\\\|b &lt;script&gt;'
@@ -28,7 +28,7 @@ def escape_text(value: object) -> str:
 
 
 def code_text(value: object) -> str:
-    """A name or path as code that no table is broken by.
+    """A name or path as code that is safe inside a table.
 
     >>> code_text("a`|b")
     '`ab`'
@@ -36,21 +36,21 @@ def code_text(value: object) -> str:
     return f"`{''.join(char for char in str(value) if char.isprintable() and char not in '`|')}`"
 
 
-def interval_text(found: Spread | None, digits: int) -> str:
-    """A figure over seeds with its 95 % interval, or nothing."""
-    return found.text(digits) if found else ""
+def interval_text(spread: Spread | None, digits: int) -> str:
+    """A mean over seeds with its 95 % interval; empty without seeds."""
+    return spread.text(digits) if spread else ""
 
 
-def rate_text(found: PassRate | None) -> str:
-    """A pass rate with its 95 % interval.
+def rate_text(rate: PassRate | None) -> str:
+    """A pass rate with its 95 % interval; empty without seeds.
 
     >>> rate_text(PassRate(4, 5))
     '4 of 5 (38–96 %)'
     """
-    if found is None:
+    if rate is None:
         return ""
-    low, high = found.interval
-    return f"{found.passed} of {found.n} ({100 * low:.0f}–{100 * high:.0f} %)"
+    low, high = rate.interval
+    return f"{rate.passed} of {rate.n} ({100 * low:.0f}–{100 * high:.0f} %)"
 
 
 TEXT_TEMPLATES.filters.update(

@@ -31,9 +31,7 @@ def find_run(reference: str | Path, runs_dir: Path | str = RUNS_DIR) -> Run:
     if reference == "last":
         known = run_paths(runs_dir)
         if not known:
-            raise DrilldownError(
-                Problem(file=runs_dir, found="there are no runs here", suggestion="try drilldown run")
-            )
+            raise DrilldownError(Problem(file=runs_dir, found="there are no runs here", suggestion="try drilldown run"))
         return Run(known[0])
     path = Path(reference)
     if is_run(path):

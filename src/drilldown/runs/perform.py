@@ -87,6 +87,4 @@ def resume_run(
     """Resumes an interrupted run in its own folder; the arguments are those of `perform`."""
     if not (run.path / "experiment.toml").is_file():
         raise DrilldownError(f"{run.path}: no run here to resume")
-    return perform(
-        run.experiment, seed=run.seed, compute=compute, folders=folders, run_dir=run.path, callback=callback
-    )
+    return perform(run.experiment, seed=run.seed, compute=compute, folders=folders, run_dir=run.path, callback=callback)

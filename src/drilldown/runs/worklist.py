@@ -95,9 +95,7 @@ def list_tasks(experiments: Sequence[Experiment], seeds: Iterable[int], runs_dir
     In that order, a list that is stopped half-way leaves the same seeds of every experiment, which can be compared in
     pairs, and not all seeds of some experiments and none of the others.
     """
-    return [
-        Task(experiment, seed, Run.of(experiment, seed, runs_dir)) for seed in seeds for experiment in experiments
-    ]
+    return [Task(experiment, seed, Run.of(experiment, seed, runs_dir)) for seed in seeds for experiment in experiments]
 
 
 def plan_work(tasks: Sequence[Task], engine: str = "auto", *, again: bool = False) -> WorkPlan:

@@ -1,4 +1,4 @@
-"""The analysis that authors write by hand, from the figures alone: every sentence carries the number it rests on."""
+"""The analysis of a run, in sentences: each sentence contains the numbers that support it."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from drilldown.evaluation.verdict import meets_bar
 from drilldown.network.layers import Dropout, parse_block
 from drilldown.report.run.evidence import RunEvidence
 
-SURE = 0.9
-"""A mistake above this confidence counts as a sure one."""
+HIGH_CONFIDENCE = 0.9
+"""Misclassified images with more confidence than this are counted."""
 
 
 def run_sentences(evidence: RunEvidence) -> list[str]:
-    """The analysis of a run."""
+    """The analysis of a run, as sentences; text between backticks is code."""
     return [
-        *_bar(evidence),
-        *_steadiness(evidence),
-        *_fit(evidence),
-        *_regularisation(evidence),
-        *_progress(evidence),
-        *_averaging(evidence),
-        *_mistakes(evidence),
-        *_reported(evidence),
-        "This is one seed, an anecdote: `drilldown run … --seeds 5` shows how far seeds differ.",
+        *_bar_sentences(evidence),
+        *_steadiness_sentences(evidence),
+        *_overfitting_sentences(evidence),
+        *_regularisation_sentences(evidence),
+        *_progress_sentences(evidence),
+        *_averaging_sentences(evidence),
+        *_misclassified_sentences(evidence),
+        *_reported_sentences(evidence),
+        "One seed is an anecdote: `drilldown run … --seeds 5` shows how much seeds differ.",
     ]
 
 
-def _bar(evidence: RunEvidence) -> Iterator[str]:
+def _bar_sentences(evidence: RunEvidence) -> Iterator[str]:
     bar, epochs = evidence.experiment.budget.accuracy, evidence.epochs
     if bar is None:
         return
@@ -36,7 +36,10 @@ def _bar(evidence: RunEvidence) -> Iterator[str]:
     if not met:
         best = max(epochs, key=lambda epoch: epoch.test.accuracy)
         short = math.ceil(bar * best.test.total / 100 - 1e-9) - best.test.correct
-        yield f"No epoch reached {bar} %: the best, epoch {best.epoch}, gave {best.test}, {short} images short."
+        yield (
+            f"No epoch reached the bar of {bar} %: the best was epoch {best.epoch} with {best.test}, "
+            f"{short} images short."
+        )
         return
     below = [epoch.epoch for epoch in epochs if epoch.epoch > met[0] and not meets_bar(epoch, bar)]
     if met[0] == len(epochs):
@@ -49,7 +52,7 @@ def _bar(evidence: RunEvidence) -> Iterator[str]:
         yield f"The bar of {bar} % was first reached in epoch {met[0]} and held from epoch {below[-1] + 1} on."
 
 
-def _steadiness(evidence: RunEvidence) -> Iterator[str]:
+def _steadiness_sentences(evidence: RunEvidence) -> Iterator[str]:
     last = evidence.epochs[-evidence.experiment.budget.hold :]
     if len(last) < 2:
         return
@@ -58,28 +61,25 @@ def _steadiness(evidence: RunEvidence) -> Iterator[str]:
     share = counts[-1] / total
     noise = math.sqrt(total * share * (1 - share))
     yield (
-        f"Over the last {len(last)} epochs the count moved between {min(counts):,} and {max(counts):,} of {total:,}, "
-        f"by {max(counts) - min(counts)} images; the standard error of such a count is {noise:.1f} images."
+        f"In the last {len(last)} epochs, {min(counts):,} to {max(counts):,} of {total:,} images were correct, a range "
+        f"of {max(counts) - min(counts)} images; the standard error of such a count is {noise:.1f} images."
     )
 
 
-def _fit(evidence: RunEvidence) -> Iterator[str]:
+def _overfitting_sentences(evidence: RunEvidence) -> Iterator[str]:
     summary = evidence.summary
     clean = summary.clean_train_correct / summary.clean_train_total
     test = summary.test.correct / summary.test.total
     error = math.sqrt(test * (1 - test) / summary.test.total)
     gap = clean - test
     figures = (
-        f"clean train accuracy {100 * clean:.2f} %, test accuracy {100 * test:.2f} %, {100 * gap:+.2f} points apart"
+        f"training accuracy (no augmentation, eval mode) {100 * clean:.2f} %, test accuracy {100 * test:.2f} %, a gap "
+        f"of {100 * gap:+.2f} points; the standard error of the test accuracy is {100 * error:.2f} points"
     )
-    scale = f"the standard error of the test figure is {100 * error:.2f} points"
-    if gap > 2 * error:
-        yield f"A sign of overfitting: {figures}, while {scale}."
-    else:
-        yield f"No sign of overfitting: {figures}, and {scale}."
+    yield f"{'Sign' if gap > 2 * error else 'No sign'} of overfitting: {figures}."
 
 
-def _regularisation(evidence: RunEvidence) -> Iterator[str]:
+def _regularisation_sentences(evidence: RunEvidence) -> Iterator[str]:
     recipe, layers = evidence.experiment.recipe, evidence.experiment.network.layers or ()
     causes = []
     if recipe.augment.warps or recipe.augment.jitters:
@@ -91,13 +91,13 @@ def _regularisation(evidence: RunEvidence) -> Iterator[str]:
     running = evidence.epochs[-1].train
     clean = evidence.summary.clean_train_accuracy
     yield (
-        f"While training it got {running} right, {clean - float(running.accuracy):.2f} points less than of the same "
-        f"images seen plainly ({clean:.2f} %): {' and '.join(causes)} made them harder, and the weights were still "
-        f"changing."
+        f"The running training accuracy of the last epoch is {running}, {clean - float(running.accuracy):.2f} points "
+        f"below the training accuracy without augmentation in eval mode ({clean:.2f} %): {' and '.join(causes)} made "
+        f"the images harder, and the weights were still changing."
     )
 
 
-def _progress(evidence: RunEvidence) -> Iterator[str]:
+def _progress_sentences(evidence: RunEvidence) -> Iterator[str]:
     epochs = evidence.epochs
     if len(epochs) < 6:
         return
@@ -117,32 +117,35 @@ def _progress(evidence: RunEvidence) -> Iterator[str]:
     )
 
 
-def _averaging(evidence: RunEvidence) -> Iterator[str]:
+def _averaging_sentences(evidence: RunEvidence) -> Iterator[str]:
     last = evidence.epochs[-1]
     if last.raw_test_correct is not None:
         gain = last.test.correct - last.raw_test_correct
-        yield f"Averaging the weights changed the last count by {gain:+d} images (from {last.raw_test_correct:,})."
+        yield (
+            f"Weight averaging changed the number of correct images in the last epoch by {gain:+d} "
+            f"(from {last.raw_test_correct:,})."
+        )
 
 
-def _mistakes(evidence: RunEvidence) -> Iterator[str]:
+def _misclassified_sentences(evidence: RunEvidence) -> Iterator[str]:
     misclassified = evidence.misclassified
     if not misclassified:
-        yield f"It made no mistake on {evidence.summary.test.total:,} test images."
+        yield f"All {evidence.summary.test.total:,} test images are classified correctly."
         return
     truth, predicted, count = evidence.confusions[0]
-    sure = sum(mistake.confidence > SURE for mistake in misclassified)
+    confident = sum(image.confidence > HIGH_CONFIDENCE for image in misclassified)
     yield (
-        f"Of {len(misclassified)} misclassified test images, {count} show a {truth} and were read as a {predicted}, the most "
-        f"frequent confusion; {sure} were read with more than {SURE:.0%} confidence."
+        f"Of {len(misclassified)} misclassified test images, {count} show a {truth} and were predicted as {predicted}, "
+        f"the most frequent confusion; {confident} have a confidence above {100 * HIGH_CONFIDENCE:.0f} %."
     )
 
 
-def _reported(evidence: RunEvidence) -> Iterator[str]:
+def _reported_sentences(evidence: RunEvidence) -> Iterator[str]:
     reported = evidence.experiment.reported
     if reported is None or reported.test is None or evidence.verdict.split != "test":
         return
-    here = getattr(evidence.summary.accuracy, reported.figure)
+    accuracy = getattr(evidence.summary.accuracy, reported.figure)
     yield (
-        f"The source reports {reported.test:.2f} % on the test set ({reported.epochs}); here it is {here:.2f} %, "
-        f"{here - reported.test:+.2f} points."
+        f"The source reports {reported.test:.2f} % on the test set ({reported.epochs}); this run reached "
+        f"{accuracy:.2f} %, a difference of {accuracy - reported.test:+.2f} points."
     )

@@ -1,6 +1,6 @@
-"""The trained network as a page can carry it: its layers as JSON, its weights as base64.
+"""The trained network inside a page: its layers as JSON, its weights as base64.
 
-`templates/network.js` reads it and runs it.
+`templates/network.js` reads and runs it.
 """
 
 from __future__ import annotations
@@ -14,35 +14,37 @@ import numpy as np
 import torch
 
 from drilldown.experiment.experiment import Experiment
-from drilldown.network.layout import lay_out
 from drilldown.runs.run import Run
 
-LARGEST = 250_000
-"""Parameters beyond which a network stays out of the page: it would weigh more than 1.3 MB, and answer slowly."""
+MAX_PARAMETERS = 250_000
+"""A larger network is not embedded: the page would exceed 1.3 MB and answer slowly."""
+BROWSER_LAYERS = frozenset({"conv", "bn", "relu", "maxpool", "avgpool", "gap", "dropout", "flatten", "linear"})
+"""The layers, by their word in the notation, that `templates/network.js` can run."""
 BATCHNORM_EPS = torch.nn.BatchNorm2d(1).eps
 
 
 def why_not_embedded(experiment: Experiment) -> str | None:
-    """Why a network cannot be embedded, as a sentence; None where it can.
+    """Why a page cannot hold the network, as a sentence; None where it can.
 
     >>> why_not_embedded(drilldown.load("under-8k")) is None
     True
     """
     if experiment.network.python is not None:
         return (
-            f"The network is Python code ({experiment.network.python}), which a browser does not run; "
-            "networks in block notation are in their report."
+            f"The network is Python code ({experiment.network.python}), which a browser cannot run; "
+            "a report embeds only networks in block notation."
         )
-    if experiment.model_summary.parameters > LARGEST:
-        return (
-            f"With {experiment.model_summary.parameters:,} parameters the network is too large for a page; "
-            f"up to {LARGEST:,} are embedded."
-        )
+    unknown = sorted({placed.layer.word for placed in experiment.layout or ()} - BROWSER_LAYERS)
+    if unknown:
+        return f"A page cannot run this network: it has no browser code for {', '.join(unknown)}."
+    parameters = experiment.model_summary.parameters
+    if parameters > MAX_PARAMETERS:
+        return f"With {parameters:,} parameters the network is too large for a page; the limit is {MAX_PARAMETERS:,}."
     return None
 
 
 def embed_run(run: Run, experiment: Experiment) -> dict[str, Any]:
-    """A finished run's network, with what its images are normalised by."""
+    """A finished run's network with the normalisation of its images, as `embed_network` returns it."""
     mean, std = run.normalisation
     return embed_network(experiment, run.model().state_dict(), mean, std)
 
@@ -52,16 +54,15 @@ def embed_network(experiment: Experiment, state: Mapping[str, torch.Tensor], mea
 
     *Arguments*: `state`: the tensors of `experiment.build()`, by name. `mean`, `std`: of pixels scaled to 0…1.
     """
-    assert experiment.network.layers is not None
     image, classes = experiment.image
     layers, weights = [], []
-    for placed in lay_out(experiment.network.layers, image, classes):
-        own = {
+    for placed in experiment.layout or ():
+        tensors = {
             name.removeprefix(f"{placed.name}."): tensor
             for name, tensor in state.items()
-            if name.startswith(f"{placed.name}.") and tensor.is_floating_point()  # not bn's count of batches
+            if name.startswith(f"{placed.name}.") and tensor.is_floating_point()  # not batch norm's count of batches
         }
-        weights += [tensor.detach().cpu().numpy().astype("<f4").ravel() for tensor in own.values()]
+        weights += [tensor.detach().cpu().numpy().astype("<f4").ravel() for tensor in tensors.values()]
         layers.append(
             {
                 "name": placed.name,
@@ -69,7 +70,7 @@ def embed_network(experiment: Experiment, state: Mapping[str, torch.Tensor], mea
                 "text": str(placed.layer),
                 "input": placed.input,
                 "output": placed.output,
-                "tensors": {name: tensor.numel() for name, tensor in own.items()},
+                "tensors": {name: tensor.numel() for name, tensor in tensors.items()},
                 **{key: value for key, value in asdict(placed.layer).items() if key != "bias"},
                 **({"eps": BATCHNORM_EPS} if placed.layer.word == "bn" else {}),
             }

@@ -1,4 +1,4 @@
-"""Everything that a report on a run is made from, read once from the run folder and the dataset."""
+"""The data of a report on a run, read once from the run folder and the dataset."""
 
 from __future__ import annotations
 
@@ -53,9 +53,11 @@ class RunEvidence:
 
 
 def gather_run(run: Run, data_dir: Path | str | None = None, dataset: Dataset | None = None) -> RunEvidence:
-    """Reads a finished run; raises DrilldownError where it is not finished, or without its model.
+    """Reads a finished run with its dataset.
 
-    *Arguments*: `data_dir`: the first place to look for the dataset. `dataset`: the run's, where it is in memory.
+    *Arguments*: `data_dir`: the first place to look for the dataset. `dataset`: the run's dataset, if it is in memory.
+
+    *Raises* DrilldownError where the run is not finished or its model was deleted.
     """
     run.check_finished()
     finished, experiment = run.read(), run.experiment

@@ -1,8 +1,4 @@
-"""The HTML report: one file that holds all it needs, the trained network included, and asks the network for nothing.
-
-Pages extend `templates/base.html.j2` and are put together by `page`, which inlines style and scripts, embeds data and
-computes the content-security-policy that forbids everything else.
-"""
+"""The page of a run: one HTML file, which contains the trained network and makes no network request."""
 
 from __future__ import annotations
 
@@ -18,17 +14,18 @@ from drilldown.report.run.charts import run_charts
 from drilldown.report.run.embedded import embed_run, why_not_embedded
 from drilldown.report.run.evidence import RunEvidence
 from drilldown.report.run.figures import augmented_samples
+from drilldown.report.svg import Drawing
 
-MOST_MISTAKES = 200
-"""The most misclassified that a page shows: a network that learned nothing would fill megabytes with them."""
+MAX_MISCLASSIFIED = 200
+"""The largest number of misclassified images in a page; an untrained network would fill megabytes with them."""
 HARD_EXAMPLES = 3
-"""Of the surest misclassified, how many are among the examples to try."""
+"""The number of misclassified images among the examples for the pad."""
 SHADES = 5
-"""Of the confusion matrix."""
+"""The number of shades in the confusion matrix."""
 NOUNS = {"mnist": "digit", "glyphs": "digit", "kmnist": "character"}
-"""What there is to draw, by dataset; a picture otherwise."""
+"""The word for an image, by dataset; `picture` for every other dataset."""
 SCRIPTS = ("page.js", "prepare.js", "network.js", "pad.js")
-"""Of a run's page; all but the first serve the network in it."""
+"""The scripts of a run's page; all but the first belong to the network in it."""
 
 
 def run_page(evidence: RunEvidence) -> str:
@@ -36,7 +33,7 @@ def run_page(evidence: RunEvidence) -> str:
     experiment, epochs, bar = evidence.experiment, evidence.epochs, evidence.experiment.budget.accuracy
     obstacle = why_not_embedded(experiment)
     samples = augmented_samples(evidence.dataset, experiment).round().to(evidence.dataset.train.images.dtype)
-    misclassified = evidence.misclassified[:MOST_MISTAKES]
+    misclassified = evidence.misclassified[:MAX_MISCLASSIFIED]
     return build_page(
         "run.html.j2",
         scripts=SCRIPTS[:1] if obstacle else SCRIPTS,
@@ -45,18 +42,16 @@ def run_page(evidence: RunEvidence) -> str:
         experiment=experiment,
         summary=evidence.summary,
         verdict=evidence.verdict,
-        part=evidence.verdict.split,
+        split=evidence.verdict.split,
         noun=NOUNS.get(experiment.recipe.dataset, "picture"),
         obstacle=obstacle,
         sentences=run_sentences(evidence),
-        charts=run_charts(epochs, experiment),
+        charts=[Drawing(chart) for chart in run_charts(epochs, experiment)],
         met=[bar is not None and meets_bar(epoch, bar) for epoch in epochs],
         model_summary=experiment.model_summary,
-        shares=shares(experiment.model_summary),
+        bar_lengths=bar_lengths(experiment.model_summary),
         changed=find_difference(experiment.parent, experiment) if experiment.parent else None,
-        misclassified=[
-            (mistake, picture_address(evidence.dataset.test.images[mistake.index])) for mistake in misclassified
-        ],
+        misclassified=[(image, picture_address(evidence.dataset.test.images[image.index])) for image in misclassified],
         shades=_shades(evidence),
         samples=picture_address(join_images(samples)),
         sample_shape=samples.shape[:2],
@@ -64,8 +59,8 @@ def run_page(evidence: RunEvidence) -> str:
     )
 
 
-def shares(model_summary: ModelSummary) -> list[tuple[float, float]]:
-    """For each layer, parameters and multiply-adds in percent of the largest layer's: the lengths of bars."""
+def bar_lengths(model_summary: ModelSummary) -> list[tuple[float, float]]:
+    """The lengths of bars: each layer's parameters and multiply-adds, in percent of the largest layer's."""
     most = max(row.parameters for row in model_summary.layers), max(row.multiply_adds for row in model_summary.layers)
     return [
         (100 * row.parameters / (most[0] or 1), 100 * row.multiply_adds / (most[1] or 1))
@@ -74,19 +69,19 @@ def shares(model_summary: ModelSummary) -> list[tuple[float, float]]:
 
 
 def _examples(evidence: RunEvidence) -> list[dict[str, Any]]:
-    """The first test image of each class that was read rightly, ten at most, and a few of the surest mistakes."""
-    wrong = {mistake.index: mistake for mistake in evidence.misclassified}
+    """For up to ten classes the first correctly classified test image, and a few misclassified ones, surest first."""
+    wrong = {image.index for image in evidence.misclassified}
     test = evidence.dataset.test
     chosen = []
     for number in range(min(evidence.dataset.classes, 10)):
         of_class = (test.labels == number).nonzero().flatten().tolist()
         chosen += [index for index in of_class if index not in wrong][:1]
-    chosen += list(wrong)[:HARD_EXAMPLES]
+    chosen += [image.index for image in evidence.misclassified[:HARD_EXAMPLES]]
     return [
         {
             "index": index,
             "truth": int(test.labels[index]),
-            "mistake": index in wrong,
+            "misclassified": index in wrong,
             "pixels": raw_pixels(test.images[index]),
         }
         for index in chosen
@@ -94,7 +89,7 @@ def _examples(evidence: RunEvidence) -> list[dict[str, Any]]:
 
 
 def _shades(evidence: RunEvidence) -> list[list[int]]:
-    """For each cell of the confusion matrix, 0 (none) to SHADES (the most misclassified); the diagonal is left out."""
+    """The shade of each cell of the confusion matrix: 0 without errors, SHADES for the most; the diagonal has none."""
     wrong = evidence.confusion.clone().fill_diagonal_(0)
     most = max(1, int(wrong.max()))
     return [[-(-SHADES * count // most) for count in row] for row in wrong.tolist()]

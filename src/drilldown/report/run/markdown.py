@@ -1,4 +1,4 @@
-"""The Markdown report: `report.md` beside the run's files, with its figures as PNG."""
+"""The report on a run as Markdown; its figures are PNG files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from drilldown.report.text import TEXT_TEMPLATES
 
 
 def run_markdown(evidence: RunEvidence) -> str:
-    """The report's text."""
+    """The report on a run, as Markdown."""
     experiment, bar = evidence.experiment, evidence.experiment.budget.accuracy
     changed = find_difference(experiment.parent, experiment) if experiment.parent else None
     return TEXT_TEMPLATES.get_template("run.md.j2").render(
@@ -20,6 +20,6 @@ def run_markdown(evidence: RunEvidence) -> str:
         changed=changed,
         met=[bar is not None and meets_bar(epoch, bar) for epoch in evidence.epochs],
         sentences=run_sentences(evidence),
-        part="validation" if evidence.verdict.split == "validation" else "test",
+        split=evidence.verdict.split,
         toml=experiment.to_toml().strip(),
     )

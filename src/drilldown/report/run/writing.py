@@ -14,7 +14,9 @@ from drilldown.runs.run import Run
 
 
 def write_run_report(run: Run, data_dir: Path | str | None = None) -> ReportFiles:
-    """Writes a run's report, both forms of it.
+    """Writes `report.html`, `report.md` and the figures of a run into its folder.
+
+    *Arguments*: `data_dir`: the first place to look for the dataset.
 
     *Raises* DrilldownError where the run is not finished or the folder cannot be written.
 

@@ -1,85 +1,28 @@
-"""The charts of a study's page: where every line, dot and whisker lies. A template draws them as SVG."""
+"""The charts of a study: accuracy and loss of all steps by epoch, and accuracy against parameters."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from drilldown.analysis.seeds import Seeds
 from drilldown.analysis.study import StudyEvidence, StudyStep
 from drilldown.evaluation.effects import Effect
-from drilldown.evaluation.records import EpochRecord
-from drilldown.report.axes import (
-    BOTTOM,
-    HEIGHT,
-    LEFT,
-    RIGHT,
-    TOP,
-    WIDTH,
-    AccuracyAxis,
-    columns,
-    decades,
-    epoch_ticks,
-    linear,
-    percent_wrong,
-    spread_labels,
-    steps,
-)  # fmt: skip
-from drilldown.report.run.charts import MOST_MARKERS, SMALLEST_LOSS, Chart, Series
+from drilldown.report.axes import MARGIN, Axis, drawable_accuracy
+from drilldown.report.chart import Chart, Series, step_style
+from drilldown.report.run.charts import MIN_LOSS
 
-STYLES = 11
-"""How many lines page.css can tell apart."""
-WIDE, TALL = 960, 420
-"""Of the chart that all steps' accuracies are in."""
-LONGEST_LABEL, LABEL_GAP = 122, 12
-"""The width that a step's name may take beside its dot, and the height, in the chart's units."""
-OFF_SCALE = 10
-"""How many times as far as the median effect one may reach and still set the scale of all."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dot:
-    """A step in a chart of accuracy against parameters."""
-
-    name: str
-    style: str
-    x: float
-    y: float
-    low: float
-    high: float
-    """The ends of its interval."""
-    text: str
-    """Its values in words."""
-    label: float
-    """The height at which its name is written, to the right of it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scatter:
-    """Accuracy against parameters, each step a dot."""
-
-    title: str
-    description: str
-    dots: tuple[Dot, ...]
-    x_ticks: tuple[tuple[float, str], ...]
-    y_ticks: tuple[tuple[float, str], ...]
-    bars: tuple[tuple[float, str], ...]
-    """The accuracies that budgets ask for."""
-    limits: tuple[tuple[float, str], ...]
-    """The parameters that budgets allow."""
-    width: int = WIDTH
-    height: int = HEIGHT
-
-    @property
-    def frame(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of the plotting area."""
-        return LEFT, TOP, self.width - RIGHT, self.height - BOTTOM
+MAX_REACH = 10
+"""An effect that reaches further than this many times the median effect does not set the scale."""
+LEFT_MARGIN, NAME_MARGIN = 0.035, 0.36
+"""Space beside the dots, as a share of the range of their parameters; on the right it holds their names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Whisker:
-    """A difference with its interval, in percent of the width that all of them share."""
+    """A difference with its interval, in percent of the width that all whiskers of a column share."""
 
     low: float
     mean: float
@@ -87,159 +30,147 @@ class Whisker:
     zero: float
 
 
-def study_charts(evidence: StudyEvidence) -> tuple[Chart, Chart, Scatter]:
+def study_charts(evidence: StudyEvidence) -> tuple[Chart, Chart, Chart]:
     """Accuracy and loss of all steps by epoch, and accuracy against parameters."""
-    return _accuracy(evidence.measured), _loss(evidence.measured), _sizes(evidence.measured)
+    lines = [(step.name, step.seeds) for step in evidence.measured]
+    return accuracy_chart(lines), _loss_chart(lines), parameters_chart(evidence.measured)
+
+
+def accuracy_chart(lines: Sequence[tuple[str, Seeds]]) -> Chart:
+    """Mean accuracy by epoch over the finished seeds; a band reaches from the worst seed to the best.
+
+    *Arguments*: `lines`: names, each with runs of which at least one is finished.
+    """
+    by_epoch = [seeds.by_epoch(lambda epoch: float(epoch.test.accuracy)) for _, seeds in lines]
+    means = [[statistics.fmean(values) for values in epochs] for epochs in by_epoch]
+    bars = sorted({bar for _, seeds in lines if (bar := seeds.experiment.budget.accuracy) is not None})
+    # The first third of the epochs may lie outside the chart: the last epochs matter.
+    shown = [value for epochs in by_epoch for values in epochs[len(epochs) // 3 :] for value in values]
+    total, split = lines[0][1].total, lines[0][1].split
+    ends = ", ".join(f"{name} {values[-1]:.2f} %" for (name, _), values in zip(lines, means, strict=True))
+    return Chart(
+        name="accuracy",
+        title=f"Accuracy on the {split} images, %",
+        description=f"After the last epoch, mean over seeds: {ends}.",
+        x=Axis.epochs(max(map(len, means))),
+        y=Axis.accuracy(f"{split} accuracy, %", [drawable_accuracy(value, total) for value in (*shown, *bars)]),
+        series=tuple(
+            Series(
+                name=name,
+                style=step_style(index),
+                x=tuple(range(1, len(values) + 1)),
+                y=tuple(drawable_accuracy(value, total) for value in values),
+                text=_texts(values, "{:.2f} %", means),
+                ranges=tuple(
+                    (drawable_accuracy(min(seeds), total), drawable_accuracy(max(seeds), total))
+                    for seeds in by_epoch[index]
+                ),
+            )
+            for index, ((name, _), values) in enumerate(zip(lines, means, strict=True))
+        ),
+        bars=tuple((drawable_accuracy(bar, total), f"bar {bar:g} %") for bar in bars),
+    )
+
+
+def _loss_chart(lines: Sequence[tuple[str, Seeds]]) -> Chart:
+    means = [
+        [max(statistics.fmean(values), MIN_LOSS) for values in seeds.by_epoch(lambda epoch: epoch.test.loss)]
+        for _, seeds in lines
+    ]
+    shown = [value for values in means for value in values[len(values) // 3 :]]
+    split = lines[0][1].split
+    ends = ", ".join(f"{name} {values[-1]:.4f}" for (name, _), values in zip(lines, means, strict=True))
+    return Chart(
+        name="loss",
+        title=f"Cross-entropy on the {split} images, log scale",
+        description=f"After the last epoch, mean over seeds: {ends}.",
+        x=Axis.epochs(max(map(len, means))),
+        y=Axis.log("cross-entropy", min(shown) / MARGIN, max(shown) * MARGIN),
+        series=tuple(
+            Series(
+                name=name,
+                style=step_style(index),
+                x=tuple(range(1, len(values) + 1)),
+                y=tuple(values),
+                text=_texts(values, "{:.4f}", means),
+            )
+            for index, ((name, _), values) in enumerate(zip(lines, means, strict=True))
+        ),
+    )
+
+
+def parameters_chart(steps: Sequence[StudyStep]) -> Chart:
+    """Accuracy of the last epochs against parameters, with 95 % intervals over seeds and the budgets as lines."""
+    dots = tuple(step_dot(step, step_style(index), step.name) for index, step in enumerate(steps))
+    bars = sorted({bar for step in steps if (bar := step.experiment.budget.accuracy) is not None})
+    limits = sorted({limit for step in steps if (limit := step.experiment.budget.parameters) is not None})
+    levels = [(drawable_accuracy(bar, steps[0].seeds.total), f"bar {bar:g} %") for bar in bars]
+    shown = [value for dot in dots for value in dot.ranges[0]] + [value for value, _ in levels]
+    return Chart(
+        name="sizes",
+        title="Accuracy against parameters",
+        description="; ".join(dot.text[0] for dot in dots) + ".",
+        form="dots",
+        x=_parameters_axis([*(dot.x[0] for dot in dots), *map(float, limits)]),
+        y=Axis.accuracy(f"{steps[0].seeds.split} accuracy, last epochs, %", shown),
+        series=dots,
+        bars=tuple(levels),
+        limits=tuple((limit, f"≤ {limit:,}") for limit in limits),
+    )
+
+
+def step_dot(step: StudyStep, style: str, name: str) -> Series:
+    """A measured step as a dot: its mean accuracy of the last epochs, with the interval, against its parameters."""
+    accuracy, parameters = step.seeds.accuracy, step.experiment.model_summary.parameters
+    assert accuracy is not None
+    mean, low, high = (drawable_accuracy(value, step.seeds.total) for value in (accuracy.mean, *accuracy.ends))
+    return Series(
+        name=name,
+        style=style,
+        x=(parameters,),
+        y=(mean,),
+        text=(f"{step.name}: {parameters:,} parameters, {accuracy.text(3)} %",),
+        ranges=((low, high),),
+    )
 
 
 def effect_whiskers(effects: Sequence[Effect | None]) -> list[Whisker | None]:
-    """Effects on one scale, zero included.
+    """Effects on one scale, which includes zero.
 
-    One that reaches many times as far as is usual does not set the scale, in which all others would vanish; it runs out
-    of the picture.
+    An effect that reaches many times further than the others does not set the scale, because all others would vanish:
+    its whisker runs out of the picture.
 
-    >>> from drilldown.effects import paired
-    >>> effect_whiskers([paired({0: 0.0, 1: 0.0}, {0: 1.0, 1: 1.0}), None])
+    >>> from drilldown.evaluation.effects import paired_effect
+    >>> effect_whiskers([paired_effect({0: 0.0, 1: 0.0}, {0: 1.0, 1: 1.0}), None])
     [Whisker(low=96.0, mean=96.0, high=96.0, zero=4.0), None]
-    >>> worth = [paired({0: 0.0}, {0: points}) for points in (0.0, 0.5, 1.0, -60.0)]
-    >>> [whisker.mean for whisker in effect_whiskers(worth)]
+    >>> effects = [paired_effect({0: 0.0}, {0: points}) for points in (0.0, 0.5, 1.0, -60.0)]
+    >>> [whisker.mean for whisker in effect_whiskers(effects)]
     [4.0, 50.0, 96.0, -5516.0]
     """
     ends = [effect.ends for effect in effects if effect]
     reaches = [max(-low, high, 0.0) for low, high in ends]
-    limit = OFF_SCALE * statistics.median(reaches or [0.0]) or math.inf
+    limit = MAX_REACH * statistics.median(reaches or [0.0]) or math.inf
     shown = [end for both, reach in zip(ends, reaches, strict=True) if reach <= limit for end in both]
-    least, most = min([0.0, *shown]), max([0.0, *shown])
-    along = linear((least, most) if most > least else (-1.0, 1.0), (4.0, 96.0))
+    lowest, highest = min([0.0, *shown]), max([0.0, *shown])
+    axis = Axis.linear("points", *((lowest, highest) if highest > lowest else (-1.0, 1.0)))
 
     def whisker(effect: Effect) -> Whisker:
         low, high = effect.ends
-        return Whisker(*(round(along(value), 2) for value in (low, effect.mean, high, 0.0)))
+        return Whisker(*(round(4 + 92 * axis.share(value), 2) for value in (low, effect.mean, high, 0.0)))
 
     return [whisker(effect) if effect else None for effect in effects]
 
 
-def _means(step: StudyStep, figure: Callable[[EpochRecord], float]) -> list[float]:
-    return [statistics.fmean(values) for values in step.seeds.by_epoch(figure)]
+def _parameters_axis(sizes: Sequence[float]) -> Axis:
+    """Linear, or logarithmic where the largest network is more than ten times the smallest."""
+    lowest, highest = min(sizes), max(sizes)
+    if highest > 10 * lowest:
+        ratio = highest / lowest
+        return Axis.log("parameters", lowest / ratio**LEFT_MARGIN, highest * ratio**NAME_MARGIN, text="{:,.0f}")
+    span = highest - lowest or 1.0
+    return Axis.linear("parameters", lowest - LEFT_MARGIN * span, highest + NAME_MARGIN * span, text="{:,.0f}")
 
 
-def _accuracy(measured: Sequence[StudyStep]) -> Chart:
-    means = [_means(step, lambda epoch: float(epoch.test.accuracy)) for step in measured]
-    wrongs = [
-        [percent_wrong(value, step.seeds.total) for value in of] for step, of in zip(measured, means, strict=True)
-    ]
-    bar = measured[-1].experiment.budget.accuracy
-    # The first epochs may leave the frame: the last ones are what it is about.
-    shown = [value for of in wrongs for value in of[len(of) // 3 :]]
-    axis = AccuracyAxis.around([*shown, *([] if bar is None else [percent_wrong(bar, measured[-1].seeds.total)])])
-    place = linear((0, 1), (TALL - BOTTOM, TOP))
-
-    def y(value: float) -> float:
-        return place(axis.height(value))
-
-    part = measured[0].seeds.split
-    return Chart(
-        name="accuracy",
-        title=f"Accuracy on the {part} images, %",
-        description=(
-            "After the last epoch, mean over seeds: "
-            + ", ".join(f"{step.name} {of[-1]:.2f} %" for step, of in zip(measured, means, strict=True))
-            + "."
-        ),
-        series=_lines(measured, wrongs, means, y, "{:.2f} %", WIDE),
-        x_ticks=epoch_ticks(_longest(measured), WIDE),
-        y_ticks=tuple((place(height), f"{tick:g}") for tick, height in sorted(axis.ticks.items())),
-        bar=None if bar is None else (y(percent_wrong(bar, measured[-1].seeds.total)), f"bar {bar:g} %"),
-        markers=_longest(measured) <= MOST_MARKERS,
-        width=WIDE,
-        height=TALL,
-    )
-
-
-def _loss(measured: Sequence[StudyStep]) -> Chart:
-    means = [[max(value, SMALLEST_LOSS) for value in _means(step, lambda epoch: epoch.test.loss)] for step in measured]
-    shown = [value for of in means for value in of[len(of) // 3 :]]
-    low, high = min(shown) / 1.15, max(shown) * 1.15
-    along = linear((math.log(low), math.log(high)), (HEIGHT - BOTTOM, TOP))
-
-    def y(value: float) -> float:
-        return along(math.log(value))
-
-    part = measured[0].seeds.split
-    return Chart(
-        name="loss",
-        title=f"Cross-entropy on the {part} images, log scale",
-        description=(
-            "After the last epoch, mean over seeds: "
-            + ", ".join(f"{step.name} {of[-1]:.4f}" for step, of in zip(measured, means, strict=True))
-            + "."
-        ),
-        series=_lines(measured, means, means, y, "{:.4f}", WIDTH),
-        x_ticks=epoch_ticks(_longest(measured)),
-        y_ticks=tuple((y(value), f"{value:g}") for value in decades(low, high)),
-        markers=_longest(measured) <= MOST_MARKERS,
-    )
-
-
-def _sizes(measured: Sequence[StudyStep]) -> Scatter:
-    found = [(step, step.seeds.accuracy) for step in measured]
-    bars = sorted({bar for step in measured if (bar := step.experiment.budget.accuracy) is not None})
-    limits = sorted({limit for step in measured if (limit := step.experiment.budget.parameters) is not None})
-    sizes = [step.experiment.model_summary.parameters for step in measured]
-    total = measured[0].seeds.total
-    ends = [percent_wrong(value, step.seeds.total) for step, accuracy in found if accuracy for value in accuracy.ends]
-    axis = AccuracyAxis.around([*ends, *(percent_wrong(bar, total) for bar in bars)])
-    up = linear((0, 1), (HEIGHT - BOTTOM, TOP))
-    least, most = min([*sizes, *limits]), max([*sizes, *limits])
-    wide = most > 10 * least
-    scale = math.log if wide else float
-    along = linear((scale(least), scale(most + (most == least))), (LEFT + 12, WIDTH - LONGEST_LABEL))
-    ticks = decades(least, most) if wide else steps(least, most + (most == least), 5)
-    dots = []
-    heights = [up(axis.height(percent_wrong(accuracy.mean, total))) for _, accuracy in found if accuracy]
-    for index, ((step, accuracy), label) in enumerate(zip(found, spread_labels(heights, LABEL_GAP), strict=True)):
-        assert accuracy is not None
-        low, high = accuracy.ends
-        y, bottom, top = (
-            round(up(axis.height(percent_wrong(value, step.seeds.total))), 1) for value in (accuracy.mean, low, high)
-        )
-        dots.append(
-            Dot(
-                name=step.name, style=_style(index), x=round(along(scale(sizes[index])), 1), y=y, low=bottom, high=top,
-                text=f"{step.name}: {sizes[index]:,} parameters, {accuracy.text(3)} %",
-                label=round(label, 1),
-            )
-        )  # fmt: skip
-    return Scatter(
-        title="Accuracy against parameters",
-        description="; ".join(dot.text for dot in dots) + ".",
-        dots=tuple(dots),
-        x_ticks=tuple((along(scale(value)), f"{value:,.0f}") for value in ticks),
-        y_ticks=tuple((up(height), f"{tick:g}") for tick, height in sorted(axis.ticks.items())),
-        bars=tuple((up(axis.height(percent_wrong(bar, total))), f"bar {bar:g} %") for bar in bars),
-        limits=tuple((along(scale(limit)), f"≤ {limit:,}") for limit in limits),
-    )
-
-
-def _lines(
-    measured: Sequence[StudyStep], heights: Sequence[Sequence[float]], values: Sequence[Sequence[float]],
-    y: Callable[[float], float], pattern: str, width: int,
-) -> tuple[Series, ...]:  # fmt: skip
-    x = columns(_longest(measured), width)
-    return tuple(
-        Series(
-            name=step.name,
-            style=_style(index),
-            points=tuple((round(x(n), 1), round(y(value), 1)) for n, value in enumerate(heights[index], 1)),
-            values=(*(pattern.format(value) for value in of), *["–"] * (_longest(measured) - len(of))),
-        )
-        for index, (step, of) in enumerate(zip(measured, values, strict=True))
-    )
-
-
-def _longest(measured: Sequence[StudyStep]) -> int:
-    return max(len(step.seeds.finished[0].epochs) for step in measured)
-
-
-def _style(index: int) -> str:
-    return f"step-{index % STYLES}"
+def _texts(values: Sequence[float], text: str, lines: Sequence[Sequence[float]]) -> tuple[str, ...]:
+    """The values in words, with a dash for each epoch that only longer lines have."""
+    return (*map(text.format, values), *["–"] * (max(map(len, lines)) - len(values)))

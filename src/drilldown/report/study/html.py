@@ -1,4 +1,4 @@
-"""The page of a study: one file that holds the pages of its runs too, packed, each opened by a click."""
+"""The page of a study: one HTML file, which also contains the packed pages of its runs."""
 
 from __future__ import annotations
 
@@ -20,23 +20,26 @@ from drilldown.report.run.evidence import gather_run
 from drilldown.report.run.html import SCRIPTS, run_page
 from drilldown.report.study.analysis import study_sentences
 from drilldown.report.study.charts import effect_whiskers, study_charts
-from drilldown.report.study.markdown import engines
+from drilldown.report.study.markdown import engine_texts
+from drilldown.report.svg import TALL, WIDE, Drawing
 from drilldown.runs.run import FinishedRun
 
 
 def study_page(evidence: StudyEvidence, data_dir: Path | None = None) -> str:
     """The page of a study.
 
-    *Arguments*: `data_dir`: where datasets lie. The pages of single runs show images; without the dataset, or where
-    a run's weights are not kept, they are left out, and this page says why.
+    The pages of single runs show images. Without the dataset, or where the weights of a run were deleted, these pages
+    are left out, and the page of the study says why.
+
+    *Arguments*: `data_dir`: the first place to look for datasets.
     """
-    finished = [one for step in evidence.measured for one in step.seeds.finished]
-    pages, obstacle = _pages([one for one in finished if one.run.has_model], data_dir)
-    without = sum(not one.run.has_model for one in finished)
+    finished = [run for step in evidence.measured for run in step.seeds.finished]
+    pages, obstacle = _pack_pages([run for run in finished if run.run.has_model], data_dir)
+    without = sum(not run.run.has_model for run in finished)
     if without and not obstacle:
         obstacle = f"the weights of {without} of {len(finished)} runs are not kept, only their records"
-    worth = [step for step in evidence.steps if step.change]
-    effects = [(step.change.accuracy, step.change.loss) if step.change else (None, None) for step in worth]
+    changed = [step for step in evidence.steps if step.change]
+    effects = [(step.change.accuracy, step.change.loss) if step.change else (None, None) for step in changed]
     last = evidence.steps[-1]
     return build_page(
         "study.html.j2",
@@ -46,13 +49,13 @@ def study_page(evidence: StudyEvidence, data_dir: Path | None = None) -> str:
         evidence=evidence,
         last=last,
         sentences=study_sentences(evidence),
-        charts=study_charts(evidence) if evidence.measured else (),
-        worth=list(zip(worth, *(effect_whiskers(side) for side in zip(*effects, strict=True)), strict=True)),
-        ablations=[_ablation(one) for one in evidence.ablations],
+        charts=_drawings(evidence) if evidence.measured else (),
+        effects=list(zip(changed, *(effect_whiskers(column) for column in zip(*effects, strict=True)), strict=True)),
+        ablations=[_ablation(ablation) for ablation in evidence.ablations],
         pages=pages,
         key=page_key,
         obstacle=obstacle,
-        engines=engines(evidence),
+        engines=engine_texts(evidence),
         total=sum(step.seeds.n for step in evidence.steps),
         held_out=any(step.seeds.split != "test" for step in evidence.steps),
         holds=sorted({step.seeds.hold for step in evidence.steps}),
@@ -60,30 +63,35 @@ def study_page(evidence: StudyEvidence, data_dir: Path | None = None) -> str:
 
 
 def page_key(run: FinishedRun) -> str:
-    """What a run's page is found by."""
+    """The name of a run's page within the page of its study."""
     return f"{run.run.path.parent.name}/{run.seed}"
 
 
-def _pages(runs: Sequence[FinishedRun], data_dir: Path | None) -> tuple[dict[str, str], str]:
-    """The pages of runs, gzip in base64; and why there are none, where it is so."""
-    found: dict[str, str] = {}
+def _drawings(evidence: StudyEvidence) -> list[Drawing]:
+    accuracy, loss, parameters = study_charts(evidence)
+    return [Drawing(accuracy, WIDE, TALL), Drawing(loss), Drawing(parameters)]
+
+
+def _pack_pages(runs: Sequence[FinishedRun], data_dir: Path | None) -> tuple[dict[str, str], str]:
+    """The pages of runs by `page_key`, gzip in base64; without the dataset, no pages and the reason."""
+    pages: dict[str, str] = {}
     datasets: dict[str, Dataset] = {}
     try:
-        for one in runs:
-            name = one.run.experiment.recipe.dataset
+        for run in runs:
+            name = run.run.experiment.recipe.dataset
             datasets[name] = datasets.get(name) or load_dataset(name, data_dir)
-            page = run_page(gather_run(one.run, dataset=datasets[name]))
-            found[page_key(one)] = base64.b64encode(gzip.compress(page.encode(), mtime=0)).decode()
+            page = run_page(gather_run(run.run, dataset=datasets[name]))
+            pages[page_key(run)] = base64.b64encode(gzip.compress(page.encode(), mtime=0)).decode()
     except DrilldownError as error:
         return {}, str(error)
-    return found, ""
+    return pages, ""
 
 
-def _ablation(found: Ablation) -> dict[str, Any]:
-    effects: list[Effect | None] = [removal.effect for removal in found.removals]
+def _ablation(ablation: Ablation) -> dict[str, Any]:
+    effects: list[Effect | None] = [removal.effect for removal in ablation.removals]
     return {
-        "full": found.full,
-        "removals": list(zip(found.removals, effect_whiskers(effects), strict=True)),
-        "skipped": found.skipped,
-        "sentences": ablation_sentences(found),
+        "full": ablation.full,
+        "removals": list(zip(ablation.removals, effect_whiskers(effects), strict=True)),
+        "skipped": ablation.skipped,
+        "sentences": ablation_sentences(ablation),
     }

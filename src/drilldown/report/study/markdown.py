@@ -10,40 +10,40 @@ from drilldown.wording import count_text
 
 
 def study_markdown(evidence: StudyEvidence) -> str:
-    """The report's text."""
+    """The report on a study, as Markdown."""
     return TEXT_TEMPLATES.get_template("study.md.j2").render(
         evidence=evidence,
         sentences=study_sentences(evidence),
-        engines=engines(evidence),
+        engines=engine_texts(evidence),
         holds=sorted({step.seeds.hold for step in evidence.steps}),
         held_out=any(step.seeds.split != "test" for step in evidence.steps),
-        ablations=[(found, ablation_sentences(found)) for found in evidence.ablations],
+        ablations=[(ablation, ablation_sentences(ablation)) for ablation in evidence.ablations],
         total=sum(step.seeds.n for step in evidence.steps),
     )
 
 
-def engines(evidence: StudyEvidence) -> list[str]:
-    """What trained the runs."""
+def engine_texts(evidence: StudyEvidence) -> list[str]:
+    """The engines, devices and threads that trained the runs, in words."""
     return sorted(
         {
-            f"{one.summary.engine} on {one.summary.device}, {count_text(one.summary.threads, 'thread')}"
+            f"{run.summary.engine} on {run.summary.device}, {count_text(run.summary.threads, 'thread')}"
             for step in evidence.steps
-            for one in step.seeds.finished
+            for run in step.seeds.finished
         }
     )
 
 
 def reported(step: StudyStep) -> str:
-    """What the author claims: train / test."""
-    said = step.experiment.reported
-    if said is None:
+    """The accuracies that the author reports: train / test."""
+    claim = step.experiment.reported
+    if claim is None:
         return ""
-    figures = " / ".join("—" if value is None else f"{value:.2f}" for value in (said.train, said.test))
-    return figures + said.aside
+    figures = " / ".join("—" if value is None else f"{value:.2f}" for value in (claim.train, claim.test))
+    return figures + claim.aside
 
 
 def within(step: StudyStep) -> str:
-    """Whether the author's test accuracy lies within the spread of our seeds."""
+    """Whether the author's test accuracy lies in the prediction interval of our seeds, with the interval."""
     if step.as_reported is None or step.expected is None:
         return ""
     low, high = step.expected

@@ -1,4 +1,4 @@
-"""Writes the report of a study beside its runs: page, text with figures, and the summaries of its runs."""
+"""Writes the report of a study into the folder of its runs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from drilldown.report.study.markdown import study_markdown
 def write_study_report(evidence: StudyEvidence, data_dir: Path | None = None) -> ReportFiles:
     """Writes `report.html`, `report.md` with its figures, and `summaries.jsonl` into the folder of the study's runs.
 
+    *Arguments*: `data_dir`: the first place to look for the dataset, which the pages of runs need.
+
     *Raises* DrilldownError where the folder cannot be written.
     """
     with lock_folder(evidence.folder):
@@ -33,16 +35,16 @@ def write_study_report(evidence: StudyEvidence, data_dir: Path | None = None) ->
 
 
 def summaries_as_lines(evidence: StudyEvidence) -> str:
-    """The same as `summaries`, a JSON document a line."""
+    """The documents of `summaries` as text, one JSON document per line."""
     return "".join(json.dumps(summary, ensure_ascii=False) + "\n" for summary in summaries(evidence))
 
 
 def summaries(evidence: StudyEvidence) -> list[dict[str, Any]]:
-    """What each run that came to an end says of itself, step by step and seed by seed; failures are not left out."""
-    said: list[dict[str, Any]] = []
+    """The summaries of all finished and diverged runs, by step and seed, as JSON documents."""
+    documents: list[dict[str, Any]] = []
     for step in evidence.steps:
         by_seed: dict[int, dict[str, Any]] = {
-            one.seed: {**one.summary.to_json(), "status": "finished"} for one in step.seeds.finished
+            run.seed: {**run.summary.to_json(), "status": "finished"} for run in step.seeds.finished
         }
         for run in step.seeds.diverged:
             by_seed[run.seed] = {
@@ -53,5 +55,5 @@ def summaries(evidence: StudyEvidence) -> list[dict[str, Any]]:
                 "status": "diverged",
                 "reason": run.divergence,
             }
-        said += [by_seed[seed] for seed in sorted(by_seed)]
-    return said
+        documents += [by_seed[seed] for seed in sorted(by_seed)]
+    return documents

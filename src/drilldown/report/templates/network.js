@@ -1,6 +1,6 @@
 "use strict";
-// A trained network's forward pass, for every layer of the block notation. It is what PyTorch does in evaluation
-// mode; sums are taken in double precision, so what differs is PyTorch's own rounding.
+// A trained network's forward pass, as PyTorch computes it in evaluation mode. Sums are in double precision, so the only
+// difference is PyTorch's own rounding. BROWSER_LAYERS in run/embedded.py lists the layers that LAYERS below can run.
 //
 // A network, as embedded.py writes it:
 //   { image: [channels, height, width], mean, std, classes, weights: base64 of little-endian float32,
@@ -28,7 +28,7 @@ function readNetwork(written) {
   return { ...written, layers };
 }
 
-/** An image's bytes (0 background to 255 ink) through all layers: [{ layer, values }, …], the last being the scores. */
+/** Passes an image's bytes (0 background to 255 ink) through all layers: [{ layer, values }, …]; the last are the logits. */
 function forward(network, pixels) {
   let values = Float64Array.from(pixels, (pixel) => (pixel / 255 - network.mean) / network.std);
   return network.layers.map((layer) => {
@@ -37,10 +37,10 @@ function forward(network, pixels) {
   });
 }
 
-/** Scores as probabilities. */
-function softmax(scores) {
-  const most = scores.reduce((a, b) => Math.max(a, b));
-  const powers = Array.from(scores, (score) => Math.exp(score - most));
+/** Logits as probabilities. */
+function softmax(logits) {
+  const most = logits.reduce((a, b) => Math.max(a, b));
+  const powers = Array.from(logits, (logit) => Math.exp(logit - most));
   const sum = powers.reduce((a, b) => a + b);
   return powers.map((power) => power / sum);
 }
@@ -59,7 +59,7 @@ const LAYERS = {
         for (let ky = 0; ky < kernel; ky++) {
           for (let kx = 0; kx < kernel; kx++) {
             const weight = tensors.weight[next++];
-            // Only the columns whose input lies in the image: what is padded is zero and adds nothing.
+            // Only the columns whose input lies in the image: padding is zero and adds nothing.
             const from = Math.max(0, Math.ceil((pad - kx) / stride));
             const to = Math.min(columns, Math.ceil((width + pad - kx) / stride));
             for (let r = 0; r < rows; r++) {
@@ -97,9 +97,9 @@ const LAYERS = {
     });
   },
 
-  dropout: (x) => x, // it acts in training only
+  dropout: (x) => x, // active in training only
 
-  flatten: (x) => x, // values lie in that order already
+  flatten: (x) => x, // the values have that order already
 
   linear(x, { output, tensors }) {
     return Float64Array.from({ length: output[0] }, (_, o) => {
@@ -109,7 +109,7 @@ const LAYERS = {
   },
 };
 
-/** Every size×size window of each channel folded into one number; a remainder at the edge is left out. */
+/** Folds every size×size window of each channel into one number; a remainder at the edge is left out. */
 function pool(x, { input: [, height, width], output: [channels, rows, columns], size }, start, fold, finish) {
   const y = new Float64Array(channels * rows * columns);
   let next = 0;

@@ -1,14 +1,14 @@
 "use strict";
-// The drawing pad: ink → the image that the network sees → probabilities and feature maps.
+// The drawing pad: ink → input image of the network → probabilities and feature maps.
 
 const pad = startPad(JSON.parse(document.getElementById("data").textContent));
 
 function startPad({ network: written, examples }) {
-  const SIDE = 280; // of the pad, in pixels of its own
-  const PEN = 12; // radius: a digit drawn to fill the pad comes out as thick as MNIST's
-  const STEP = 8; // of the pen, by an arrow key
-  const SLOW = 60; // milliseconds; a network that takes longer answers when the hand rests, not as it moves
-  const WIDEST = 64; // maps of a layer, or cells of a line, that are shown
+  const SIDE = 280; // of the pad, in its own pixels
+  const PEN = 12; // radius: a digit that fills the pad becomes as thick as MNIST's digits
+  const STEP = 8; // of the pen, for one press of an arrow key
+  const SLOW = 60; // milliseconds; a slower network predicts when the hand rests, not while it moves
+  const WIDEST = 64; // the most maps of a layer, or cells of a line, that are shown
 
   const network = readNetwork(written);
   const [, height, width] = network.image;
@@ -16,16 +16,16 @@ function startPad({ network: written, examples }) {
   const paper = find("paper");
   const rows = [...find("probabilities").rows];
 
-  // Ink is kept here and not read back from the canvas: some browsers blur what is read back, against tracking.
+  // The ink is stored here: some browsers change the pixels that a script reads from a canvas, against tracking.
   const ink = new Float32Array(SIDE * SIDE);
   const pen = { x: SIDE / 2, y: SIDE / 2, down: false, shown: false };
-  const state = { ink, image: new Uint8Array(width * height), scores: null, milliseconds: 0 };
-  let isExample = false; // what is on the pad; the first stroke replaces it
-  let [frame, resting, due] = [0, 0, false]; // what is under way, and whether it includes an answer
+  const state = { ink, image: new Uint8Array(width * height), logits: null, milliseconds: 0 };
+  let isExample = false; // the pad shows an example; the first stroke replaces it
+  let [frame, resting, due] = [0, 0, false]; // pending frame and timer, and whether the frame includes a prediction
 
   // Drawing.
 
-  /** Inks all that lies within the pen's radius of a line, with a soft edge of one pixel. */
+  /** Inks all pixels within the pen's radius of a line, with a soft edge of one pixel. */
   function stroke(from, to) {
     if (isExample) clear();
     const [dx, dy] = [to.x - from.x, to.y - from.y];
@@ -55,7 +55,7 @@ function startPad({ network: written, examples }) {
     soon(true);
   }
 
-  const place = (event) => {
+  const position = (event) => {
     const box = paper.getBoundingClientRect();
     return { x: ((event.clientX - box.left) / box.width) * SIDE, y: ((event.clientY - box.top) / box.height) * SIDE };
   };
@@ -65,14 +65,14 @@ function startPad({ network: written, examples }) {
     event.preventDefault();
     paper.setPointerCapture(event.pointerId);
     pen.shown = pen.down = false;
-    last = place(event);
+    last = position(event);
     stroke(last, last);
   });
   paper.addEventListener("pointermove", (event) => {
     if (!last) return;
     const between = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
-    for (const one of between.length ? between : [event]) {
-      const now = place(one);
+    for (const moved of between.length ? between : [event]) {
+      const now = position(moved);
       stroke(last, now);
       last = now;
     }
@@ -81,7 +81,7 @@ function startPad({ network: written, examples }) {
     paper.addEventListener(end, () => {
       if (!last) return;
       last = null;
-      saySoon();
+      announceSoon();
     });
   }
 
@@ -93,14 +93,14 @@ function startPad({ network: written, examples }) {
       const [dx, dy] = MOVES[event.key];
       pen.x = Math.min(SIDE, Math.max(0, pen.x + dx * STEP));
       pen.y = Math.min(SIDE, Math.max(0, pen.y + dy * STEP));
-      if (pen.down) saySoon();
+      if (pen.down) announceSoon();
     } else if (event.key === " ") {
       pen.down = !pen.down;
-      find("said").textContent = pen.down ? "Pen down" : "Pen up";
+      find("status").textContent = pen.down ? "Pen down" : "Pen up";
     } else if (event.key === "Delete" || event.key === "Backspace") {
       pen.down = false;
       clear();
-      find("said").textContent = "Cleared";
+      find("status").textContent = "Cleared";
     } else {
       return;
     }
@@ -115,15 +115,15 @@ function startPad({ network: written, examples }) {
   });
   find("clear").addEventListener("click", clear);
 
-  // Answering.
+  // Predicting.
 
-  /** Paints the pad in the next frame, and answers what is on it. */
-  function soon(answering) {
-    due ||= answering;
+  /** Paints the pad in the next frame, and predicts its digit where `predicting` is true. */
+  function soon(predicting) {
+    due ||= predicting;
     frame ||= requestAnimationFrame(() => {
       frame = 0;
       paintPaper();
-      // An example is an image already, and was shown when it was chosen.
+      // An example is an image already; it was classified when it was chosen.
       if (due && !isExample) show(centre(ink, SIDE, SIDE, width, height));
       due = false;
     });
@@ -133,10 +133,10 @@ function startPad({ network: written, examples }) {
   function show(image) {
     const start = performance.now();
     state.image = image ?? new Uint8Array(width * height);
-    paint(find("seen"), state.image, width, height, 0, 255);
+    paint(find("input"), state.image, width, height, 0, 255);
     const results = forward(network, state.image);
-    state.scores = results.at(-1).values;
-    const probabilities = softmax(state.scores);
+    state.logits = results.at(-1).values;
+    const probabilities = softmax(state.logits);
     const best = probabilities.indexOf(Math.max(...probabilities));
     rows.forEach((row, number) => {
       const share = image ? 100 * probabilities[number] : 0;
@@ -144,22 +144,23 @@ function startPad({ network: written, examples }) {
       row.querySelector("rect").setAttribute("width", share.toFixed(1));
       row.cells[2].textContent = image ? `${share.toFixed(1)} %` : "–";
     });
-    find("answer").textContent = image ? best : "–";
-    find("sureness").textContent = image ? `${(100 * probabilities[best]).toFixed(1)} %` : "nothing drawn yet";
+    find("prediction").textContent = image ? best : "–";
+    find("confidence").textContent = image ? `${(100 * probabilities[best]).toFixed(1)} %` : "nothing drawn yet";
     results.forEach(({ values }, number) => maps[number].paint(values));
-    state.milliseconds = (state.milliseconds + performance.now() - start) / 2; // the first is slow everywhere
+    state.milliseconds = (state.milliseconds + performance.now() - start) / 2; // the first prediction is slow in every browser
   }
 
-  let saying = 0;
-  /** Tells those who listen, once the hand rests. */
-  function saySoon() {
-    clearTimeout(saying);
-    saying = setTimeout(() => {
-      find("said").textContent = `It reads ${find("answer").textContent}, ${find("sureness").textContent}`;
+  let announcing = 0;
+  /** Announces the prediction to screen readers when the hand rests. */
+  function announceSoon() {
+    clearTimeout(announcing);
+    announcing = setTimeout(() => {
+      const [prediction, confidence] = [find("prediction"), find("confidence")].map((part) => part.textContent);
+      find("status").textContent = `Prediction: ${prediction}, ${confidence}`;
     }, 400);
   }
 
-  // Painting. Ink is black with more or less of it, on the canvas's own paper; page.css inverts both in the dark.
+  // Painting. Ink is black with some opacity on the white of the canvas; page.css inverts both in dark mode.
 
   function paint(canvas, values, columns, lines, least, most) {
     if (canvas.width !== columns || canvas.height !== lines) Object.assign(canvas, { width: columns, height: lines });
@@ -184,7 +185,7 @@ function startPad({ network: written, examples }) {
     }
   }
 
-  /** Shows a test image's own pixels: they need no preparing. */
+  /** Shows the pixels of a test image, which needs no preparation. */
   function showExample({ pixels }, button) {
     clear();
     const image = bytesOf(pixels);
@@ -201,30 +202,30 @@ function startPad({ network: written, examples }) {
   const buttons = examples.map((example) => {
     const button = document.createElement("button");
     const canvas = document.createElement("canvas");
-    const { index, truth, mistake } = example;
+    const { index, truth, misclassified } = example;
     button.type = "button";
-    button.title = `Test image ${index}, class ${truth}${mistake ? ", which it gets wrong" : ""}`;
+    button.title = `Test image ${index}, class ${truth}${misclassified ? ", misclassified" : ""}`;
     button.setAttribute("aria-label", button.title);
     button.setAttribute("aria-pressed", "false");
     canvas.className = "ink pixels";
     paint(canvas, bytesOf(example.pixels), width, height, 0, 255);
     button.append(canvas);
-    if (mistake) button.append(Object.assign(document.createElement("span"), { textContent: "hard" }));
+    if (misclassified) button.append(Object.assign(document.createElement("span"), { textContent: "hard" }));
     button.addEventListener("click", () => {
       showExample(example, button);
-      saySoon();
+      announceSoon();
     });
     return button;
   });
 
-  // Feature maps: a row a layer. A block is a layer with what only touches up its output.
+  // Feature maps: one row per layer. A block is a layer with the layers that only adjust its output.
 
-  const touchesUp = ({ kind }) => ["bn", "relu", "dropout"].includes(kind);
+  const adjusts = ({ kind }) => ["bn", "relu", "dropout"].includes(kind);
   let block = [];
   const maps = network.layers.map((layer, number) => {
     const next = network.layers[number + 1];
-    block = touchesUp(layer) ? [...block, layer] : [layer];
-    const isEnd = layer.kind !== "flatten" && !(next && touchesUp(next));
+    block = adjusts(layer) ? [...block, layer] : [layer];
+    const isEnd = layer.kind !== "flatten" && !(next && adjusts(next));
     return mapsOf(layer, isEnd ? block : null);
   });
 
@@ -232,7 +233,7 @@ function startPad({ network: written, examples }) {
     const [channels, lines = 1, columns = 1] = layer.output;
     const isFlat = lines * columns === 1;
     const shown = Math.min(channels, isFlat ? WIDEST * WIDEST : WIDEST);
-    const what = isFlat ? `${channels} numbers` : `${channels} maps of ${columns}×${lines}`;
+    const size = isFlat ? `${channels} numbers` : `${channels} maps of ${columns}×${lines}`;
     const row = document.createElement("div");
     const label = document.createElement("p");
     const [name, text, range] = ["b", "span", "span"].map((tag) => document.createElement(tag));
@@ -240,7 +241,7 @@ function startPad({ network: written, examples }) {
     const canvases = Array.from({ length: isFlat ? 1 : shown }, () => document.createElement("canvas"));
     row.className = "layer";
     row.hidden = !block;
-    text.textContent = what + (shown < channels ? `, the first ${shown} shown` : "");
+    text.textContent = size + (shown < channels ? `, the first ${shown} shown` : "");
     label.append(name, text, range);
     pictures.className = isFlat ? "maps flat" : "maps";
     pictures.setAttribute("role", "img");
@@ -250,39 +251,39 @@ function startPad({ network: written, examples }) {
     find("layers").append(row);
 
     const describe = () => {
-      pictures.setAttribute("aria-label", `${name.textContent}: ${what}, values from ${range.textContent}`);
+      pictures.setAttribute("aria-label", `${name.textContent}: ${size}, values from ${range.textContent}`);
     };
 
     return {
-      /** All layers, or the ends of blocks only. */
+      /** Shows the row of every layer, or only of the last layer of each block. */
       reveal(every) {
         row.hidden = !every && !block;
-        name.textContent = every ? `${layer.name}: ${layer.text}` : (block ?? []).map((one) => one.text).join(", ");
+        name.textContent = every ? `${layer.name}: ${layer.text}` : (block ?? []).map((layer) => layer.text).join(", ");
         describe();
       },
       paint(values) {
         let [least, most] = [Infinity, -Infinity];
         for (const value of values) [least, most] = [Math.min(least, value), Math.max(most, value)];
-        range.textContent = `${spell(least)} to ${spell(most)}`;
+        range.textContent = `${numberText(least)} to ${numberText(most)}`;
         describe();
         if (isFlat) {
           paint(canvases[0], values.subarray(0, shown), Math.min(shown, WIDEST), Math.ceil(shown / WIDEST), least, most);
           return;
         }
-        const size = lines * columns;
+        const area = lines * columns;
         canvases.forEach((canvas, c) => {
-          paint(canvas, values.subarray(c * size, (c + 1) * size), columns, lines, least, most);
+          paint(canvas, values.subarray(c * area, (c + 1) * area), columns, lines, least, most);
         });
       },
     };
   }
 
-  const spell = (value) => (Math.abs(value) < 0.005 ? "0" : value.toPrecision(3).replace("-", "−"));
+  const numberText = (value) => (Math.abs(value) < 0.005 ? "0" : value.toPrecision(3).replace("-", "−"));
   const every = find("every-layer");
-  const reveal = () => maps.forEach((one) => one.reveal(every.checked));
+  const reveal = () => maps.forEach((row) => row.reveal(every.checked));
   every.addEventListener("change", reveal);
 
-  // All set: it begins with an example, so that there is something to see.
+  // The pad starts with an example, so that it is not empty.
 
   reveal();
   find("examples").append(...buttons);

@@ -1,6 +1,6 @@
 "use strict";
-// What every page does: buttons that copy, charts that say an epoch's values, galleries that sort and filter.
-// Controls are hidden until there are scripts to serve them; without, the page shows all it has.
+// The behaviour of every page: buttons copy, charts show the values of an epoch, a gallery is sorted and filtered.
+// Controls are hidden until a script shows them; without scripts, the page shows all its content.
 
 for (const button of document.querySelectorAll("[data-copy]")) {
   const label = button.innerHTML;
@@ -8,7 +8,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", async () => {
     const source = document.getElementById(button.dataset.copy);
     const done = await copyText(source.textContent).catch(() => false);
-    if (!done) getSelection().selectAllChildren(source); // ready for the reader's own Ctrl-C
+    if (!done) getSelection().selectAllChildren(source); // now the reader can press Ctrl-C
     button.textContent = done ? "Copied" : "Selected";
     button.setAttribute("aria-live", "polite");
     setTimeout(() => (button.innerHTML = label), 2000);
@@ -24,7 +24,7 @@ async function copyText(text) {
 startCharts(document.getElementById("epoch"));
 startGallery(document.getElementById("gallery"));
 
-/** Shows an epoch's values in every chart's key and in the list beside the slider. */
+/** Shows the values of an epoch in the key of every chart and in the list beside the slider. */
 function startCharts(slider) {
   if (!slider) return;
   const charts = [...document.querySelectorAll(".chart > svg[data-left]")];
@@ -76,36 +76,36 @@ function startCharts(slider) {
   }
 }
 
-/** Sorts and filters a gallery by what its items say of themselves. */
+/** Sorts and filters a gallery by the data attributes of its items. */
 function startGallery(gallery) {
   if (!gallery) return;
   const items = [...gallery.children];
-  const [sort, is, readAs] = ["sort", "is", "read-as"].map((id) => document.getElementById(id));
+  const [sort, truth, predicted] = ["sort", "truth", "predicted"].map((id) => document.getElementById(id));
   const all = items.length;
   const orders = {
-    surest: (a, b) => b.confidence - a.confidence,
-    unsurest: (a, b) => a.confidence - b.confidence,
+    highest: (a, b) => b.confidence - a.confidence,
+    lowest: (a, b) => a.confidence - b.confidence,
     index: (a, b) => a.index - b.index,
-    truth: (a, b) => a.is - b.is || a.readAs - b.readAs || b.confidence - a.confidence,
+    truth: (a, b) => a.truth - b.truth || a.predicted - b.predicted || b.confidence - a.confidence,
   };
 
   function update() {
     items.sort((a, b) => orders[sort.value](a.dataset, b.dataset));
     gallery.append(...items);
     for (const item of items) {
-      const { is: truth, readAs: answer } = item.dataset;
-      item.hidden = (is.value !== "" && is.value !== truth) || (readAs.value !== "" && readAs.value !== answer);
+      const differs = (select, value) => select.value !== "" && select.value !== value;
+      item.hidden = differs(truth, item.dataset.truth) || differs(predicted, item.dataset.predicted);
     }
     const shown = items.filter((item) => !item.hidden).length;
     document.getElementById("shown").textContent = shown ? `${shown} of ${all}` : `none of ${all}`;
   }
 
-  // A cell of the confusion matrix is a short way to the two filters.
+  // A click on a cell of the confusion matrix sets both filters.
   document.querySelector(".confusion")?.addEventListener("click", (event) => {
-    const cell = event.target.closest("td:not(:empty, .right)");
+    const cell = event.target.closest("td:not(:empty, .correct)");
     if (!cell) return;
-    is.value = cell.parentNode.rowIndex - 1;
-    readAs.value = cell.cellIndex - 1;
+    truth.value = cell.parentNode.rowIndex - 1;
+    predicted.value = cell.cellIndex - 1;
     update();
     form.scrollIntoView({ block: "start" });
   });
@@ -114,5 +114,5 @@ function startGallery(gallery) {
   form.hidden = false;
   form.addEventListener("change", update);
   form.addEventListener("submit", (event) => event.preventDefault());
-  update(); // a browser may remember what was chosen before
+  update(); // a browser may restore earlier choices
 }

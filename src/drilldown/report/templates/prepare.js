@@ -1,6 +1,6 @@
 "use strict";
-// What prepare.py does to a picture, done to a drawing: scaled to fit a box of 20×20 (of 28×28) keeping its
-// proportions, and placed by its centre of mass. The resampling is Pillow's, so that both give the same image.
+// Prepares a drawing as data/pictures.py prepares a picture: scales it to fit a box of 20×20 (of 28×28) pixels, keeps
+// its proportions, and places it by its centre of mass. The resampling is Pillow's, so both give the same image.
 
 const BOX = 20 / 28; // the box as a share of the image's side
 const INK = 0.1; // share of the strongest ink below which a pixel is background
@@ -36,8 +36,8 @@ function centre(ink, inkWidth, inkHeight, width = 28, height = 28) {
     massRow += clipped * Math.floor(at / small.width);
     massColumn += clipped * (at % small.width);
   });
-  const y = place(massRow / total, small.height, height);
-  const x = place(massColumn / total, small.width, width);
+  const y = startOf(massRow / total, small.height, height);
+  const x = startOf(massColumn / total, small.width, width);
   const image = new Uint8Array(width * height);
   small.values.forEach((value, at) => {
     image[(y + Math.floor(at / small.width)) * width + x + (at % small.width)] = halfEven(value);
@@ -45,13 +45,13 @@ function centre(ink, inkWidth, inkHeight, width = 28, height = 28) {
   return image;
 }
 
-/** Where a stretch of `size` begins in one of `side` so that its mass lies in the middle and nothing sticks out. */
-function place(mass, size, side) {
-  const middle = Math.round(((side - 1) / 2 - mass) * 1e4) / 1e4; // ties fall as in prepare.py, whatever the rounding
+/** The start of a range of `size` within `side`: its centre of mass lies in the middle, and it stays inside. */
+function startOf(mass, size, side) {
+  const middle = Math.round(((side - 1) / 2 - mass) * 1e4) / 1e4; // ties round as in data/pictures.py
   return Math.min(Math.max(0, halfEven(middle)), side - size);
 }
 
-/** As Python rounds: halves to the even neighbour. */
+/** Rounds as Python does: halves to the even neighbour. */
 function halfEven(value) {
   const below = Math.floor(value);
   if (value - below !== 0.5) return Math.round(value);

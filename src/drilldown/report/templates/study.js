@@ -1,6 +1,6 @@
 "use strict";
-// What the page of a study does beside what every page does: opens the runs' pages, which it holds packed, and hides
-// and shows the lines of single steps.
+// The behaviour of a study's page, beside page.js: opens the pages of the runs, which are packed in this file, and
+// hides or shows the lines of single steps.
 
 const { pages } = JSON.parse(document.getElementById("data").textContent);
 
@@ -9,7 +9,7 @@ for (const link of document.querySelectorAll("[data-page]")) {
   let unpacking;
   const ready = () => (unpacking ??= unpacked(pages[link.dataset.page]).then((address) => (link.href = address)));
   link.hidden = false;
-  link.href = "#"; // so that it can be reached by keyboard; the address is made when it is about to be needed
+  link.href = "#"; // the keyboard reaches only links with an address; the true one is made shortly before it is needed
   for (const kind of ["pointerenter", "focus", "pointerdown"]) link.addEventListener(kind, ready);
   link.addEventListener("click", async (event) => {
     if (link.href.startsWith("blob:")) return;
@@ -35,7 +35,7 @@ function show(style, shown) {
   for (const button of document.querySelectorAll(`[data-series="${style}"] > button`)) button.ariaPressed = `${shown}`;
 }
 
-/** A page's address, from gzip in base64. */
+/** The address of a page, from gzip in base64. */
 async function unpacked(text) {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));

@@ -1,0 +1,123 @@
+"""The fingerprint: which changes of an experiment give another one."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from drilldown.errors import DrilldownError
+from drilldown.experiment.loading import read_experiment
+from support.datasets import write_two_images
+from support.experiments import PLAIN, SETTINGS, toml
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        PLAIN.replace('"A"', '"Another title"'),
+        'target = "t"\nremark = "r"\n' + PLAIN + "[reported]\ntest = 99\n",
+        "# a comment\n\n" + PLAIN.replace(" = ", "   =  ").replace("\n", "  # and another\n"),
+        PLAIN.replace("\n", "\r\n"),
+        PLAIN.replace('"conv 3x3 4, bn, relu", "gap"', '"CONV 3X3 4", "bn,relu , gap"'),
+        PLAIN.replace("conv 3x3 4", "conv 3x3 4 stride=1 pad=0"),
+        PLAIN + "epochs = 15\nbatch_size = 128\nlabel_smoothing = 0\naugment = {}\n",
+        PLAIN + 'optimizer = { momentum = 0.9, nesterov = false, lr = 1e-2, name = "sgd" }\n',
+        PLAIN + '[recipe.schedule]\nname = "constant"\nwarmup = 0.0\n',
+        PLAIN + "[budget]\nhold = 5\n",
+    ],
+)
+def test_the_fingerprint_does_not_depend_on_the_spelling(write, same):
+    assert read_experiment(write("b.toml", same)).fingerprint == read_experiment(write("a.toml", PLAIN)).fingerprint
+
+
+def test_the_fingerprint_is_eight_hex_digits(write):
+    assert re.fullmatch("[0-9a-f]{8}", read_experiment(write("a.toml", PLAIN)).fingerprint)
+
+
+def test_inherited_values_give_the_same_fingerprint(write):
+    write("parent.toml", PLAIN + "epochs = 3\n")
+    child = read_experiment(write("child.toml", 'title = "B"\nextends = "parent.toml"\n[recipe]\nbatch_size = 9\n'))
+    assert child.fingerprint == read_experiment(write("alone.toml", PLAIN + "epochs = 3\nbatch_size = 9\n")).fingerprint
+
+
+def test_99_and_99_point_0_are_the_same_setting(write):
+    path = write("a.toml", PLAIN)
+    whole, point = (read_experiment(path, [f"budget.accuracy={text}"]) for text in ("99", "99.0"))
+    assert whole.fingerprint == point.fingerprint
+
+
+def test_every_setting_changes_the_fingerprint(write):
+    path = write("a.toml", PLAIN.replace('dataset = "glyphs"', ""))
+    overrides = [
+        f"{table}.{key}={toml(value)}"
+        for table, keys in SETTINGS.items()
+        for key, both in keys.items()
+        for value in both
+    ]
+    overrides.remove('recipe.precision="fp32"')  # the default
+    overrides += [
+        f"recipe.optimizer={{ name = {name!r}, lr = 0.1{more} }}"
+        for name, extras in {
+            "sgd": ["", ", momentum = 0.5", ", momentum = 0.5, nesterov = true", ", weight_decay = 0.1"],
+            "adam": ["", ", betas = [0.8, 0.999]", ", betas = [0.9, 0.99]", ", eps = 1e-7", ", weight_decay = 0.1"],
+            "adamw": ["", ", weight_decay = 0.1"],
+        }.items()
+        for more in extras
+    ]
+    overrides += [
+        f"recipe.schedule={{ name = {schedule} }}"
+        for schedule in [
+            "'constant', warmup = 0.1",
+            *(
+                f"'step', {rest}"
+                for rest in ("every = 1, gamma = 0.5", "every = 2, gamma = 0.5", "every = 1, gamma = 0.6")
+            ),
+            *("'cosine'", "'cosine', warmup = 0.1", "'cosine', floor = 0.001", "'cosine', finish = 0.5"),
+            *("'onecycle'", "'onecycle', warmup = 0.2", "'onecycle', div = 2", "'onecycle', final_div = 2"),
+        ]
+    ]
+    overrides += [
+        f"recipe.augment.{setting}"
+        for setting in [
+            *("rotate=1", "interpolation=nearest", "affine.rotate=1", "affine.translate=0.1", "affine.shear=1"),
+            *("affine.scale=[0.9, 1]", "affine.scale=[1, 1.1]", "jitter.brightness=0.1", "jitter.contrast=0.1"),
+        ]
+    ]
+    overrides += [
+        f"network.layers={toml(layers)}"
+        for layers in [
+            ["conv 3x3 4, relu", "gap", "linear 10"],
+            ["conv 3x3 5, bn, relu", "gap", "linear 10"],
+            ["conv 3x3 4 bias, bn, relu", "gap", "linear 10"],
+            ["conv 3x3 4, bn, relu, dropout 0.1", "gap", "linear 10"],
+            ["conv 3x3 4, bn, relu, dropout 0.2", "gap", "linear 10"],
+        ]
+    ]
+    assert len(set(overrides)) == len(overrides)
+    fingerprints = {read_experiment(path, [override]).fingerprint: override for override in overrides}
+    assert len(fingerprints | {read_experiment(path).fingerprint: "none"}) == len(overrides) + 1
+
+
+def test_the_content_of_a_users_module_is_part_of_the_fingerprint(write):
+    path = write("a.toml", 'title = "A"\n[network]\npython = "model.py:Net"\n')
+    fingerprints = []
+    for content in ["a = 1\n", "a = 2\n", "a = 1\n"]:
+        write("model.py", content)
+        fingerprints.append(read_experiment(path).fingerprint)
+    assert fingerprints[0] == fingerprints[2] != fingerprints[1]
+
+
+def test_a_missing_module_has_no_fingerprint(write):
+    experiment = read_experiment(write("a.toml", 'title = "A"\n[network]\npython = "model.py:Net"\n'))
+    with pytest.raises(DrilldownError, match=r"model\.py: network\.python: no such file"):
+        _ = experiment.fingerprint
+
+
+def test_the_fingerprint_depends_on_the_data_and_not_on_their_folder(write, tmp_path):
+    text = 'title = "A"\n[network]\nlayers = ["conv 3x3 2", "gap"]\n[recipe]\ndataset = "./{}"\n'
+    for name, ink in [("one", 9), ("same", 9), ("other", 10)]:
+        write_two_images(tmp_path / name, side=5, ink=ink)
+        write(f"{name}.toml", text.format(name))
+    first, same, other = (read_experiment(tmp_path / f"{name}.toml").fingerprint for name in ("one", "same", "other"))
+    assert first == same != other
