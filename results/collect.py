@@ -25,7 +25,6 @@ from statistics import fmean
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from drilldown.analysis.ablation import Removal
 from drilldown.analysis.seeds import Seeds, measure_effect
@@ -34,10 +33,11 @@ from drilldown.experiment.experiment import Reported
 from drilldown.experiment.loading import read_experiment
 from drilldown.experiment.studies import Study, available_studies
 from drilldown.report.ablation import write_ablation_report
-from drilldown.report.axes import percent_wrong, spread_labels
+from drilldown.report.axes import Axis, drawable_accuracy, spread_labels
+from drilldown.report.chart import Chart, Series, step_style
+from drilldown.report.matplotlib_charts import STYLE_OF, draw_chart
 from drilldown.report.pictures import figure_png
-from drilldown.report.run.figures import BAR
-from drilldown.report.study.figures import COLOURS, MARKERS, accuracy_axis, draw_point, in_frame
+from drilldown.report.study.charts import step_dot
 from drilldown.report.study.markdown import within
 from drilldown.report.study.writing import write_study_report
 from drilldown.report.text import code_text, interval_text, rate_text
@@ -234,77 +234,81 @@ def _removal_text(removal: Removal) -> str:
 
 
 def overview(measured: Sequence[StudyEvidence]) -> Figure:
-    """Accuracy of the last epochs against parameters: one point per step, with its 95 % interval, and the budgets.
+    """Accuracy of the last epochs against parameters: one numbered dot per step, with its 95 % interval, and budgets.
 
-    A network that is far larger than all others is drawn in a separate part, to leave room for the others.
+    Networks that are much larger than all others have a part of the figure of their own.
     """
-    figure = Figure(figsize=(10, 6.4), layout="constrained")
+    dots = [
+        step_dot(step, step_style(index), name=str(number))
+        for index, evidence in enumerate(measured)
+        for number, step in enumerate(evidence.steps, 1)
+        if step.seeds.finished
+    ]
     steps = [step for evidence in measured for step in evidence.measured]
-    ratios = (10, 1) if any(size(step) > FAR for step in steps) else (1,)
-    near, *far = figure.subplots(ncols=len(ratios), sharey=True, squeeze=False, width_ratios=ratios)[0]
-    shown: list[float] = []
-    dots: dict[Axes, list[tuple[float, float, str, str]]] = {part: [] for part in (near, *far)}
-    for index, evidence in enumerate(measured):
-        for number, step in enumerate(evidence.steps, 1):
-            if step.seeds.finished:
-                part = far[0] if size(step) > FAR else near
-                middle, low, high = draw_point(part, step, index)
-                shown += [middle, low, high]
-                dots[part].append((size(step), middle, str(number), COLOURS[index % len(COLOURS)]))
-    for bar in sorted({bar for step in steps if (bar := step.experiment.budget.accuracy) is not None}):
-        shown.append(percent_wrong(bar, steps[0].seeds.total))
-        for part in dots:
-            part.axhline(shown[-1], color=BAR, lw=1, ls=(0, (1, 2)))
-        near.annotate(f"bar {bar:g} %", (0, shown[-1]), xycoords=("axes fraction", "data"), xytext=(4, 3),
-                      textcoords="offset points", fontsize=8, color=BAR)  # fmt: skip
-    accuracy_axis(near, shown)
-    for part in dots:
-        ticks: list[float] = TICKS if part is near else sorted({dot[0] for dot in dots[part]})
-        part.set_xscale("log")
-        part.xaxis.set_major_locator(FixedLocator(ticks))
-        part.xaxis.set_minor_locator(NullLocator())
-        part.xaxis.set_major_formatter("{x:,.0f}")
-        part.grid(alpha=0.25)
-    for limit in sorted({limit for step in steps if (limit := step.experiment.budget.parameters) is not None}):
-        near.axvline(limit, color=BAR, lw=1, ls="--")
-        near.annotate(f"at most {limit:,}", (limit, 0), xycoords=("data", "axes fraction"), xytext=(-3, 5),
-                      textcoords="offset points", fontsize=8, color=BAR, ha="right", rotation=90)  # fmt: skip
-    number_all(near, dots[near])
-    for part in far:
-        part.set_xlim(min(dot[0] for dot in dots[part]) / 4, max(dot[0] for dot in dots[part]) * 4)
-        for parameters, height, name, colour in dots[part]:
-            part.annotate(name, (parameters, height), xytext=(7, 0), textcoords="offset points", fontsize=8,
-                          color=colour, va="center")  # fmt: skip
+    bars = sorted({bar for step in steps if (bar := step.experiment.budget.accuracy) is not None})
+    limits = sorted({limit for step in steps if (limit := step.experiment.budget.parameters) is not None})
+    levels = [drawable_accuracy(bar, steps[0].seeds.total) for bar in bars]
+    y = Axis.accuracy(
+        "test accuracy, mean of the last epochs, %", [*(v for dot in dots for v in dot.ranges[0]), *levels]
+    )
+    near, far = ([dot for dot in dots if (dot.x[0] > FAR) == is_far] for is_far in (False, True))
+    charts = [
+        part_of_overview(
+            near, y, TICKS, 1.08,
+            bars=tuple((level, f"bar {bar:g} %") for level, bar in zip(levels, bars, strict=True)),
+            limits=tuple((limit, f"at most {limit:,}") for limit in limits),
+        )
+    ]  # fmt: skip
+    if far:
+        ticks = sorted({dot.x[0] for dot in far})
+        charts.append(part_of_overview(far, y, ticks, 4, bars=tuple((level, "") for level in levels)))
+    figure = Figure(figsize=(10, 6.4), layout="constrained")
+    parts = figure.subplots(ncols=len(charts), sharey=True, squeeze=False, width_ratios=(10, 1)[: len(charts)])[0]
+    for axes, chart in zip(parts, charts, strict=True):
+        draw_chart(axes, chart)
+        write_numbers(axes, chart, 0.12 if chart.series == tuple(far) else 0.012)
+    looks = [STYLE_OF[step_style(index)] for index in range(len(measured))]
     handles = [
-        Line2D([], [], color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], ls="", label=evidence.name)
-        for i, evidence in enumerate(measured)
+        Line2D([], [], color=colour, marker=marker, ls="", label=evidence.name)
+        for (colour, marker, _), evidence in zip(looks, measured, strict=True)
     ]
     figure.legend(handles=handles, fontsize=8, loc="outside upper center", ncols=len(handles))
-    near.set(xlabel="parameters", ylabel="test accuracy, mean of the last epochs, %")
+    parts[0].set(xlabel=charts[0].x.label, ylabel=y.label)
     return figure
 
 
-def size(step: StudyStep) -> int:
-    """The number of parameters of a step's network."""
-    return step.experiment.model_summary.parameters
+def part_of_overview(
+    dots: Sequence[Series], y: Axis, ticks: Sequence[float], margin: float, *,
+    bars: tuple[tuple[float, str], ...], limits: tuple[tuple[float, str], ...] = (),
+) -> Chart:  # fmt: skip
+    """The dots on a logarithmic axis of parameters that extends beyond them by a factor, `margin`."""
+    sizes = [dot.x[0] for dot in dots]
+    x = Axis(
+        label="parameters", kind="log", low=min(sizes) / margin, high=max(sizes) * margin,
+        ticks=tuple((tick, f"{tick:,.0f}") for tick in ticks),
+    )  # fmt: skip
+    return Chart(
+        name="overview", title="", description="", form="dots", x=x, y=y, series=tuple(dots), bars=bars, limits=limits
+    )
 
 
-def number_all(axes: Axes, dots: Sequence[tuple[float, float, str, str]]) -> None:
-    """Writes each dot's number to its right; dots of nearly the same size share one column of numbers.
+def write_numbers(axes: Axes, chart: Chart, distance: float) -> None:
+    """Writes the number of each dot to its right; dots of nearly the same size share one column of numbers.
 
-    *Arguments*: `dots`: position in data units, number and colour of each.
+    *Arguments*: `distance`: from the last dot of a column to its numbers, as a share of the frame's width.
     """
-    columns: list[list[tuple[float, float, int]]] = []
-    for x, y, i in sorted((*in_frame(axes, (size, middle)), i) for i, (size, middle, _, _) in enumerate(dots)):
+    columns: list[list[tuple[float, float, Series]]] = []
+    places = [(chart.x.share(dot.x[0]), chart.y.share(dot.y[0]), dot) for dot in chart.series]
+    for x, y, dot in sorted(places, key=lambda place: place[:2]):
         if not columns or x - columns[-1][0][0] > COLUMN:
             columns.append([])
-        columns[-1].append((x, y, i))
+        columns[-1].append((x, y, dot))
     for column in columns:
-        for (_, _, i), height in zip(column, spread_labels([y for _, y, _ in column], 0.024), strict=True):
-            size, middle, number, colour = dots[i]
+        for (_, _, dot), height in zip(column, spread_labels([y for _, y, _ in column], 0.024), strict=True):
+            colour, _, _ = STYLE_OF[dot.style]
             axes.annotate(
-                number, (size, middle), xytext=(column[-1][0] + 0.012, height), textcoords="axes fraction", fontsize=8,
-                color=colour, va="center", arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5},
+                dot.name, (dot.x[0], dot.y[0]), xytext=(column[-1][0] + distance, height), textcoords="axes fraction",
+                fontsize=8, color=colour, va="center", arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5},
             )  # fmt: skip
 
 

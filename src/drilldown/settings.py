@@ -1,4 +1,4 @@
-"""What a training needs to know beside the experiment: how to compute, and where files lie.
+"""The settings of a training beside its experiment: how to compute, and where files lie.
 
 Both are frozen values without open files or devices, so they can be sent to another process or machine.
 """
@@ -18,7 +18,11 @@ RUNS_DIR = Path("runs")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compute:
-    """What executes a training."""
+    """The engine, device and threads of a training.
+
+    >>> drilldown.Compute(engine="torch", threads=1)
+    Compute(engine='torch', device='auto', threads=1)
+    """
 
     engine: EngineName = "auto"
     """`auto` takes the native engine where it supports the experiment, else PyTorch."""

@@ -93,7 +93,7 @@ def test_the_command_shows_all_of_it_in_80_columns(climb: Path) -> None:
     assert "B against A" in shown.stdout
     assert "C against A" in shown.stdout
     assert "recipe.batch_size" in shown.stdout
-    assert "changed at once: layers, batch size, schedule" in shown.stdout
+    assert "several components changed: layers, batch size, schedule" in shown.stdout
     assert "C has 0 seeds; for more: drilldown run climb/03-wider.toml --seeds 5" in shown.stderr
     assert "\x1b" not in shown.stdout + shown.stderr
 
@@ -113,7 +113,7 @@ def test_the_same_runs_are_not_measured_against_themselves(climb: Path) -> None:
         _, second = compare(reference, reference, runs_dir=runs_dir)
         assert second.against is not None
         assert not second.against.difference
-        assert second.against.worth == ("worth: not known, both stand for the same runs",)
+        assert second.against.effect_lines == ("effect: unknown, both stand for the same runs",)
 
 
 def test_an_interrupted_run_is_to_be_resumed(climb: Path, tmp_path: Path) -> None:

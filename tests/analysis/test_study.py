@@ -60,7 +60,7 @@ def test_what_earlier_steps_tell_already_is_no_ablation(evidence: StudyEvidence)
 
 
 def test_the_ladder_has_the_figures_of_the_runs(evidence: StudyEvidence, page: str) -> None:
-    rows = [line for line in page.split("## What each step")[0].splitlines() if re.match(r"\| \d \|", line)]
+    rows = [line for line in page.split("## Effect of each step")[0].splitlines() if re.match(r"\| \d \|", line)]
     assert len(rows) == 3
     for row, step in zip(rows, evidence.steps, strict=True):
         summaries = [run.summary for run in step.seeds.finished]

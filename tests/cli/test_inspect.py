@@ -56,7 +56,7 @@ def test_predict_reads_digits_on_light_and_dark_paper(lab: Path, tmp_path: Path)
     shown = drilldown("predict", "last", str(tmp_path / "dark.png"), str(tmp_path / "light.png"), cwd=lab)
     assert shown.returncode == 0, shown.stderr
     head, dark, light = shown.stdout.splitlines()
-    assert head.split() == ["read", "as", "confidence", "runner-up", "picture"]
+    assert head.split() == ["class", "confidence", "second", "picture"]
     assert dark.replace("dark.png", "") == light.replace("light.png", "")
     assert dark.index(str(tmp_path)) == light.index(str(tmp_path)) == head.index("picture")
 

@@ -9,7 +9,6 @@ from types import ModuleType
 
 import pytest
 from scipy import stats
-from support.study import command
 
 from drilldown import load
 from drilldown.analysis.ablation import existing_ablation
@@ -20,6 +19,7 @@ from drilldown.resources import resource_folder
 from drilldown.runs.finding import all_runs
 from drilldown.runs.perform import perform
 from drilldown.runs.run import FINISHED, Run
+from support.study import command
 
 RESULTS = resource_folder("benchmarks").parent / "results"
 HEAVY = ("state.safetensors", "weights.safetensors", "predictions.safetensors")

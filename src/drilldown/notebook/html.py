@@ -17,7 +17,7 @@ from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.folder import FINISHED
 from drilldown.runs.run import Run
-from drilldown.terminal.comparisons import COMPARED, comparison_cells
+from drilldown.terminal.comparisons import COMPARISON_COLUMNS, comparison_cells
 from drilldown.terminal.tables import against_limit, epoch_cells, layer_rows, result_lines
 from drilldown.training.training import Training
 from drilldown.wording import count_text
@@ -104,7 +104,7 @@ def _comparison(comparison: Comparison) -> str:
         for subject in comparison
         if subject.against
     ]
-    return _render("comparison", heads=["", "", *COMPARED], rows=rows, others=others)
+    return _render("comparison", heads=["", "", *COMPARISON_COLUMNS], rows=rows, others=others)
 
 
 def _render(macro: str, *arguments: Any, **named: Any) -> str:

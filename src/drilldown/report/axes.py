@@ -139,8 +139,3 @@ def drawable_accuracy(accuracy: float, total: int) -> float:
     (99.5, 99.995)
     """
     return min(accuracy, 100 - 50 / total)
-
-
-def percent_wrong(accuracy: float, total: int) -> float:
-    """Percent wrong of `total`; for results/collect.py, until it draws with `matplotlib_charts`."""
-    return max(100 - accuracy, 50 / total)

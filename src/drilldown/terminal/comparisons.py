@@ -1,4 +1,4 @@
-"""What the commands over many runs print: seeds, a study, a comparison, an ablation."""
+"""The tables of the commands over many runs: seeds, a study, a comparison, an ablation."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from drilldown.analysis.study import StudyEvidence
 from drilldown.evaluation.intervals import PassRate, Spread
 from drilldown.terminal.console import mark
 
-COMPARED = ("parameters", "multiply-adds", "seeds", "last epochs %", "loss", "budget met")
-ROOMY = 74
-"""Columns that all of them take."""
+COMPARISON_COLUMNS = ("parameters", "multiply-adds", "seeds", "last epochs %", "loss", "budget met")
+ALL_COLUMNS_WIDTH = 74
+"""The terminal width from which all columns fit."""
 
 
 def print_study(target: Console, evidence: StudyEvidence) -> None:
-    """The ladder in short."""
+    """Prints one line per step, with its effect."""
     table = _new_table("step")
-    for name in ("parameters", "last epochs %", "budget met", "worth, points"):
+    for name in ("parameters", "last epochs %", "budget met", "effect, points"):
         table.add_column(name, justify="right")
     for step in evidence.steps:
         change = step.change.accuracy if step.change else None
@@ -35,24 +35,24 @@ def print_study(target: Console, evidence: StudyEvidence) -> None:
     target.print(Text(f"Study {evidence.name}", style="bold"))
     target.print(table)
     if any(step.seeds.n > 1 for step in evidence.steps):
-        target.print("means over seeds, of three or more with 95 % t intervals; worth: against the step")
-        target.print("that it extends, paired by seed")
+        target.print("means over seeds, with 95 % t intervals from three seeds on")
+        target.print("effect: difference from the parent step, paired by seed")
     else:
         target.print("one seed: an anecdote")
 
 
 def print_comparison(target: Console, subjects: Sequence[Subject]) -> None:
-    """Subjects line by line, then what each changed from the first and what that was worth."""
+    """Prints one line per subject, then the difference of each from the first, and its effect."""
     for subject in subjects:
         line = Table.grid(padding=(0, 1))
         line.add_row(Text(subject.letter, style="bold"), f"{subject.experiment.title} · {subject.reference}")
         target.print(line)
     table = _new_table("")
-    shown = [name for name in COMPARED if target.width >= ROOMY or name != "multiply-adds"]
+    shown = [name for name in COMPARISON_COLUMNS if target.width >= ALL_COLUMNS_WIDTH or name != "multiply-adds"]
     for name in shown:
         table.add_column(name, justify="right")
     for subject in subjects:
-        cells = dict(zip(COMPARED, comparison_cells(subject, lambda met: mark(target, met)), strict=True))
+        cells = dict(zip(COMPARISON_COLUMNS, comparison_cells(subject, lambda met: mark(target, met)), strict=True))
         table.add_row(subject.letter, *(cells[name] for name in shown))
     target.print()
     target.print(table)
@@ -62,7 +62,7 @@ def print_comparison(target: Console, subjects: Sequence[Subject]) -> None:
 
 
 def comparison_cells(subject: Subject, sign: Callable[[bool], str]) -> list[str]:
-    """What the columns of COMPARED say of a subject."""
+    """The cells of COMPARISON_COLUMNS for one subject."""
     seeds, model_summary = subject.seeds, subject.experiment.model_summary
     rate = seeds.rate
     return [
@@ -76,7 +76,7 @@ def _print_against(target: Console, first: Subject, subject: Subject, against: C
     target.print()
     target.print(Text(f"{subject.letter} against {first.letter}", style="bold"))
     if not against.difference:
-        target.print("  nothing that is trained or judged differs")
+        target.print("  no difference in training or budget")
     if against.difference.settings:
         table = _new_table("setting", first.letter, subject.letter)
         for change in against.difference.settings:
@@ -86,16 +86,16 @@ def _print_against(target: Console, first: Subject, subject: Subject, against: C
         target.print(f"  {line}")
     if len(against.components) > 1:
         several = Table.grid(padding=(0, 1, 0, 0))
-        several.add_row("  changed at once:", ", ".join(against.components))
+        several.add_row("  several components changed:", ", ".join(against.components))
         target.print(several)
-    worth = Table.grid()
-    for line in against.worth:
-        worth.add_row("  ", line)
-    target.print(worth)
+    effects = Table.grid()
+    for line in against.effect_lines:
+        effects.add_row("  ", line)
+    target.print(effects)
 
 
 def print_ablation(target: Console, ablation: Ablation, sentences: Sequence[str]) -> None:
-    """The table, and what it shows in sentences."""
+    """Prints the table of effects, and the conclusions in sentences."""
     full = ablation.full
     target.print(Text(f"{full.experiment.title} · {full.experiment.name}", style="bold"))
     table = _new_table("without")
@@ -117,7 +117,7 @@ def print_ablation(target: Console, ablation: Ablation, sentences: Sequence[str]
     for sentence in sentences:
         notes.add_row("-", sentence)
     for skipped in ablation.skipped:
-        notes.add_row("-", f"left in: {skipped.component}: {skipped.why}")
+        notes.add_row("-", f"not removed: {skipped.component}: {skipped.why}")
     target.print(notes)
 
 
@@ -128,8 +128,8 @@ def _new_table(*left: str) -> Table:
     return table
 
 
-def _figure(found: Spread | None) -> str:
-    return found.text(2) if found else ""
+def _figure(spread: Spread | None) -> str:
+    return spread.text(2) if spread else ""
 
 
 def _rate(target: Console, rate: PassRate | None) -> str:
@@ -137,20 +137,21 @@ def _rate(target: Console, rate: PassRate | None) -> str:
 
 
 def print_seeds(target: Console, seeds: Seeds) -> None:
-    """An experiment's seeds side by side, and what they come to."""
+    """Prints an experiment's seeds side by side, and their means."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("seed", "worst held %", "mean held %", "last %", "best %", "clean train %", "budget"):
+    for name in ("seed", "worst of last %", "mean of last %", "last %", "best %", "train %", "budget"):
         table.add_column(name, justify="right")
     hold = seeds.hold
     rows = {run.seed: ["", "", "", "", "", f"{mark(target, False)} diverged"] for run in seeds.diverged}
-    for one in seeds.finished:
-        figures = (one.worst(hold), one.accuracy(hold), one.final, one.best, one.clean_train)
-        verdict = f"{mark(target, one.passed)} {'met' if one.passed else 'not met'}"
-        rows[one.seed] = [*(f"{value:.2f}" for value in figures), verdict]
+    for run in seeds.finished:
+        figures = (run.worst(hold), run.accuracy(hold), run.final, run.best, run.clean_train)
+        verdict = f"{mark(target, run.passed)} {'met' if run.passed else 'not met'}"
+        rows[run.seed] = [*(f"{value:.2f}" for value in figures), verdict]
     for seed, row in sorted(rows.items()):
         table.add_row(str(seed), *row)
     target.print()
     target.print(table)
     if seeds.finished:
-        target.print(f"mean of the held epochs: {seeds.accuracy}")
-        target.print(f"worst of the held epochs: {seeds.spread(lambda one: one.worst(hold))}")
+        target.print(f"mean of the last {hold} epochs: {seeds.accuracy}")
+        target.print(f"worst of the last {hold} epochs: {seeds.spread(lambda run: run.worst(hold))}")
+        target.print("train %: training images without augmentation, in evaluation mode")

@@ -13,32 +13,32 @@ PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False,
 
 
 def console(*, stderr: bool) -> Console:
-    """A console without rich's guesses at what in a text is a number, a path, a tag or an emoji."""
+    """A console without rich's highlighting of numbers, paths, tags and emoji."""
     return Console(stderr=stderr, **PLAIN)
 
 
-def as_text(show: Callable[..., None], *what: Any) -> str:
-    """What one of the functions below would print, as text: for `print` in Python.
+def as_text(show: Callable[..., None], *arguments: Any) -> str:
+    """The output of a print function as text: for `print` in Python.
 
-    >>> print(as_text(print_verdict, Verdict((), "test")))
-    No budget is set, so there is nothing to judge.
+    >>> as_text(print_rows, ["name", ">size"], [["a", "1"]])
+    'name  size\na     1'
     """
     sink = io.StringIO()
-    show(Console(file=sink, force_terminal=False, force_jupyter=False, **PLAIN), *what)
+    show(Console(file=sink, force_terminal=False, force_jupyter=False, **PLAIN), *arguments)
     return sink.getvalue().strip("\n")
 
 
 def mark(target: Console, met: bool) -> str:
-    """A sign for met or missed that the terminal's encoding has; never colour alone."""
+    """A sign for met or not met, in the terminal's encoding; never colour alone."""
     if target.encoding.lower().startswith("utf"):
         return "✓" if met else "✗"
     return "+" if met else "x"
 
 
 def print_rows(target: Console, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table whose last column, names of any length, is never cut nor folded: it can be copied at any width.
+    """Prints a table whose last column is never cut or folded: it can be copied at any width.
 
-    *Arguments*: `heads`: with a `>` before those whose column stands right.
+    *Arguments*: `heads`: column heads; a `>` aligns a column to the right.
     """
     names = [head.removeprefix(">") for head in heads]
     widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]

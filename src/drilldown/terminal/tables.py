@@ -23,7 +23,7 @@ from drilldown.wording import count_text
 
 
 def epoch_cells(epoch: EpochRecord) -> list[str]:
-    """Number, learning rate, accuracies in percent, loss and seconds."""
+    """The cells of an epoch: number, learning rate, accuracies in percent, loss and seconds."""
     return [
         str(epoch.epoch), f"{epoch.lr:.2g}", f"{float(epoch.train.accuracy):.2f}", f"{float(epoch.test.accuracy):.2f}",
         f"{epoch.test.loss:.4f}", f"{epoch.train_seconds + epoch.test_seconds:.1f}",
@@ -31,7 +31,7 @@ def epoch_cells(epoch: EpochRecord) -> list[str]:
 
 
 def print_verdict(target: Console, verdict: Verdict) -> None:
-    """The budget, line by line."""
+    """Prints the budget, line by line."""
     if not verdict.lines:
         target.print("No budget is set, so there is nothing to judge.")
         return
@@ -44,7 +44,7 @@ def print_verdict(target: Console, verdict: Verdict) -> None:
 
 
 def print_result(target: Console, run: Run) -> None:
-    """The verdict on a finished run, its figures, and the paths of run and report."""
+    """Prints the verdict on a finished run, its figures, and the paths of run and report."""
     finished = run.read()
     target.print()
     print_verdict(target, finished.verdict)
@@ -57,7 +57,7 @@ def print_result(target: Console, run: Run) -> None:
 
 
 def result_lines(run: FinishedRun) -> list[str]:
-    """A finished run's figures beside its verdict."""
+    """A finished run's figures, as lines below its verdict."""
     summary = run.summary
     accuracy = summary.accuracy
     last = " ".join(f"{value:.2f}" for value in accuracy.last)
@@ -72,7 +72,7 @@ def result_lines(run: FinishedRun) -> list[str]:
 
 
 def print_model_summary(target: Console, experiment: Experiment) -> None:
-    """The layer table."""
+    """Prints the layer table."""
     model_summary = experiment.model_summary
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("name")
@@ -86,16 +86,16 @@ def print_model_summary(target: Console, experiment: Experiment) -> None:
     judged = against_limit(experiment, lambda met: mark(target, met))
     total = f"{model_summary.parameters:,} ({model_summary.weight_bytes:,} bytes)"
     target.print(f"\nparameters       {total}  {judged}".rstrip())
-    target.print(f"multiply-adds    {model_summary.multiply_adds:,} an image")
+    target.print(f"multiply-adds    {model_summary.multiply_adds:,} per image")
     if model_summary.receptive_field:
         target.print(f"receptive field  {model_summary.receptive_field} pixels")
-    target.print(f"peak activations {model_summary.peak_activation_bytes:,} bytes an image")
+    target.print(f"peak activations {model_summary.peak_activation_bytes:,} bytes per image")
     if experiment.out_of_reach:
         target.print(f"\n{mark(target, False)} cannot be met: {experiment.out_of_reach}")
 
 
 def layer_rows(model_summary: ModelSummary) -> list[tuple[str, ...]]:
-    """The layer table's cells; what a layer has none of stays empty."""
+    """The cells of the layer table; zeros stay empty."""
     return [
         (
             row.name, row.layer, "x".join(map(str, row.output)), f"{row.parameters:,}" if row.parameters else "",
@@ -107,7 +107,7 @@ def layer_rows(model_summary: ModelSummary) -> list[tuple[str, ...]]:
 
 
 def against_limit(experiment: Experiment, sign: Callable[[bool], str]) -> str:
-    """How many parameters are to spare, or too many; empty without a limit.
+    """The distance to the limit of parameters, in words; empty without a limit.
 
     >>> against_limit(drilldown.load("under-8k"), lambda met: "+" if met else "x")
     '+ 338 below the budget of 8,000'
@@ -120,17 +120,17 @@ def against_limit(experiment: Experiment, sign: Callable[[bool], str]) -> str:
 
 
 def print_predictions(target: Console, files: Sequence[Path], logits: torch.Tensor) -> None:
-    """What pictures were read as, how surely, and what came second; `logits`: (N, classes)."""
+    """Prints the predicted class of each picture, its probability, and the second class; `logits`: (N, classes)."""
     best = logits.softmax(1).topk(2)
     rows = [
         (str(int(answer)), _share(sure), f"{int(second)} {_share(less)}", str(file))
         for file, (answer, second), (sure, less) in zip(files, best.indices.tolist(), best.values.tolist(), strict=True)
     ]
-    print_rows(target, ("read as", ">confidence", "runner-up", "picture"), rows)
+    print_rows(target, ("class", ">confidence", "second", "picture"), rows)
 
 
 def _share(probability: float) -> str:
-    """In percent; what is not quite certain does not read as if it were.
+    """A probability in percent; only 0 and 1 would print as 0 % and 100 %.
 
     >>> _share(0.99996), _share(0.9), _share(1e-6)
     ('>99.9 %', '90.0 %', '<0.1 %')
@@ -141,7 +141,7 @@ def _share(probability: float) -> str:
 
 
 def print_dataset(target: Console, dataset: Dataset) -> None:
-    """A dataset's statistics."""
+    """Prints a dataset's statistics."""
     _, height, width = dataset.image_shape
     target.print(Text(dataset.name, style="bold"))
     target.print(
@@ -158,7 +158,7 @@ def print_dataset(target: Console, dataset: Dataset) -> None:
 
 
 def print_timings(target: Console, experiment: Experiment, benchmark: Benchmark) -> None:
-    """A benchmark's medians and ratios."""
+    """Prints a benchmark's medians and ratios."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("pipeline")
     for name in ("seconds", "ratio", "range", "test %"):
@@ -179,4 +179,4 @@ def print_timings(target: Console, experiment: Experiment, benchmark: Benchmark)
         Text(f"{experiment.title} · {experiment.name} · {count_text(benchmark.threads, 'thread')}", style="bold")
     )
     target.print(table)
-    target.print(f"medians of {rounds} epochs each, in turn, augmentation included; ratios to drilldown's")
+    target.print(f"medians of {rounds} epochs, alternating, with augmentation; ratios to drilldown's epochs")

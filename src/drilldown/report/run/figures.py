@@ -18,7 +18,6 @@ from drilldown.report.pictures import figure_png
 from drilldown.report.run.charts import run_charts
 from drilldown.report.run.evidence import RunEvidence
 
-BAR = "#555555"
 GALLERY = 40
 """The largest number of misclassified images in the figure."""
 
