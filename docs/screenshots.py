@@ -130,7 +130,7 @@ def report(browser: Browser, file: Path) -> None:
     draw_three(page)
     section(page, "#draw", DOCS / "pad.png", height=1130)
     section(page, "#analysis", DOCS / "analysis.png")
-    section(page, "#mistakes", DOCS / "mistakes.png", height=1000)
+    section(page, "#misclassified", DOCS / "mistakes.png", height=1000)
     page.context.close()
 
 

@@ -12,7 +12,8 @@ The commands as Python objects, which show themselves in a notebook:
 | `load` | reads an experiment: its layer table `model_summary`, its network `build()` |
 | `dataset` | finds a dataset, or fetches and verifies it |
 | `Training` | trains in memory and yields one record per epoch |
-| `perform` | trains in a run folder and resumes an interrupted run; `callback=Lines()` shows the progress |
+| `perform` | trains in a run folder and resumes an interrupted run |
+| `Lines` | a callback for `perform` that prints one line per epoch |
 | `all_runs`, `find_run` | the runs on disk; the `last` one, or one by its folder |
 | `Run` | a run on disk: `verdict`, `epochs`, `model()`, `predictions()`, `evaluate(split)`, `predict(images)` |
 | `Predictions` | logits with labels: `tally`, `misclassified`, `confusion` |

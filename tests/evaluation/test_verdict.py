@@ -14,7 +14,7 @@ from scipy import stats
 from drilldown.evaluation.intervals import PassRate, measure_spread
 from drilldown.evaluation.records import EpochRecord, Tally
 from drilldown.evaluation.verdict import Verdict, VerdictLine, judge, meets_bar
-from drilldown.experiment.experiment import Budget
+from drilldown.experiment.budget import Budget
 
 TOTAL = 10_000
 

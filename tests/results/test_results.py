@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 from scipy import stats
 
-from drilldown import load
+from drilldown import Compute, Folders, load
 from drilldown.analysis.ablation import existing_ablation
 from drilldown.analysis.seeds import Seeds
 from drilldown.network.user_module import load_python_file
@@ -18,7 +18,8 @@ from drilldown.report.ablation import ablation_sentences
 from drilldown.resources import resource_folder
 from drilldown.runs.finding import all_runs
 from drilldown.runs.perform import perform
-from drilldown.runs.run import FINISHED, Run
+from drilldown.runs.folder import FINISHED
+from drilldown.runs.run import Run
 from support.study import command
 
 RESULTS = resource_folder("benchmarks").parent / "results"
@@ -36,7 +37,7 @@ def collect(tmp_path: Path) -> ModuleType:
 
 
 def test_a_run_that_is_kept_and_unpacked_says_what_it_said(collect: ModuleType, tmp_path: Path) -> None:
-    trained = perform(load("under-8k", QUICK), runs=tmp_path / "runs")
+    trained = perform(load("under-8k", QUICK), folders=Folders(runs=tmp_path / "runs"))
     collect.take_in(tmp_path / "runs")
     collect.unpack(tmp_path / "anew")
     (kept,) = all_runs(tmp_path / "anew")
@@ -49,7 +50,7 @@ def test_a_run_that_is_kept_and_unpacked_says_what_it_said(collect: ModuleType, 
 def test_what_is_kept_gives_way_to_its_folder_and_never_the_other_way_round(
     collect: ModuleType, tmp_path: Path
 ) -> None:
-    trained = perform(load("under-8k", QUICK), runs=tmp_path / "runs")
+    trained = perform(load("under-8k", QUICK), folders=Folders(runs=tmp_path / "runs"))
     file = tmp_path / "results" / "under-8k" / "runs.jsonl"
     collect.take_in(tmp_path / "runs")
     before = file.read_text("utf-8")
@@ -73,12 +74,12 @@ def test_without_weights_a_run_is_shown_and_not_repeated_and_says_what_it_cannot
     assert "report.html" not in shown
     assert (run.path / "summary.json").stat().st_mtime_ns == said
     assert Run(run.path).epochs == records
-    with pytest.raises(Exception, match=r"records are here, its weights and answers are not.*--again"):
+    with pytest.raises(Exception, match=r"weights and predictions were deleted.*--again"):
         command("report", "last", cwd=tmp_path)
 
 
 def test_records_that_cannot_be_read_are_said_so(tmp_path: Path) -> None:
-    run = perform(load("under-8k", QUICK), runs=tmp_path / "runs")
+    run = perform(load("under-8k", QUICK), folders=Folders(runs=tmp_path / "runs"))
     (run.path / "state.safetensors").unlink()
     (run.path / "epochs.jsonl").write_text('{"epoch": 1}\n{"epo', "utf-8")
     with pytest.raises(Exception, match=r"epochs\.jsonl: cannot be read"):
@@ -159,7 +160,7 @@ def test_what_lasts_where_all_ingredients_are_asked_at_once_is_what_scipy_says(
     taken_apart = existing_ablation(Seeds.of(load("era-s7/06"), tmp_path / "runs"), tmp_path / "runs")
     assert taken_apart
     (said,) = [
-        sentence for sentence in ablation_sentences(taken_apart) if sentence.startswith("Measurable taken alone")
+        sentence for sentence in ablation_sentences(taken_apart) if sentence.startswith("Measurable when tested alone")
     ]
     assert f": {len(alone)} of {len(ps)};" in said
     assert said.endswith(f"(Holm): {', '.join(lasting)}.")

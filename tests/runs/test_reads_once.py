@@ -12,7 +12,6 @@ import pytest
 import drilldown
 from drilldown.data import loading as data_loading
 from drilldown.experiment import experiment as experiments
-from drilldown.experiment import loading as experiment_loading
 from support.cli import world
 
 
@@ -68,7 +67,3 @@ def test_a_dataset_that_has_changed_is_read_again(tmp_path: Path, counts: Counte
     labels.write_bytes(labels.read_bytes())
     assert drilldown.dataset(folder) is not first
     assert counts["read train-images-idx3-ubyte.gz"] == 2
-
-
-def test_the_experiment_module_parses_with_the_function_that_is_counted() -> None:
-    assert experiment_loading.tomllib is tomllib

@@ -198,7 +198,7 @@ def _augmentation(full: Experiment) -> dict[str, Any]:
 
 
 def _schedule(full: Experiment) -> dict[str, Any]:
-    """A constant learning rate, the peak. A warm-up is a separate component and stays; onecycle's rise belongs to it."""
+    """A constant learning rate, the peak. A warm-up is a separate component and stays; onecycle loses its rise."""
     schedule = full.recipe.schedule
     if isinstance(schedule, ConstantSchedule):
         raise _AbsentError

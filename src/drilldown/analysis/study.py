@@ -70,7 +70,7 @@ class StudyStep:
 
     @property
     def compared(self) -> Spread | None:
-        """The figure that the author reports, over our seeds, in percent: the best epoch, unless the file names another."""
+        """The figure that the author reports, of our seeds, in percent; by default of the best epoch."""
         figure = self.experiment.reported.figure if self.experiment.reported else "best"
         if figure == "mean_last":
             return self.seeds.accuracy
@@ -131,8 +131,8 @@ class StudyEvidence:
 def gather_study(study: Study | Path, runs_dir: Path, command: str = "") -> StudyEvidence:
     """Reads the runs of a study; the steps are those of its files.
 
-    *Arguments*: `study`: the study, or the folder of its runs, `RUNS/STUDY`, where its files are missing; then the steps
-    are the experiments as they were trained. `runs_dir`: the folder of all runs.
+    *Arguments*: `study`: the study, or the folder of its runs, `RUNS/STUDY`, where its files are missing; then the
+    steps are the experiments as they were trained. `runs_dir`: the folder of all runs.
 
     *Raises* DrilldownError where no step has a run.
     """
@@ -179,7 +179,7 @@ def _of_folder(folder: Path) -> Seeds:
 
 
 def _link(steps: Sequence[Seeds]) -> list[Seeds]:
-    """Makes an earlier step the parent of the steps that extend it: a run holds only a copy of its parent, without name."""
+    """Makes an earlier step the parent of the steps that extend it; a run holds only a nameless copy of its parent."""
     earlier: dict[str | None, Experiment] = {}
     linked = []
     for seeds in steps:

@@ -95,7 +95,7 @@ def measure_speed(
     """Trains drilldown and the plain pipelines in turn, one epoch each, and compares them round by round.
 
     The clock covers a whole training epoch with its augmentation, and no evaluation. The epochs alternate, so the
-    ratios hold even where the machine's speed drifts. Where the engine is the native one, PyTorch's engine is timed as well.
+    ratios hold even where the machine's speed drifts. Beside the native engine, PyTorch's engine is timed as well.
 
     *Raises* DrilldownError where a pipeline has not learned: its speed would mean nothing.
     """

@@ -66,7 +66,8 @@ def comparison_cells(subject: Subject, sign: Callable[[bool], str]) -> list[str]
     seeds, model_summary = subject.seeds, subject.experiment.model_summary
     rate = seeds.rate
     return [
-        f"{model_summary.parameters:,}", f"{model_summary.multiply_adds:,}", str(seeds.n), _figure(seeds.accuracy) or "-",
+        f"{model_summary.parameters:,}", f"{model_summary.multiply_adds:,}", str(seeds.n),
+        _figure(seeds.accuracy) or "-",
         f"{seeds.loss.mean:.4f}" if seeds.loss else "-",
         f"{sign(rate.met)} {rate.passed} of {rate.n}" if rate else "-",
     ]  # fmt: skip

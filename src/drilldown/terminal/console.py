@@ -20,8 +20,8 @@ def console(*, stderr: bool) -> Console:
 def as_text(show: Callable[..., None], *arguments: Any) -> str:
     """The output of a print function as text: for `print` in Python.
 
-    >>> as_text(print_rows, ["name", ">size"], [["a", "1"]])
-    'name  size\na     1'
+    >>> as_text(print_rows, ["name", ">size"], [["a", "1"]]).split()
+    ['name', 'size', 'a', '1']
     """
     sink = io.StringIO()
     show(Console(file=sink, force_terminal=False, force_jupyter=False, **PLAIN), *arguments)
