@@ -47,7 +47,7 @@ def test_a_pipeline_that_does_not_learn_is_refused(glyphs: Dataset) -> None:
 
 
 def test_the_loader_shuffles_and_shows_every_image_once(glyphs: Dataset) -> None:
-    pipeline = plain.loader(load("eva5-s5/04", ["recipe.dataset=glyphs"]), glyphs)
+    pipeline = plain.make_loader_pipeline(load("eva5-s5/04", ["recipe.dataset=glyphs"]), glyphs)
     first, second = (torch.cat([labels for _, labels in pipeline.batches()]) for _ in range(2))
     assert not torch.equal(first, second)
     assert first.bincount().tolist() == second.bincount().tolist() == glyphs.train.labels.bincount().tolist()
@@ -55,7 +55,7 @@ def test_the_loader_shuffles_and_shows_every_image_once(glyphs: Dataset) -> None
 
 def test_without_augmentation_both_plain_pipelines_give_the_normalised_images(glyphs: Dataset) -> None:
     images = plain.TransformedImages(glyphs, Augmentation())
-    expected = plain.normalised(glyphs.train, glyphs)
+    expected = plain.normalise_images(glyphs.train, glyphs)
     for index in (0, 17, 2999):
         torch.testing.assert_close(images[index][0], expected[index])
 
@@ -64,7 +64,7 @@ def test_the_affine_coefficients_are_the_inverse_that_pil_wants() -> None:
     """A quarter turn and a half-size of an image with one bright corner, where nothing is left to chance."""
     image = Image.fromarray(np.pad(np.full((7, 7), 255, np.uint8), ((0, 21), (0, 21))))
     still = Augmentation(affine=Affine(scale=(0.5, 0.5)))
-    small = np.asarray(plain.pil_transform(still)(image), dtype=float)
+    small = np.asarray(plain.make_pil_transform(still)(image), dtype=float)
     rows, columns = np.nonzero(small > 127)
     assert rows.min() == columns.min() == 7
     assert math.isclose((small > 127).sum(), 12.25, abs_tol=4)

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -43,7 +43,8 @@ def test_a_record_reads_back_from_its_line_as_it_was(epoch: EpochRecord) -> None
 
 def test_a_line_has_the_keys_that_are_promised() -> None:
     def line(**options: Any) -> dict[str, Any]:
-        given: dict[str, Any] = {"train": Tally(0.5, 3, 4), "test": Tally(0.25, 1, 2), "train_seconds": 1.5, "test_seconds": 0.5}
+        tallies = {"train": Tally(0.5, 3, 4), "test": Tally(0.25, 1, 2)}
+        given: dict[str, Any] = {**tallies, "train_seconds": 1.5, "test_seconds": 0.5}
         return EpochRecord(epoch=1, lr=0.1, **{**given, **options}).to_json()
 
     assert line() == {

@@ -10,15 +10,15 @@ from types import ModuleType
 import pytest
 from scipy import stats
 
-from drilldown import Compute, Folders, load
+from drilldown import Folders, load
 from drilldown.analysis.ablation import existing_ablation
 from drilldown.analysis.seeds import Seeds
 from drilldown.network.user_module import load_python_file
 from drilldown.report.ablation import ablation_sentences
 from drilldown.resources import resource_folder
 from drilldown.runs.finding import all_runs
-from drilldown.runs.perform import perform
 from drilldown.runs.folder import FINISHED
+from drilldown.runs.perform import perform
 from drilldown.runs.run import Run
 from support.study import command
 
@@ -38,7 +38,7 @@ def collect(tmp_path: Path) -> ModuleType:
 
 def test_a_run_that_is_kept_and_unpacked_says_what_it_said(collect: ModuleType, tmp_path: Path) -> None:
     trained = perform(load("under-8k", QUICK), folders=Folders(runs=tmp_path / "runs"))
-    collect.take_in(tmp_path / "runs")
+    collect.keep_runs(tmp_path / "runs")
     collect.unpack(tmp_path / "anew")
     (kept,) = all_runs(tmp_path / "anew")
     assert (kept.name, kept.seed, kept.status) == (trained.name, trained.seed, FINISHED)
@@ -52,12 +52,12 @@ def test_what_is_kept_gives_way_to_its_folder_and_never_the_other_way_round(
 ) -> None:
     trained = perform(load("under-8k", QUICK), folders=Folders(runs=tmp_path / "runs"))
     file = tmp_path / "results" / "under-8k" / "runs.jsonl"
-    collect.take_in(tmp_path / "runs")
+    collect.keep_runs(tmp_path / "runs")
     before = file.read_text("utf-8")
     collect.unpack(tmp_path / "runs")
     assert all((trained.path / name).exists() for name in HEAVY)
     file.write_text(before.replace("glyphs", "elsewhere"), "utf-8")
-    collect.take_in(tmp_path / "runs")
+    collect.keep_runs(tmp_path / "runs")
     assert file.read_text("utf-8") == before
 
 

@@ -18,12 +18,12 @@ from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
 from drilldown.network.summary import ModelSummary
 from drilldown.runs.run import FinishedRun, Run
-from drilldown.terminal.console import mark, print_rows
+from drilldown.terminal.console import make_table, mark, print_rows
 from drilldown.wording import count_text
 
 
 def epoch_cells(epoch: EpochRecord) -> list[str]:
-    """The cells of an epoch: number, learning rate, accuracies in percent, loss and seconds."""
+    """Returns the cells of an epoch: number, learning rate, accuracies in percent, loss and seconds."""
     return [
         str(epoch.epoch), f"{epoch.lr:.2g}", f"{float(epoch.train.accuracy):.2f}", f"{float(epoch.test.accuracy):.2f}",
         f"{epoch.test.loss:.4f}", f"{epoch.train_seconds + epoch.test_seconds:.1f}",
@@ -57,14 +57,14 @@ def print_result(target: Console, run: Run) -> None:
 
 
 def result_lines(run: FinishedRun) -> list[str]:
-    """A finished run's figures, as lines below its verdict."""
+    """Returns the figures of a finished run as lines below its verdict."""
     summary = run.summary
     accuracy = summary.accuracy
     last = " ".join(f"{value:.2f}" for value in accuracy.last)
-    held = f"last {len(accuracy.last)} epochs" if len(accuracy.last) > 1 else "last epoch"
+    epochs = f"last {len(accuracy.last)} epochs" if len(accuracy.last) > 1 else "last epoch"
     lines = [
-        f"{held} {last} % · best {accuracy.best:.2f} %",
-        f"training images, without augmentation: {summary.clean_train_accuracy:.2f} % · {summary.seconds:.0f} s",
+        f"{epochs} {last} % · best {accuracy.best:.2f} %",
+        f"training images, without augmentation: {summary.clean_train_accuracy:.2f} % · trained in {summary.seconds:.0f} s",
     ]
     if run.split == "validation":
         lines.append(f"test set, evaluated once: {summary.test.correct:,} of {summary.test.total:,}")
@@ -74,11 +74,7 @@ def result_lines(run: FinishedRun) -> list[str]:
 def print_model_summary(target: Console, experiment: Experiment) -> None:
     """Prints the layer table."""
     model_summary = experiment.model_summary
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("name")
-    table.add_column("layer", overflow="fold")
-    for name in ("output", "parameters", "multiply-adds", "sees"):
-        table.add_column(name, justify="right")
+    table = make_table(["name", "layer"], ["output", "parameters", "multiply-adds", "sees"])
     for row in layer_rows(model_summary):
         table.add_row(*row)
     target.print(Text(f"{experiment.title} · {experiment.name}", style="bold"))
@@ -95,7 +91,7 @@ def print_model_summary(target: Console, experiment: Experiment) -> None:
 
 
 def layer_rows(model_summary: ModelSummary) -> list[tuple[str, ...]]:
-    """The cells of the layer table; zeros stay empty."""
+    """Returns the cells of the layer table; zeros stay empty."""
     return [
         (
             row.name, row.layer, "x".join(map(str, row.output)), f"{row.parameters:,}" if row.parameters else "",
@@ -107,7 +103,7 @@ def layer_rows(model_summary: ModelSummary) -> list[tuple[str, ...]]:
 
 
 def against_limit(experiment: Experiment, sign: Callable[[bool], str]) -> str:
-    """The distance to the limit of parameters, in words; empty without a limit.
+    """Returns the distance to the limit of parameters in words; empty without a limit.
 
     >>> against_limit(drilldown.load("under-8k"), lambda met: "+" if met else "x")
     '+ 338 below the budget of 8,000'
@@ -123,14 +119,16 @@ def print_predictions(target: Console, files: Sequence[Path], logits: torch.Tens
     """Prints the predicted class of each picture, its probability, and the second class; `logits`: (N, classes)."""
     best = logits.softmax(1).topk(2)
     rows = [
-        (str(int(answer)), _share(sure), f"{int(second)} {_share(less)}", str(file))
-        for file, (answer, second), (sure, less) in zip(files, best.indices.tolist(), best.values.tolist(), strict=True)
+        (str(first), _share(first_share), f"{second} {_share(second_share)}", str(file))
+        for file, (first, second), (first_share, second_share) in zip(
+            files, best.indices.tolist(), best.values.tolist(), strict=True
+        )
     ]
     print_rows(target, ("class", ">confidence", "second", "picture"), rows)
 
 
 def _share(probability: float) -> str:
-    """A probability in percent; only 0 and 1 would print as 0 % and 100 %.
+    """Formats a probability in percent; it is never rounded to 0 % or 100 %.
 
     >>> _share(0.99996), _share(0.9), _share(1e-6)
     ('>99.9 %', '90.0 %', '<0.1 %')
@@ -147,22 +145,17 @@ def print_dataset(target: Console, dataset: Dataset) -> None:
     target.print(
         f"{height}x{width} pixels, {dataset.classes} classes, mean {dataset.mean}, standard deviation {dataset.std}"
     )
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("class", "training images", "test images"):
-        table.add_column(name, justify="right")
+    table = make_table([], ["class", "training images", "test images"])
     train, test = (split.labels.bincount(minlength=dataset.classes).tolist() for split in (dataset.train, dataset.test))
-    for number, (a, b) in enumerate(zip(train, test, strict=True)):
-        table.add_row(str(number), f"{a:,}", f"{b:,}")
+    for number, counts in enumerate(zip(train, test, strict=True)):
+        table.add_row(str(number), *(f"{count:,}" for count in counts))
     table.add_row("all", f"{len(dataset.train):,}", f"{len(dataset.test):,}", style="bold")
     target.print(table)
 
 
 def print_timings(target: Console, experiment: Experiment, benchmark: Benchmark) -> None:
     """Prints a benchmark's medians and ratios."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("pipeline")
-    for name in ("seconds", "ratio", "range", "test %"):
-        table.add_column(name, justify="right")
+    table = make_table(["pipeline"], ["seconds", "ratio", "range", "test %"])
     names = {
         "drilldown": f"drilldown, engine {benchmark.engine}",
         "torch": "drilldown, engine torch",
@@ -179,4 +172,4 @@ def print_timings(target: Console, experiment: Experiment, benchmark: Benchmark)
         Text(f"{experiment.title} · {experiment.name} · {count_text(benchmark.threads, 'thread')}", style="bold")
     )
     target.print(table)
-    target.print(f"medians of {rounds} epochs, alternating, with augmentation; ratios to drilldown's epochs")
+    target.print(f"medians of {rounds} epochs, the pipelines taking turns; ratio: seconds / drilldown's seconds")
