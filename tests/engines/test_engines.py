@@ -65,7 +65,7 @@ def networks(draw: st.DrawFn, *, dropout: bool) -> tuple[list[str], tuple[int, i
     def try_to_add(text: str) -> None:
         with contextlib.suppress(DrilldownError):
             shape = lay_out([*layers, text, "flatten", f"linear {CLASSES}"], (1, *side), CLASSES)[-3].output
-            # A norm of very few values, or of one already normalised, loses all digits whoever computes it.
+            # A norm of very few values, or of one already normalised, loses all digits in any implementation.
             if text != "bn" or (math.prod(shape[1:]) >= 16 and "bn" not in layers[-2:]):
                 layers.append(text)
 

@@ -39,8 +39,8 @@ def collect(tmp_path: Path) -> ModuleType:
 def test_a_run_that_is_kept_and_unpacked_says_what_it_said(collect: ModuleType, tmp_path: Path) -> None:
     trained = perform(load("under-8k", QUICK), folders=Folders(runs=tmp_path / "runs"))
     collect.keep_runs(tmp_path / "runs")
-    collect.unpack(tmp_path / "anew")
-    (kept,) = all_runs(tmp_path / "anew")
+    collect.unpack(tmp_path / "again")
+    (kept,) = all_runs(tmp_path / "again")
     assert (kept.name, kept.seed, kept.status) == (trained.name, trained.seed, FINISHED)
     assert (kept.summary, kept.epochs) == (trained.summary, trained.epochs)
     assert kept.experiment.to_toml() == trained.experiment.to_toml()

@@ -56,7 +56,7 @@ def attempt(work):
 
 
 def scarce(code):
-    """The lines that a process prints in which `limit` bounds the memory that is still to be had."""
+    """The lines that a process prints in which `limit` limits the memory that is left."""
     if sys.platform != "linux":
         pytest.skip("RLIMIT_AS and /proc are Linux's")
     done = subprocess.run(
