@@ -77,3 +77,13 @@ def test_a_budget_cannot_be_met_with_fewer_epochs_than_it_judges() -> None:
     reason = load_experiment("under-8k", ["recipe.epochs=4"]).out_of_reach
     assert reason == "the budget judges the last 5 epochs, and recipe.epochs is 4"
     assert load_experiment("under-8k", ["recipe.epochs=4", "budget.hold=4"]).out_of_reach is None
+
+
+def test_a_copy_with_another_network_has_another_layout() -> None:
+    experiment = load_experiment("under-8k")
+    assert experiment.layout is not None
+    assert experiment.fingerprint
+    smaller = Network(layers=("conv 3x3 4, relu", "gap", "linear 10"))
+    copy = experiment.model_copy(update={"network": smaller})
+    assert copy.model_summary.parameters == 36 + 50
+    assert copy.fingerprint != experiment.fingerprint

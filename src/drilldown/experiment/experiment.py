@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -157,13 +158,19 @@ class Experiment(Shown, Table):
         *Arguments*: `path`: the file of the experiment. `name`: `study/step`, where the path does not give it.
         `parent`: the experiment that it extends.
         """
-        copy = self.model_copy()
-        if self.network.python is not None and path not in (None, self._path):  # the module is in another folder
-            for cached in ("layout", "model_summary", "fingerprint"):
-                copy.__dict__.pop(cached, None)
+        moved = self.network.python is not None and path not in (None, self._path)  # to another folder's module
+        copy = self.model_copy(update={"network": self.network} if moved else None)
         copy._path = path or self._path
         copy._name = name or self._name
         copy._parent = parent or self._parent
+        return copy
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Returns a copy with other values; cached properties are computed again, since they may follow from them."""
+        copy = super().model_copy(update=update, deep=deep)
+        if update:
+            for cached in ("image", "layout", "model_summary", "fingerprint"):
+                copy.__dict__.pop(cached, None)
         return copy
 
     def __repr__(self) -> str:

@@ -64,7 +64,8 @@ def result_lines(run: FinishedRun) -> list[str]:
     epochs = f"last {len(accuracy.last)} epochs" if len(accuracy.last) > 1 else "last epoch"
     lines = [
         f"{epochs} {last} % · best {accuracy.best:.2f} %",
-        f"training images, without augmentation: {summary.clean_train_accuracy:.2f} % · trained in {summary.seconds:.0f} s",
+        f"training images, without augmentation: {summary.clean_train_accuracy:.2f} % · "
+        f"trained in {summary.seconds:.0f} s",
     ]
     if run.split == "validation":
         lines.append(f"test set, evaluated once: {summary.test.correct:,} of {summary.test.total:,}")
