@@ -16,7 +16,7 @@ def numbers(seed: int, purpose: str, epoch: int = 0, count: int = 20) -> list[fl
     return torch.rand(count, generator=stream(seed, purpose, epoch)).tolist()
 
 
-def test_a_stream_depends_on_its_name_alone() -> None:
+def test_a_stream_depends_only_on_its_name() -> None:
     first = numbers(3, "order", 2)
     torch.rand(100)
     numbers(3, "augment", 2)
@@ -31,7 +31,7 @@ def test_another_seed_purpose_or_epoch_is_another_stream() -> None:
     assert values.unique().numel() == values.numel()
 
 
-def test_a_stream_begins_without_an_epoch_where_there_is_none() -> None:
+def test_the_default_epoch_of_a_stream_is_0() -> None:
     assert numbers(0, "init") == numbers(0, "init", 0)
 
 
@@ -49,17 +49,17 @@ def test_another_process_draws_the_same() -> None:
         "import torch; from drilldown.randomness import stream;"
         "print(torch.rand(3, generator=stream(7, 'order', 4)).tolist())"
     )
-    found = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         check=True,
         env={**os.environ, "PYTHONHASHSEED": "4711"},
     )
-    assert found.stdout.strip() == str(numbers(7, "order", 4, 3))
+    assert completed.stdout.strip() == str(numbers(7, "order", 4, 3))
 
 
-def test_the_global_generator_draws_from_a_named_stream_and_is_as_it_was_afterwards() -> None:
+def test_the_global_generator_draws_from_a_named_stream_and_is_restored() -> None:
     torch.manual_seed(1)
     expected = [torch.rand(3).tolist() for _ in range(2)]
     torch.manual_seed(1)
@@ -70,7 +70,7 @@ def test_the_global_generator_draws_from_a_named_stream_and_is_as_it_was_afterwa
     assert inside == numbers(5, "dropout", 2)
 
 
-def test_the_global_generator_is_as_it_was_even_after_an_error() -> None:
+def test_the_global_generator_is_restored_after_an_error() -> None:
     state = torch.random.get_rng_state()
     with pytest.raises(ZeroDivisionError), global_stream(5, "dropout"):
         torch.rand(1) / (1 // 0)

@@ -1,4 +1,4 @@
-"""One component at a time out of a recipe: the right one, nothing else, and trained and told as promised."""
+"""Ablation: each variation lacks only one component; its runs are trained once, and the table shows its effect."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from support.study import command
 
 SHIPPED = sorted(f"{file.parent.name}/{file.stem}" for file in resource_folder("studies").glob("*/*.toml"))
 KINDS = {"batch norm": BatchNorm, "dropout": Dropout, "gap head": GlobalAveragePool}
-SAID = {"gap head": "global average pooling"}
+DIFFERENCE_NAMES = {"gap head": "global average pooling"}
 SETTINGS = {
     "augmentation": "augmentation", "schedule": "schedule", "warm-up": "schedule", "weight decay": "optimizer",
     "momentum": "optimizer", "nesterov": "optimizer",
@@ -36,14 +36,14 @@ SETTINGS = {
 
 
 def with_layers(*layers: str, **recipe: object) -> Experiment:
-    said = {"title": "Given", "network": {"layers": list(layers)}, "recipe": {"dataset": "glyphs", **recipe}}
-    return Experiment.model_validate(said)
+    document = {"title": "Given", "network": {"layers": list(layers)}, "recipe": {"dataset": "glyphs", **recipe}}
+    return Experiment.model_validate(document)
 
 
 def without(full: Experiment, component: str) -> Experiment:
-    found, _ = list_variations(full)
-    (one,) = (variation.experiment for variation in found if variation.component == component)
-    return one
+    variations, _ = list_variations(full)
+    (experiment,) = (variation.experiment for variation in variations if variation.component == component)
+    return experiment
 
 
 def layers(experiment: Experiment) -> str:
@@ -51,26 +51,28 @@ def layers(experiment: Experiment) -> str:
 
 
 @pytest.mark.parametrize("step", SHIPPED)
-def test_each_variation_of_a_shipped_step_lacks_its_ingredient_and_nothing_else(step: str, tmp_path: Path) -> None:
+def test_each_variation_of_a_shipped_step_lacks_only_its_component(step: str, tmp_path: Path) -> None:
     full = load(step)
-    found, skipped = list_variations(full)
-    assert found
+    variations, skipped = list_variations(full)
+    assert variations
     assert skipped == []
-    assert len({full.fingerprint, *(v.experiment.fingerprint for v in found)}) == len(found) + 1
-    for variation in found:
+    assert (
+        len({full.fingerprint, *(variation.experiment.fingerprint for variation in variations)}) == len(variations) + 1
+    )
+    for variation in variations:
         experiment = variation.experiment
         if experiment.parent is full:
             assert experiment.name == f"{full.name}-without-{variation.component.replace(' ', '-')}"
-        else:  # a step that came before, whose runs are there already
+        else:  # an earlier step, whose runs exist already
             assert experiment.fingerprint == load(experiment.name).fingerprint
             assert experiment.name < full.name
         changed = changed_components(full, experiment)
         if variation.component in KINDS:
             kinds = [type(layer) for block in experiment.network.layers or () for layer in parse_block(block)]
             assert KINDS[variation.component] not in kinds
-            said = SAID.get(variation.component, variation.component)
-            assert said in changed
-            assert set(changed) <= {said, "layers"}
+            name = DIFFERENCE_NAMES.get(variation.component, variation.component)
+            assert name in changed
+            assert set(changed) <= {name, "layers"}
             assert experiment.recipe == full.recipe
         else:
             assert changed == (SETTINGS[variation.component],)
@@ -92,34 +94,34 @@ def test_each_variation_of_a_shipped_step_lacks_its_ingredient_and_nothing_else(
         (("maxpool 4", "conv 3x3 10, relu", "gap"), "maxpool 4, conv 3x3 10, relu, flatten, linear 10"),
     ],
 )  # fmt: skip
-def test_a_plain_head_takes_the_place_of_a_pooled_one(given: tuple[str, ...], plain: str) -> None:
+def test_a_pooled_head_is_replaced_by_a_plain_one(given: tuple[str, ...], plain: str) -> None:
     experiment = without(with_layers(*given), "gap head")
     assert layers(experiment) == plain
     with torch.no_grad():
         assert experiment.build().eval()(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 
 
-def test_a_pool_over_a_single_place_is_no_ingredient() -> None:
-    found, skipped = list_variations(with_layers("conv 28x28 4", "gap", "linear 10"))
-    assert "gap head" not in [variation.component for variation in found]
+def test_a_pool_over_a_single_position_is_no_component() -> None:
+    variations, skipped = list_variations(with_layers("conv 28x28 4", "gap", "linear 10"))
+    assert "gap head" not in [variation.component for variation in variations]
     assert skipped == []
 
 
-def test_what_cannot_be_taken_out_is_said_and_the_rest_is_done() -> None:
+def test_a_component_that_cannot_be_removed_is_reported_and_skipped() -> None:
     wide = with_layers("conv 3x3 4, bn", "gap", "conv 3x3 10 pad=1")
-    found, skipped = list_variations(wide)
-    assert "batch norm" in [variation.component for variation in found]
-    assert [one.component for one in skipped] == ["gap head"]
+    variations, skipped = list_variations(wide)
+    assert "batch norm" in [variation.component for variation in variations]
+    assert [item.component for item in skipped] == ["gap head"]
     assert "conv 3x3 10 pad=1" in skipped[0].why
 
 
-def test_onecycle_has_no_warm_up_of_its_own() -> None:
+def test_onecycle_has_no_separate_warm_up() -> None:
     full = with_layers("gap", "linear 10", schedule={"name": "onecycle"})
     assert "warm-up" not in [variation.component for variation in list_variations(full)[0]]
     assert without(full, "schedule").recipe.schedule.model_dump() == {"name": "constant", "warmup": 0.0}
 
 
-def test_a_constant_rate_keeps_the_warm_up_which_is_an_ingredient_of_its_own() -> None:
+def test_a_constant_rate_keeps_the_warm_up_which_is_a_separate_component() -> None:
     full = load("under-8k")
     assert without(full, "schedule").recipe.schedule.model_dump() == {"name": "constant", "warmup": 0.2}
     plain = without(full, "warm-up").recipe.schedule
@@ -153,42 +155,42 @@ BLOCKS = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(RECIPES, BLOCKS, st.sampled_from([["gap", "linear 10"], ["conv 1x1 10", "gap"], ["flatten", "linear 10"]]))
-def test_whatever_a_recipe_holds_its_variations_differ_from_it_and_from_one_another(
+def test_the_variations_of_any_recipe_differ_from_it_and_from_each_other(
     recipe: dict[str, object], body: list[str], head: list[str]
 ) -> None:
     full = with_layers(*body, *head, **recipe)
-    found, _ = list_variations(full)
-    prints = {variation.experiment.fingerprint for variation in found}
-    assert full.fingerprint not in prints
-    assert len(prints) == len(found)
-    for variation in found:
-        again, _ = list_variations(variation.experiment)
-        assert variation.component not in [other.component for other in again]
+    variations, _ = list_variations(full)
+    fingerprints = {variation.experiment.fingerprint for variation in variations}
+    assert full.fingerprint not in fingerprints
+    assert len(fingerprints) == len(variations)
+    for variation in variations:
+        further, _ = list_variations(variation.experiment)
+        assert variation.component not in [other.component for other in further]
         assert variation.experiment.model_summary.layers[-1].output == (10,)
 
 
-def test_of_a_python_module_only_the_recipe_is_taken_apart(tmp_path: Path) -> None:
+def test_only_the_recipe_of_a_python_module_is_varied(tmp_path: Path) -> None:
     file = world(tmp_path)
     (tmp_path / "model.py").write_text(
         "from torch import nn\nclass Net(nn.Sequential):\n"
         "    def __init__(self):\n        super().__init__(nn.Flatten(), nn.Linear(784, 10))\n"
     )
-    found, _ = list_variations(load(file, ["network.python=model.py:Net"]))
-    names = [variation.component for variation in found]
+    variations, _ = list_variations(load(file, ["network.python=model.py:Net"]))
+    names = [variation.component for variation in variations]
     assert {"augmentation", "schedule", "weight averaging"} <= set(names)
     assert not {"batch norm", "dropout", "gap head"} & set(names)
-    run = perform(found[0].experiment, folders=Folders(runs=tmp_path / "runs"), compute=Compute(engine="torch"))
+    run = perform(variations[0].experiment, folders=Folders(runs=tmp_path / "runs"), compute=Compute(engine="torch"))
     assert (run.path / "model.py").is_file()
 
 
 @pytest.fixture(scope="module")
 def ablated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which a tiny experiment has been taken apart with two seeds."""
+    """The folder of a tiny experiment whose ablation was trained with two seeds."""
     folder = tmp_path_factory.mktemp("ablated")
     world(folder, epochs=1)
-    printed, told = command("ablate", "tiny.toml", "--seeds", "2", "--engine", "torch", cwd=folder)
-    (folder / "printed").write_text(printed)
-    (folder / "told").write_text(told)
+    out, err = command("ablate", "tiny.toml", "--seeds", "2", "--engine", "torch", cwd=folder)
+    (folder / "printed").write_text(out)
+    (folder / "told").write_text(err)
     return folder
 
 
@@ -198,44 +200,44 @@ COMPONENTS = {
 }  # fmt: skip
 
 
-def test_the_command_says_what_is_to_do_and_prints_a_table(ablated: Path) -> None:
-    printed, told = (ablated / "printed").read_text(), (ablated / "told").read_text()
+def test_the_command_prints_the_plan_and_a_table(ablated: Path) -> None:
+    out, err = (ablated / "printed").read_text(), (ablated / "told").read_text()
     name = f"{ablated.name}/tiny"
-    assert told.startswith(f"{name}: 0 of 20 runs finished, 20 to train;")
+    assert err.startswith(f"{name}: 0 of 20 runs finished, 20 to train;")
     for component in COMPONENTS:
-        assert re.search(rf"^{component} ", printed, re.MULTILINE), printed
-    assert max(map(len, printed.splitlines()[:-1])) <= 80
-    assert printed.splitlines()[-1].endswith(f"runs/{ablated.name}/tiny-ablation.md")
+        assert re.search(rf"^{component} ", out, re.MULTILINE), out
+    assert max(map(len, out.splitlines()[:-1])) <= 80
+    assert out.splitlines()[-1].endswith(f"runs/{ablated.name}/tiny-ablation.md")
 
 
 def test_nothing_is_trained_twice(ablated: Path) -> None:
-    printed, told = command("ablate", "tiny.toml", "--seeds", "2", "--engine", "torch", cwd=ablated)
-    assert told == f"{ablated.name}/tiny: 20 of 20 runs finished, nothing left to train\n"
-    assert printed == (ablated / "printed").read_text()
+    out, err = command("ablate", "tiny.toml", "--seeds", "2", "--engine", "torch", cwd=ablated)
+    assert err == f"{ablated.name}/tiny: 20 of 20 runs finished, nothing left to train\n"
+    assert out == (ablated / "printed").read_text()
 
 
-def test_variations_lie_beside_the_full_experiment_and_know_it_as_their_parent(ablated: Path) -> None:
+def test_runs_of_variations_are_beside_the_full_experiment_which_is_their_parent(ablated: Path) -> None:
     full = load(ablated / "tiny.toml")
     folders = {path.name for path in (ablated / "runs" / ablated.name).iterdir() if path.is_dir()}
     assert len(folders) == len(COMPONENTS) + 1
     (run,) = (ablated / "runs").glob("*/tiny-without-dropout-*/seed-1")
-    found = Run(run).experiment
-    assert found.parent is not None
-    assert found.parent.fingerprint == full.fingerprint
-    assert changed_components(found.parent, found) == ("dropout",)
+    variation = Run(run).experiment
+    assert variation.parent is not None
+    assert variation.parent.fingerprint == full.fingerprint
+    assert changed_components(variation.parent, variation) == ("dropout",)
 
 
-def test_the_table_is_sorted_by_what_is_lost(ablated: Path) -> None:
+def test_the_table_is_sorted_by_the_loss_of_accuracy(ablated: Path) -> None:
     full = load(ablated / "tiny.toml")
-    gathered = measure_ablation(Seeds.of(full, ablated / "runs"), ablated / "runs")
-    lost = [removal.effect.mean for removal in gathered.removals if removal.effect]
-    assert lost == sorted(lost)
-    assert len(lost) == len(COMPONENTS)
+    ablation = measure_ablation(Seeds.of(full, ablated / "runs"), ablated / "runs")
+    effects = [removal.effect.mean for removal in ablation.removals if removal.effect]
+    assert effects == sorted(effects)
+    assert len(effects) == len(COMPONENTS)
     page = (ablated / "runs" / ablated.name / "tiny-ablation.md").read_text()
-    assert page == ablation_markdown(gathered)
+    assert page == ablation_markdown(ablation)
     rows = [line.split(" | ")[0].removeprefix("| ") for line in page.splitlines() if line.startswith("| ")]
-    assert rows[3:] == [removal.component for removal in gathered.removals]
-    for sentence in ablation_sentences(gathered):
+    assert rows[3:] == [removal.component for removal in ablation.removals]
+    for sentence in ablation_sentences(ablation):
         assert re.search(r"\d", sentence), sentence
 
 
@@ -243,26 +245,26 @@ def test_a_variation_that_diverges_is_a_result(ablated: Path, tmp_path: Path) ->
     runs_dir = tmp_path / "runs"
     shutil.copytree(ablated / "runs", runs_dir)
     full = load(ablated / "tiny.toml")
-    found, _ = list_variations(full)
+    variations, _ = list_variations(full)
     with pytest.raises(TrainingDivergedError):
         perform(
             load(ablated / "tiny.toml", ["recipe.optimizer.lr=1e30"]), folders=Folders(runs=tmp_path / "other"),
             compute=Compute(engine="torch"),
         )  # fmt: skip
     (diverged,) = (tmp_path / "other").glob("*/*/seed-0")
-    one = next(variation for variation in found if variation.component == "batch norm")
+    without_norm = next(variation for variation in variations if variation.component == "batch norm")
     for seed in range(2):
-        shutil.rmtree(Run.of(one.experiment, seed, runs_dir).path)
-        shutil.copytree(diverged, Run.of(one.experiment, seed, runs_dir).path)
-    gathered = measure_ablation(Seeds.of(full, runs_dir), runs_dir)
-    assert gathered.removals[0].component == "batch norm"
-    assert gathered.removals[0].effect is None
-    text = ablation_markdown(gathered)
+        shutil.rmtree(Run.of(without_norm.experiment, seed, runs_dir).path)
+        shutil.copytree(diverged, Run.of(without_norm.experiment, seed, runs_dir).path)
+    ablation = measure_ablation(Seeds.of(full, runs_dir), runs_dir)
+    assert ablation.removals[0].component == "batch norm"
+    assert ablation.removals[0].effect is None
+    text = ablation_markdown(ablation)
     assert "Without batch norm, 2 of 2 seeds diverged." in text
     assert "| 2, 2 diverged | 0 of 2 (0–66 %) |" in text
 
 
-def test_a_recipe_without_ingredients_says_so(tmp_path: Path) -> None:
+def test_a_recipe_without_components_is_refused(tmp_path: Path) -> None:
     world(tmp_path)
     (tmp_path / "bare.toml").write_text(
         'title = "Bare"\n[network]\nlayers = ["flatten, linear 10"]\n[recipe]\ndataset = "./letters"\n'

@@ -1,4 +1,4 @@
-"""Experiments and runs side by side: what differs, what it was worth, and what is missing."""
+"""Comparisons of experiments and runs: their difference, its effect, and the command for missing seeds."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_experiments_are_compared_over_the_seeds_that_both_have(climb: Path) -> 
     assert effect is not None
     assert effect.n == SEEDS
     values = [
-        [one.summary.accuracy.mean_last for one in subject.seeds.finished if one.seed < SEEDS]
+        [run.summary.accuracy.mean_last for run in subject.seeds.finished if run.seed < SEEDS]
         for subject in (second, first)
     ]
     assert effect.mean == pytest.approx(statistics.fmean(values[0]) - statistics.fmean(values[1]))
@@ -56,8 +56,8 @@ def test_experiments_are_compared_over_the_seeds_that_both_have(climb: Path) -> 
 def test_runs_and_experiments_can_be_mixed(climb: Path) -> None:
     runs_dir = climb.parent / "runs"
     (run,) = runs_dir.glob("climb/01-plain-*/seed-1")
-    one, all_seeds, experiment = compare(str(run), str(run.parent), str(climb / "03-wider.toml"), runs_dir=runs_dir)
-    assert [x.seed for x in one.seeds.finished] == [1]
+    single, all_seeds, experiment = compare(str(run), str(run.parent), str(climb / "03-wider.toml"), runs_dir=runs_dir)
+    assert [finished.seed for finished in single.seeds.finished] == [1]
     assert all_seeds.seeds.n == SEEDS
     assert all_seeds.against is not None
     assert not all_seeds.against.difference
@@ -85,7 +85,7 @@ def test_figures_on_different_images_are_not_subtracted(climb: Path) -> None:
     assert held_out.against.why_not == "measured on different images (test, validation)"
 
 
-def test_the_command_shows_all_of_it_in_80_columns(climb: Path) -> None:
+def test_the_command_fits_80_columns(climb: Path) -> None:
     shown = drilldown("compare", "climb/01-plain.toml", "climb/02-norm.toml", "climb/03-wider.toml", cwd=climb.parent)
     assert shown.returncode == 0, shown.stderr
     assert max(map(len, shown.stdout.splitlines())) <= 80
@@ -106,7 +106,7 @@ def test_shipped_experiments_are_compared_without_any_run(tmp_path: Path) -> Non
     assert second.missing == f"drilldown run eva5-s5/06 --seeds 5 --runs {tmp_path}"
 
 
-def test_the_same_runs_are_not_measured_against_themselves(climb: Path) -> None:
+def test_runs_are_not_compared_with_themselves(climb: Path) -> None:
     runs_dir = climb.parent / "runs"
     (run,) = runs_dir.glob("climb/01-plain-*/seed-1")
     for reference in (str(climb / "01-plain.toml"), str(run), str(run.parent)):
@@ -116,7 +116,7 @@ def test_the_same_runs_are_not_measured_against_themselves(climb: Path) -> None:
         assert second.against.effect_lines == ("effect: unknown, both stand for the same runs",)
 
 
-def test_an_interrupted_run_is_to_be_resumed(climb: Path, tmp_path: Path) -> None:
+def test_the_command_for_an_interrupted_run_is_resume(climb: Path, tmp_path: Path) -> None:
     runs_dir = climb.parent / "runs"
     (run,) = runs_dir.glob("climb/01-plain-*/seed-1")
     shutil.copytree(run, tmp_path / "seed-1")
@@ -125,7 +125,7 @@ def test_an_interrupted_run_is_to_be_resumed(climb: Path, tmp_path: Path) -> Non
     assert second.missing == f"drilldown resume {tmp_path / 'seed-1'}"
 
 
-def test_narrow_terminals_leave_a_column_out_and_cut_none(climb: Path) -> None:
+def test_a_narrow_terminal_omits_a_column_and_truncates_none(climb: Path) -> None:
     shown = drilldown("compare", "climb/01-plain.toml", "climb/02-norm.toml", cwd=climb.parent, COLUMNS="60")
     assert max(map(len, shown.stdout.splitlines())) <= 60
     assert "…" not in shown.stdout
@@ -134,6 +134,6 @@ def test_narrow_terminals_leave_a_column_out_and_cut_none(climb: Path) -> None:
 
 
 @pytest.mark.parametrize("references", [["under-8k"], ["under-8k", "absent"], ["under-8k", "last"]])
-def test_what_cannot_be_compared_is_said(references: list[str], tmp_path: Path) -> None:
+def test_references_that_cannot_be_compared_are_refused(references: list[str], tmp_path: Path) -> None:
     with pytest.raises(DrilldownError):
         compare(*references, runs_dir=tmp_path)

@@ -1,4 +1,4 @@
-"""Studies: run seed by seed, stopped and gone on with, beside other processes; and what their report says."""
+"""Studies: the effects of their steps, and the figures in their report."""
 
 from __future__ import annotations
 
@@ -53,9 +53,11 @@ def page(evidence: StudyEvidence) -> str:
     return write_study_report(evidence).markdown.read_text("utf-8")
 
 
-def test_what_earlier_steps_tell_already_is_no_ablation(evidence: StudyEvidence) -> None:
+def test_a_variation_equal_to_an_earlier_step_is_no_ablation(evidence: StudyEvidence) -> None:
     variations, _ = list_variations(evidence.steps[1].experiment)
-    assert [one.experiment.name for one in variations if one.component == "batch norm"] == ["climb/01-plain"]
+    assert [variation.experiment.name for variation in variations if variation.component == "batch norm"] == [
+        "climb/01-plain"
+    ]
     assert evidence.ablations == ()
 
 
@@ -77,7 +79,7 @@ def test_the_ladder_has_the_figures_of_the_runs(evidence: StudyEvidence, page: s
     assert "✗ not in" in rows[0]
 
 
-def test_a_step_is_worth_what_scipy_says_against_the_one_that_it_extends(evidence: StudyEvidence, page: str) -> None:
+def test_the_effect_of_a_step_against_its_parent_is_scipys(evidence: StudyEvidence, page: str) -> None:
     first, _, wider = evidence.steps
     assert wider.change is not None
     assert wider.change.against == 0
@@ -91,24 +93,26 @@ def test_a_step_is_worth_what_scipy_says_against_the_one_that_it_extends(evidenc
     assert "+ conv 3x3 4, relu" in page
 
 
-def test_a_step_that_extends_none_of_the_study_is_set_against_the_one_before(tmp_path: Path) -> None:
+def test_a_step_without_a_parent_is_compared_with_the_step_before(tmp_path: Path) -> None:
     folder = write_study(tmp_path, steps=1)
     (folder / "02-alone.toml").write_text((folder / "01-plain.toml").read_text().replace("3x3 2", "3x3 3"))
     for experiment in steps_of(folder):
         perform(experiment, folders=Folders(runs=tmp_path / "runs"), compute=Compute(engine="torch"))
-    found = gather_study(Study(folder), tmp_path / "runs")
-    assert found.steps[1].change is not None
-    assert (found.steps[1].change.against, found.steps[1].change.extends) == (0, False)
-    text = write_study_report(found).markdown.read_text("utf-8")
+    evidence = gather_study(Study(folder), tmp_path / "runs")
+    assert evidence.steps[1].change is not None
+    assert (evidence.steps[1].change.against, evidence.steps[1].change.extends) == (0, False)
+    text = write_study_report(evidence).markdown.read_text("utf-8")
     assert "(the step before)" in text
     assert "1, an anecdote" in text
     assert "(one seed) |" in text
     assert "2 of 2 steps rest on one seed" in text
 
 
-def test_a_reported_figure_is_held_against_where_one_further_seed_would_fall(evidence: StudyEvidence) -> None:
+def test_a_reported_accuracy_is_compared_with_the_prediction_interval_of_one_further_seed(
+    evidence: StudyEvidence,
+) -> None:
     step = evidence.steps[0]
-    bests = [one.summary.accuracy.best for one in step.seeds.finished]
+    bests = [run.summary.accuracy.best for run in step.seeds.finished]
     scale = statistics.stdev(bests) * (1 + 1 / SEEDS) ** 0.5
     low, high = stats.t.interval(0.95, SEEDS - 1, loc=statistics.fmean(bests), scale=scale)
     assert step.expected == pytest.approx((max(0, low - 0.005), min(100, high + 0.005)))
@@ -116,7 +120,7 @@ def test_a_reported_figure_is_held_against_where_one_further_seed_would_fall(evi
     assert evidence.steps[1].as_reported is None
 
 
-def test_where_only_runs_are_at_hand_a_parent_has_the_name_of_its_own_runs(climb: Path) -> None:
+def test_without_experiment_files_a_parent_has_the_name_of_its_own_runs(climb: Path) -> None:
     runs_dir = climb.parent / "runs"
     parent = gather_study(runs_dir / "climb", runs_dir).steps[2].experiment.parent
     assert parent is not None
@@ -125,13 +129,13 @@ def test_where_only_runs_are_at_hand_a_parent_has_the_name_of_its_own_runs(climb
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=9), st.floats(0.1, 20))
-def test_labels_lie_apart_in_their_order_around_their_places(places: list[float], gap: float) -> None:
-    found = spread_labels(places, gap)
+def test_spread_labels_keep_their_order_their_mean_and_a_minimum_distance(places: list[float], gap: float) -> None:
+    spread = spread_labels(places, gap)
     order = sorted(range(len(places)), key=places.__getitem__)
-    assert all(found[b] - found[a] > gap - 1e-9 for a, b in itertools.pairwise(order))
-    assert statistics.fmean(found) == pytest.approx(statistics.fmean(places))
+    assert all(spread[b] - spread[a] > gap - 1e-9 for a, b in itertools.pairwise(order))
+    assert statistics.fmean(spread) == pytest.approx(statistics.fmean(places))
     if all(places[b] - places[a] >= gap for a, b in itertools.pairwise(order)):
-        assert found == pytest.approx(places)
+        assert spread == pytest.approx(places)
 
 
 def test_every_sentence_of_the_analysis_carries_a_number(evidence: StudyEvidence, page: str) -> None:
@@ -142,13 +146,13 @@ def test_every_sentence_of_the_analysis_carries_a_number(evidence: StudyEvidence
         assert sentence in page
 
 
-def test_figures_runs_and_summaries_are_there(evidence: StudyEvidence, page: str) -> None:
+def test_the_report_holds_figures_runs_and_summaries(evidence: StudyEvidence, page: str) -> None:
     for name in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page):
         with Image.open(evidence.folder / name) as image:
             assert 300 < min(image.size) < max(image.size) < 3_000
     for step in evidence.steps:
-        for one in step.seeds.finished:
-            assert f"| `{one.run.path}` | {one.seed} |" in page
+        for run in step.seeds.finished:
+            assert f"| `{run.run.path}` | {run.seed} |" in page
     documents = [json.loads(line) for line in (evidence.folder / "summaries.jsonl").read_text().splitlines()]
     assert [(document["experiment"], document["seed"]) for document in documents] == [
         (f"climb/{step}", seed) for step in STEPS for seed in range(SEEDS)
@@ -167,30 +171,30 @@ def test_text_from_files_stays_text(page: str) -> None:
 def test_the_run_folders_alone_make_the_same_report(evidence: StudyEvidence) -> None:
     alone = gather_study(evidence.folder, evidence.folder.parent)
     assert [step.name for step in alone.steps] == list(STEPS)
-    for one, other in zip(alone.steps, evidence.steps, strict=True):
-        assert one.seeds.accuracies() == other.seeds.accuracies()
-        assert bool(one.change) == bool(other.change)
-        if one.change and other.change:
-            assert (one.change.against, one.change.components) == (other.change.against, other.change.components)
-            assert one.change.accuracy == other.change.accuracy
+    for step, other in zip(alone.steps, evidence.steps, strict=True):
+        assert step.seeds.accuracies() == other.seeds.accuracies()
+        assert bool(step.change) == bool(other.change)
+        if step.change and other.change:
+            assert (step.change.against, step.change.components) == (other.change.against, other.change.components)
+            assert step.change.accuracy == other.change.accuracy
 
 
 def test_the_command_reports_a_study(climb: Path) -> None:
     assert command("report", "climb", cwd=climb.parent) == ("runs/climb/report.html\n", "")
 
 
-def test_runs_of_a_file_that_has_changed_are_named_and_left_out(climb: Path, tmp_path: Path) -> None:
+def test_runs_of_a_changed_file_are_named_and_left_out(climb: Path, tmp_path: Path) -> None:
     runs_dir = tmp_path / "runs"
     shutil.copytree(climb.parent / "runs", runs_dir)
     changed = load(climb / "01-plain.toml", ["recipe.epochs=1"])
     perform(changed, folders=Folders(runs=runs_dir), compute=Compute(engine="torch"))
-    found = gather_study(Study(climb), runs_dir)
-    assert [path.name for path in found.left_out] == [f"01-plain-{changed.fingerprint}"]
-    assert found.steps[0].seeds.n == SEEDS
-    assert changed.fingerprint in write_study_report(found).markdown.read_text("utf-8")
+    evidence = gather_study(Study(climb), runs_dir)
+    assert [path.name for path in evidence.left_out] == [f"01-plain-{changed.fingerprint}"]
+    assert evidence.steps[0].seeds.n == SEEDS
+    assert changed.fingerprint in write_study_report(evidence).markdown.read_text("utf-8")
 
 
-def test_a_study_half_done_says_which_steps_lack_runs(tmp_path: Path) -> None:
+def test_an_unfinished_study_names_the_steps_without_runs(tmp_path: Path) -> None:
     folder = write_study(tmp_path)
     with pytest.raises(DrilldownError, match="no runs here"):
         gather_study(Study(folder), tmp_path / "runs", "drilldown study climb")
@@ -213,18 +217,18 @@ def test_a_study_half_done_says_which_steps_lack_runs(tmp_path: Path) -> None:
         ("eva5-s5/06", "eva5-s5/06", ()),
     ],
 )
-def test_changes_are_named_as_the_ingredients_of_a_recipe(before: str, after: str, changed: tuple[str, ...]) -> None:
+def test_changes_are_named_as_the_components_of_a_recipe(before: str, after: str, changed: tuple[str, ...]) -> None:
     assert changed_components(load(before), load(after)) == changed
 
 
-def test_a_budget_is_no_ingredient_and_settings_have_the_names_one_says() -> None:
+def test_a_budget_is_no_component_and_settings_have_their_usual_names() -> None:
     plain = load("under-8k")
     other = load(
         "under-8k",
         ["budget.hold=3", "recipe.ema=0.9", "recipe.label_smoothing=0.1", "recipe.holdout=10", "recipe.augment={}"],
     )
-    found = changed_components(plain, other)
-    assert set(found) == {"augmentation", "label smoothing", "weight averaging", "validation split"}
+    components = changed_components(plain, other)
+    assert set(components) == {"augmentation", "label smoothing", "weight averaging", "validation split"}
 
 
 @pytest.mark.parametrize(
@@ -237,7 +241,7 @@ def test_a_budget_is_no_ingredient_and_settings_have_the_names_one_says() -> Non
         ("absent.toml", ["absent.toml: no such folder"]),
     ],
 )
-def test_a_name_that_is_no_study_says_so(reference: str, parts: list[str]) -> None:
+def test_a_name_that_is_no_study_is_refused(reference: str, parts: list[str]) -> None:
     with pytest.raises(DrilldownError) as caught:
         find_study(reference)
     for part in parts:
@@ -253,7 +257,7 @@ def test_an_empty_folder_is_no_study_and_leaves_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_no_seeds_are_bad_usage(tmp_path: Path) -> None:
+def test_zero_seeds_are_refused(tmp_path: Path) -> None:
     refused = drilldown("study", "under-8k", "--seeds", "0", cwd=tmp_path)
     assert refused.returncode == 2
     assert refused.stdout == ""

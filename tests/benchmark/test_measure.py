@@ -1,4 +1,4 @@
-"""The plain pipelines see what drilldown sees, and the benchmark refuses a pipeline that does not learn."""
+"""The plain pipelines train on the same images as drilldown, and a pipeline that does not learn is refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def glyphs() -> Dataset:
     return replace(full, train=Split(full.train.images[:3000], full.train.labels[:3000]))
 
 
-def test_ratios_and_accuracies_come_out_for_every_pipeline(glyphs: Dataset) -> None:
+def test_each_pipeline_has_ratios_and_an_accuracy(glyphs: Dataset) -> None:
     experiment = load("under-8k", ["recipe.dataset=glyphs", "recipe.schedule={name='constant'}", "recipe.epochs=3"])
     measured = measure_speed(experiment, glyphs, rounds=2)
     own, *others = measured.timings
@@ -35,9 +35,9 @@ def test_ratios_and_accuracies_come_out_for_every_pipeline(glyphs: Dataset) -> N
     for timing in others:
         assert timing.ratios == tuple(a / b for a, b in zip(timing.seconds, own.seconds, strict=True))
         assert timing.accuracy >= FLOOR
-    said = benchmark_document(experiment, measured)
-    assert said["ratio"] == statistics.median(measured["loader"].ratios)
-    assert {"experiment", "engine", "seconds", "plain_seconds", "ratio"} <= said.keys()
+    document = benchmark_document(experiment, measured)
+    assert document["ratio"] == statistics.median(measured["loader"].ratios)
+    assert {"experiment", "engine", "seconds", "plain_seconds", "ratio"} <= document.keys()
 
 
 def test_a_pipeline_that_does_not_learn_is_refused(glyphs: Dataset) -> None:
@@ -46,7 +46,7 @@ def test_a_pipeline_that_does_not_learn_is_refused(glyphs: Dataset) -> None:
         measure_speed(load("under-8k", ["recipe.dataset=glyphs"]), confused, rounds=1)
 
 
-def test_the_loader_shuffles_and_shows_every_image_once(glyphs: Dataset) -> None:
+def test_the_loader_shuffles_and_yields_each_image_once(glyphs: Dataset) -> None:
     pipeline = plain.make_loader_pipeline(load("eva5-s5/04", ["recipe.dataset=glyphs"]), glyphs)
     first, second = (torch.cat([labels for _, labels in pipeline.batches()]) for _ in range(2))
     assert not torch.equal(first, second)
@@ -60,8 +60,8 @@ def test_without_augmentation_both_plain_pipelines_give_the_normalised_images(gl
         torch.testing.assert_close(images[index][0], expected[index])
 
 
-def test_the_affine_coefficients_are_the_inverse_that_pil_wants() -> None:
-    """A quarter turn and a half-size of an image with one bright corner, where nothing is left to chance."""
+def test_the_affine_coefficients_are_the_inverse_map_that_pil_expects() -> None:
+    """An image with one bright corner, scaled to half its size without randomness."""
     image = Image.fromarray(np.pad(np.full((7, 7), 255, np.uint8), ((0, 21), (0, 21))))
     still = Augmentation(affine=Affine(scale=(0.5, 0.5)))
     small = np.asarray(plain.make_pil_transform(still)(image), dtype=float)

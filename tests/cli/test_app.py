@@ -20,14 +20,14 @@ def test_lines_are_plain_where_there_is_no_terminal(lab: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_terminals_of_any_encoding_are_written_to(encoding: str, lab: Path) -> None:
+def test_output_works_in_any_encoding(encoding: str, lab: Path) -> None:
     shown = drilldown("run", "tiny.toml", cwd=lab, PYTHONIOENCODING=encoding, PYTHONUTF8="0")
     assert shown.returncode == 0, shown.stderr
     assert ("✓" in shown.stdout) == (encoding == "utf-8")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-def test_a_terminal_sees_a_bar_and_no_line_is_wider_than_it(lab: Path) -> None:
+def test_a_terminal_shows_a_bar(lab: Path) -> None:
     import pexpect
 
     child = pexpect.spawn(
@@ -53,7 +53,7 @@ def test_no_color_is_respected(lab: Path) -> None:
     assert "\x1b[3" not in child.before.replace("\x1b[3m", "")
 
 
-def test_text_from_files_is_no_markup(tmp_path: Path) -> None:
+def test_text_from_files_is_not_read_as_markup(tmp_path: Path) -> None:
     folder = tmp_path / "[red]lab :smile:"
     folder.mkdir()
     world(folder, epochs=2)
@@ -98,7 +98,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("arguments", BAD.values(), ids=BAD.keys())
-def test_bad_input_is_one_message_and_leaves_nothing(arguments: list[str], tmp_path: Path) -> None:
+def test_bad_input_gives_one_message_and_leaves_no_files(arguments: list[str], tmp_path: Path) -> None:
     world(tmp_path)
     refused = drilldown(*arguments, cwd=tmp_path)
     assert refused.returncode == 2, refused.stderr
@@ -124,7 +124,7 @@ def test_a_reader_that_leaves_early_is_no_error(lab: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell with pipefail")
-def test_a_reader_that_has_gone_is_told_as_by_other_tools(lab: Path) -> None:
+def test_a_closed_pipe_gives_the_exit_code_of_other_tools(lab: Path) -> None:
     import subprocess
 
     for arguments in ("summary under-8k", "summary under-8k --json"):
@@ -136,7 +136,7 @@ def test_a_reader_that_has_gone_is_told_as_by_other_tools(lab: Path) -> None:
 @pytest.mark.parametrize(
     "arguments", ["report", "resume", "verdict", "predict", "compare", "study", "data", "runs --runs"]
 )
-def test_a_name_that_is_too_long_is_one_message(arguments: str, lab: Path) -> None:
+def test_a_name_that_is_too_long_gives_one_message(arguments: str, lab: Path) -> None:
     rest = {"predict": ["a.png"], "compare": ["tiny.toml"]}.get(arguments, [])
     with pytest.raises(DrilldownError):
         command(*arguments.split(), "x" * 300, *rest, cwd=lab)

@@ -17,7 +17,7 @@ from support.cli import drilldown, plain_run
 from support.study import command
 
 
-def test_verdict_exits_by_the_budget(lab: Path) -> None:
+def test_the_exit_code_of_verdict_depends_on_the_budget(lab: Path) -> None:
     assert drilldown("verdict", "last", cwd=lab).returncode == 0
     assert drilldown("verdict", "tiny.toml", cwd=lab).returncode == 0
     drilldown("run", "tiny.toml", "--set", "budget.parameters=10", cwd=lab)
@@ -28,7 +28,7 @@ def test_verdict_exits_by_the_budget(lab: Path) -> None:
     assert "no finished runs" in none.stderr
 
 
-def test_summary_agrees_with_itself_as_text_and_json(lab: Path) -> None:
+def test_summary_prints_the_same_numbers_as_text_and_json(lab: Path) -> None:
     document = json.loads(drilldown("summary", "under-8k", "--json", cwd=lab).stdout)
     assert document["parameters"] == sum(layer["parameters"] for layer in document["layers"]) == 7662
     assert {"name", "output", "parameters", "multiply_adds", "receptive_field"} <= document["layers"][0].keys()
@@ -49,7 +49,7 @@ def test_runs_of_an_empty_folder_are_an_empty_list(tmp_path: Path) -> None:
     assert drilldown("runs", cwd=tmp_path).returncode == 0
 
 
-def test_predict_reads_digits_on_light_and_dark_paper(lab: Path, tmp_path: Path) -> None:
+def test_predict_classifies_digits_on_light_and_dark_paper(lab: Path, tmp_path: Path) -> None:
     template = Image.fromarray(_template(3, "DejaVuSans.ttf").numpy()).resize((280, 280))
     template.save(tmp_path / "dark.png")
     Image.eval(template, lambda value: 255 - value).save(tmp_path / "light.png")
@@ -61,7 +61,7 @@ def test_predict_reads_digits_on_light_and_dark_paper(lab: Path, tmp_path: Path)
     assert dark.index(str(tmp_path)) == light.index(str(tmp_path)) == head.index("picture")
 
 
-def test_predict_refuses_what_is_no_picture(lab: Path, tmp_path: Path) -> None:
+def test_predict_refuses_a_file_that_is_no_picture(lab: Path, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("not a picture")
     refused = drilldown("predict", "last", str(tmp_path / "text.png"), cwd=lab)
     assert refused.returncode == 2
@@ -89,7 +89,7 @@ def test_predict_needs_a_finished_run(lab: Path, tmp_path: Path) -> None:
         command("predict", str(unfinished), "absent.png", cwd=lab)
 
 
-def test_damaged_runs_are_listed_and_told_apart(lab: Path, tmp_path: Path) -> None:
+def test_damaged_runs_are_listed_with_their_problems(lab: Path, tmp_path: Path) -> None:
     source = next(lab.glob("runs/*/*/seed-0"))
     good, *copies = (tmp_path / "some" / f"step-{number}" / "seed-0" for number in range(6))
     for copy in (good, *copies):
@@ -108,7 +108,8 @@ def test_damaged_runs_are_listed_and_told_apart(lab: Path, tmp_path: Path) -> No
     for reason in ("not a table", '"seed" is missing', '"seed" is invalid', "state.safetensors: cannot be read"):
         assert reason in err
     document = {
-        Path(one["path"]): one for one in json.loads(command("runs", "--runs", str(tmp_path), "--json", cwd=lab)[0])
+        Path(entry["path"]): entry
+        for entry in json.loads(command("runs", "--runs", str(tmp_path), "--json", cwd=lab)[0])
     }
     assert document[good]["status"] == "finished"
     assert document[listed]["status"] == "damaged"
@@ -123,7 +124,7 @@ def test_runs_fit_80_columns_and_can_be_copied_at_any_width(lab: Path) -> None:
             assert (lab / line.rpartition(" ")[2] / "summary.json").is_file()
 
 
-def test_many_runs_are_listed_at_once(lab: Path, tmp_path: Path) -> None:
+def test_many_runs_are_listed_quickly(lab: Path, tmp_path: Path) -> None:
     source = next(lab.glob("runs/*/*/seed-0"))
     for number in range(300):
         run = tmp_path / "some" / f"step-{number}" / "seed-0"

@@ -29,7 +29,7 @@ def test_new_writes_an_experiment_that_trains(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["under-8k", "eva5-s5/06", "era-s7/05", "session6/03"])
-def test_what_new_writes_trains_as_its_source_does_and_claims_nothing(source: str, tmp_path: Path) -> None:
+def test_a_new_experiment_trains_like_its_source_and_reports_no_accuracy(source: str, tmp_path: Path) -> None:
     command("new", "08-my_own idea.toml", "--from", source, cwd=tmp_path)
     file = tmp_path / "08-my_own idea.toml"
     made, original = load(file), load(source)
@@ -39,26 +39,26 @@ def test_what_new_writes_trains_as_its_source_does_and_claims_nothing(source: st
     text = file.read_text("utf-8")
     assert "drilldown run '08-my_own idea.toml'" in text
     assert max(map(len, (line for line in text.splitlines() if line.startswith("#")))) <= 100
-    for said in ("conv KxK OUT", "onecycle (warmup, finish, div, final_div)", "# ema = 0.999", "# holdout = 10_000"):
-        assert said in text
+    for part in ("conv KxK OUT", "onecycle (warmup, finish, div, final_div)", "# ema = 0.999", "# holdout = 10_000"):
+        assert part in text
     file.write_text(text.replace("# ema = ", "ema = ").replace("# holdout = ", "holdout = "), "utf-8")
     assert (load(file).recipe.ema, load(file).recipe.holdout) == (0.999, 10_000)
 
 
-def test_new_starts_from_a_run_as_it_was_trained(lab: Path, tmp_path: Path) -> None:
+def test_new_copies_a_run_as_it_was_trained(lab: Path, tmp_path: Path) -> None:
     run = plain_run(lab)
     out, _ = command("new", str(tmp_path / "again.toml"), "--from", str(run), cwd=lab)
     assert "which trains like" in out
     assert load(tmp_path / "again.toml").fingerprint == load(run).fingerprint == load(lab / "tiny.toml").fingerprint
 
 
-def test_new_brings_the_code_of_a_network_and_overwrites_none(tmp_path: Path) -> None:
+def test_new_copies_the_code_of_a_network_and_overwrites_none(tmp_path: Path) -> None:
     code = "from torch import nn\n\ndef Net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
     (tmp_path / "model.py").write_text(code)
     (tmp_path / "own.toml").write_text('title = "Own"\n[network]\npython = "model.py:Net"\n')
     command("new", "there/own.toml", "--from", "own.toml", cwd=tmp_path)
     assert (tmp_path / "there" / "model.py").read_bytes() == (tmp_path / "model.py").read_bytes()
-    command("new", "there/other.toml", "--from", "own.toml", cwd=tmp_path)  # the same code may lie there
+    command("new", "there/other.toml", "--from", "own.toml", cwd=tmp_path)  # a copy of the same code is no conflict
     (tmp_path / "there" / "model.py").write_text("mine")
     (tmp_path / "model.py").rename(tmp_path / "elsewhere.py")
     with pytest.raises(DrilldownError, match=r"model\.py: network\.python: no such file"):
@@ -80,7 +80,7 @@ def test_new_brings_the_code_of_a_network_and_overwrites_none(tmp_path: Path) ->
         ("file/mine.toml", "file/mine.toml: cannot be written"),
     ],
 )
-def test_new_says_what_is_wrong_with_a_name(name: str, message: str, tmp_path: Path) -> None:
+def test_new_explains_a_wrong_name(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "folder.toml").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(DrilldownError) as refused:

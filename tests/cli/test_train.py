@@ -1,4 +1,4 @@
-"""`drilldown run`: progress, results, seeds, and the command that resumes."""
+"""`drilldown run`: progress, results, and the command that resumes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.console import Console
 from drilldown import Compute, Folders
 from drilldown.cli.options import command_text
 from drilldown.terminal.live import LiveDisplay
-from support.cli import drilldown, world
+from support.cli import drilldown
 from support.study import command
 
 
@@ -24,28 +24,20 @@ def test_results_go_to_standard_output_and_progress_to_standard_error(lab: Path)
     assert "Budget" not in shown.stderr
 
 
-def test_seeds_are_trained_in_turn_and_summed_up(tmp_path: Path) -> None:
-    world(tmp_path, epochs=2)
-    shown = drilldown("run", "tiny.toml", "--seeds", "2", cwd=tmp_path)
-    assert shown.returncode == 0, shown.stderr
-    assert "2 of 2 seeds" in shown.stdout
-    assert sorted(path.name for path in tmp_path.glob("runs/*/*/seed-*")) == ["seed-0", "seed-1"]
-
-
-def test_a_file_that_comes_a_second_time_from_the_next_mirror_has_its_bar_again() -> None:
+def test_a_file_fetched_again_from_the_next_mirror_has_a_new_bar() -> None:
     live = LiveDisplay()
     live.console = Console(file=io.StringIO(), force_terminal=True)
-    for received in (50, 100, 20, 100):  # whole, and not what it should be; then from elsewhere
+    for received in (50, 100, 20, 100):  # a complete file with wrong content, then the file from the next mirror
         live.on_download("train-images", received, 100)
     assert live.bar is None
 
 
-def test_a_finished_run_is_said_to_be_finished(lab: Path) -> None:
-    _, told = command("run", "tiny.toml", cwd=lab)
-    assert re.search(r"/tiny, seed 0: already finished; repeat it with drilldown run --again", told)
+def test_a_finished_run_is_reported_as_finished(lab: Path) -> None:
+    _, err = command("run", "tiny.toml", cwd=lab)
+    assert re.search(r"/tiny, seed 0: already finished; repeat it with drilldown run --again", err)
 
 
-def test_the_resume_command_holds_the_options_that_were_given() -> None:
+def test_the_resume_command_contains_the_given_options() -> None:
     text = command_text(["drilldown", "study", "a b"], Compute(threads=2), Folders(runs=Path("else where")))
     assert shlex.split(text) == ["drilldown", "study", "a b", "--runs", "else where", "--threads", "2"]
     assert command_text(["drilldown", "study", "s5"], Compute(), Folders()) == "drilldown study s5"

@@ -1,4 +1,4 @@
-"""One contract for both engines: PyTorch's semantics, held against float64."""
+"""The contract of both engines: they train like PyTorch in float64."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def sgd_recipes(draw: st.DrawFn) -> Recipe:
 
 @st.composite
 def networks(draw: st.DrawFn, *, dropout: bool) -> tuple[list[str], tuple[int, int]]:
-    """Layers in any order that fits, and the images' sides."""
+    """Draws layers in any valid order, and the height and width of the images."""
     side = draw(st.integers(1, 12)), draw(st.integers(1, 12))
     layers: list[str] = []
 
@@ -105,7 +105,7 @@ def test_a_usual_network_agrees_with_float64(name: str, size: int) -> None:
 
 
 @each_engine
-def test_an_epoch_in_one_go_agrees_and_its_last_batch_is_partial(name: str) -> None:
+def test_a_whole_epoch_with_a_smaller_last_batch_agrees_with_float64(name: str) -> None:
     """The mean is over the actual batch: 100 images in batches of 32 leave 4."""
     recipe = Recipe(batch_size=32, optimizer=SGD(name="sgd", lr=0.1, momentum=0.9), label_smoothing=0.2, ema=0.95)
     layers = ["conv 3x3 4, bn, relu", "avgpool 2", "flatten", f"linear {CLASSES}"]
@@ -124,7 +124,7 @@ def test_an_epoch_in_one_go_agrees_and_its_last_batch_is_partial(name: str) -> N
 @each_engine
 @settings(tried, max_examples=20)
 @given(data=st.data())
-def test_images_are_warped_and_lit_as_the_recipe_says(name: str, data: st.DataObject) -> None:
+def test_images_are_warped_and_jittered_as_the_recipe_says(name: str, data: st.DataObject) -> None:
     recipe = Augmentation.model_validate(
         {
             "rotate": data.draw(st.sampled_from([0.0, 15.0, 180.0])),
@@ -135,20 +135,20 @@ def test_images_are_warped_and_lit_as_the_recipe_says(name: str, data: st.DataOb
     )  # fmt: skip
     draws = draw_augmentation(recipe, 20, stream(data.draw(st.integers(0, 1000)), "augment"), 9, 12)
     draws = replace(draws, brightness_contrast=None) if data.draw(st.booleans()) else draws
-    for found, expected in zip(*warped_gradients(draws, "bilinear", name), strict=True):
-        assert_close(found, expected, "gradient", 1e-4, 1e-5)
+    for actual, expected in zip(*warped_gradients(draws, "bilinear", name), strict=True):
+        assert_close(actual, expected, "gradient", 1e-4, 1e-5)
 
 
 @each_engine
 def test_nearest_takes_the_nearest_pixel(name: str) -> None:
-    """By shifts and turns that leave no pixel half way between two."""
+    """The shifts and rotations map no pixel to the middle between two."""
     angle = torch.linspace(0.3, 3.0, 20)
     inverse = torch.stack(
         [torch.stack([angle.cos(), -angle.sin(), angle * 0.7], 1), torch.stack([angle.sin(), angle.cos(), -angle], 1)],
         1,
     )
-    for found, expected in zip(*warped_gradients(AugmentationDraws(inverse, None), "nearest", name), strict=True):
-        assert_close(found, expected, "gradient", 1e-4, 1e-5)
+    for actual, expected in zip(*warped_gradients(AugmentationDraws(inverse, None), "nearest", name), strict=True):
+        assert_close(actual, expected, "gradient", 1e-4, 1e-5)
 
 
 @each_engine
@@ -162,8 +162,8 @@ def test_a_loss_that_is_not_finite_stops_the_epoch_and_names_the_step(name: str)
 
 
 @each_engine
-def test_a_number_lost_within_the_network_stops_the_epoch_too(name: str) -> None:
-    """Behind a relu and a maximum, which may take what is not a number for small."""
+def test_a_nan_within_the_network_stops_the_epoch(name: str) -> None:
+    """A relu or a maximum after it may treat NaN as a small number."""
     dataset = make_dataset(20, (8, 8))
     layers = ["conv 3x3 4, bn, relu, maxpool 2, flatten", f"linear {CLASSES}"]
     engine = make_engine(name, layers, Recipe(batch_size=10), dataset)
@@ -192,28 +192,30 @@ LAYERS = ["conv 3x3 5, bn, relu", "maxpool 2", "conv 3x3 6, relu, bn", "gap", f"
 @pytest.mark.parametrize("second", ENGINES)
 @pytest.mark.parametrize("ema", [None, 0.9])
 def test_weights_and_state_move_between_engines(first: str, second: str, ema: float | None) -> None:
-    """Two epochs, the second by another engine, end where two by the first do."""
+    """Two epochs end with the same weights where another engine trains the second."""
     recipe = Recipe(batch_size=16, optimizer=SGD(name="sgd", lr=0.1, momentum=0.9, nesterov=True), ema=ema)
     dataset = make_dataset(90, (10, 10))
 
     def plan(epoch: int) -> object:
         return make_plan(torch.randperm(90, generator=stream(0, "order", epoch)), [0.05] * 6, epoch)
 
-    one, other = (make_engine(name, LAYERS, recipe, dataset) for name in (first, second))
-    one.train_epoch(plan(1))  # type: ignore[arg-type]
-    moved = one.state()
-    other.restore(moved)
-    assert {k: v.shape for k, v in other.state().items()} == {k: v.shape for k, v in moved.items()}
-    assert all(torch.equal(other.state()[k], v) for k, v in moved.items())
-    assert_close(one.evaluate(dataset.test).logits, other.evaluate(dataset.test).logits, "scores", 1e-5, 1e-5)
-    one.train_epoch(plan(2))  # type: ignore[arg-type]
-    other.train_epoch(plan(2))  # type: ignore[arg-type]
-    for key, want in one.state().items():
-        assert_close(other.state()[key], want, key, 1e-3, 1e-5)
+    first_engine, second_engine = (make_engine(name, LAYERS, recipe, dataset) for name in (first, second))
+    first_engine.train_epoch(plan(1))  # type: ignore[arg-type]
+    moved = first_engine.state()
+    second_engine.restore(moved)
+    assert {k: v.shape for k, v in second_engine.state().items()} == {k: v.shape for k, v in moved.items()}
+    assert all(torch.equal(second_engine.state()[k], v) for k, v in moved.items())
+    assert_close(
+        first_engine.evaluate(dataset.test).logits, second_engine.evaluate(dataset.test).logits, "scores", 1e-5, 1e-5
+    )
+    first_engine.train_epoch(plan(2))  # type: ignore[arg-type]
+    second_engine.train_epoch(plan(2))  # type: ignore[arg-type]
+    for key, want in first_engine.state().items():
+        assert_close(second_engine.state()[key], want, key, 1e-3, 1e-5)
 
 
 @each_engine
-def test_the_model_answers_as_the_engine_does_and_is_a_copy(name: str) -> None:
+def test_the_model_gives_the_engines_logits_and_is_a_copy(name: str) -> None:
     dataset = make_dataset(40, (10, 10))
     engine: Engine = make_engine(name, LAYERS, Recipe(batch_size=16, ema=0.5), dataset)
     engine.train_epoch(make_plan(torch.arange(40), [0.1] * 3))
@@ -226,7 +228,7 @@ def test_the_model_answers_as_the_engine_does_and_is_a_copy(name: str) -> None:
 
 
 def test_a_batch_of_one_value_per_channel_is_refused_before_training() -> None:
-    """Each engine would have nothing to normalise by; PyTorch raises, and so does the package, in a sentence."""
+    """A single value has no variance; PyTorch raises an error as well."""
 
     experiment = load("under-8k", ['network.layers=["conv 28x28 4, bn", "linear 10"]', "recipe.dataset=glyphs",
                                    "recipe.batch_size=1"])  # fmt: skip

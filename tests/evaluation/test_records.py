@@ -35,13 +35,13 @@ EPOCHS = st.builds(
 
 @settings(max_examples=150, deadline=None)
 @given(EPOCHS)
-def test_a_record_reads_back_from_its_line_as_it_was(epoch: EpochRecord) -> None:
+def test_a_record_is_unchanged_after_writing_and_reading(epoch: EpochRecord) -> None:
     line = json.dumps(epoch.to_json(), allow_nan=False)
     assert "\n" not in line
     assert EpochRecord.from_json(json.loads(line)) == epoch
 
 
-def test_a_line_has_the_keys_that_are_promised() -> None:
+def test_a_line_has_the_documented_keys() -> None:
     def line(**options: Any) -> dict[str, Any]:
         tallies = {"train": Tally(0.5, 3, 4), "test": Tally(0.25, 1, 2)}
         given: dict[str, Any] = {**tallies, "train_seconds": 1.5, "test_seconds": 0.5}
@@ -59,7 +59,7 @@ def test_a_line_has_the_keys_that_are_promised() -> None:
 
 
 @pytest.mark.parametrize("correct", range(9_900, 10_001))
-def test_accuracy_is_exact_also_where_a_float_is_not(correct: int) -> None:
+def test_accuracy_is_exact_where_a_float_is_not(correct: int) -> None:
     accuracy = Tally(0.0, correct, 10_000).accuracy
     assert accuracy == Fraction(Decimal(correct) / 100)
     assert accuracy - Tally(0.0, correct - 1, 10_000).accuracy == Fraction(1, 100)

@@ -17,7 +17,7 @@ from support.cli import world
 
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often pixels are read, TOML is parsed, and a network is laid out."""
+    """Counts the readings of pixels, the parsings of TOML, and the layouts of networks."""
     counted: Counter[str] = Counter()
 
     def count(module: object, name: str, label: Any) -> None:

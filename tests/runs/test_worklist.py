@@ -1,4 +1,4 @@
-"""Worklists: trained seed by seed, stopped and resumed, beside other processes; nothing is trained twice."""
+"""Worklists are trained seed by seed, resume after an interruption, and share their runs with other processes."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ def climb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_runs_are_done_seed_by_seed_so_that_a_study_cut_short_has_pairs(tmp_path: Path) -> None:
+def test_runs_are_trained_seed_by_seed_so_that_an_interrupted_study_has_pairs(tmp_path: Path) -> None:
     experiments = steps_of(write_study(tmp_path))
     done = [(task.experiment.title, task.seed) for task in list_tasks(experiments, range(2), tmp_path)]
     titles = [experiment.title for experiment in experiments]
     assert done == [(title, seed) for seed in range(2) for title in titles]
 
 
-def test_what_is_there_is_not_done_again(climb: Path) -> None:
+def test_finished_runs_are_not_trained_again(climb: Path) -> None:
     plan = plan_work(list_tasks(steps_of(climb), range(SEEDS), climb.parent / "runs"))
     assert str(plan) == "9 of 9 runs finished, nothing left to train"
     assert train(plan).begun == []
 
 
-def test_a_longer_list_does_only_what_is_new(climb: Path, tmp_path: Path) -> None:
+def test_a_longer_list_trains_only_new_runs(climb: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(climb.parent / "runs", runs)
     plan = plan_work(list_tasks(steps_of(climb), range(SEEDS + 1), runs))
@@ -63,7 +63,7 @@ def test_a_longer_list_does_only_what_is_new(climb: Path, tmp_path: Path) -> Non
     assert train(plan).begun == [(f"climb/{step}", SEEDS) for step in STEPS]
 
 
-def test_how_long_it_takes_is_told_from_the_same_step_or_from_multiply_adds(tmp_path: Path) -> None:
+def test_the_estimate_comes_from_the_same_step_or_from_multiply_adds(tmp_path: Path) -> None:
     first, _, wider = steps_of(write_study(tmp_path))
     tasks = list_tasks([first, wider], range(3), tmp_path / "runs")
     unknown = estimate_time(tasks, tasks)
@@ -78,7 +78,7 @@ def test_how_long_it_takes_is_told_from_the_same_step_or_from_multiply_adds(tmp_
     assert estimate_time(plan.todo, tasks, "native") == Estimate(0.0, 5)
 
 
-def test_epochs_that_are_saved_are_not_counted_again(tmp_path: Path) -> None:
+def test_the_estimate_leaves_out_saved_epochs(tmp_path: Path) -> None:
     (first, *_) = steps_of(write_study(tmp_path))
     runs = tmp_path / "runs"
     done = perform(first, folders=Folders(runs=runs), compute=Compute(engine="torch"))
@@ -89,7 +89,7 @@ def test_epochs_that_are_saved_are_not_counted_again(tmp_path: Path) -> None:
     assert plan.estimate.seconds == pytest.approx(done.read().summary.seconds)
 
 
-def test_a_run_in_other_hands_is_passed_over_and_waited_for_at_the_end(tmp_path: Path) -> None:
+def test_a_run_that_another_process_trains_is_skipped_and_waited_for_at_the_end(tmp_path: Path) -> None:
     experiments = steps_of(write_study(tmp_path))
     tasks = list_tasks(experiments, range(1), tmp_path / "runs")
     held = contextlib.ExitStack()
@@ -97,19 +97,19 @@ def test_a_run_in_other_hands_is_passed_over_and_waited_for_at_the_end(tmp_path:
     plan = plan_work(tasks)
     assert "1 running in another process" in str(plan)
 
-    class LetsGo(Witness):
+    class ReleasingWitness(Witness):
         def on_wait(self, task: Task) -> None:
             super().on_wait(task)
             held.close()
 
-    witness = LetsGo()
+    witness = ReleasingWitness()
     train_all(plan, witness, compute=Compute(engine="torch"))
     assert [name for name, _ in witness.begun] == ["climb/02-norm", "climb/03-wider", "climb/01-plain"]
     assert witness.waited == [tasks[0].run.path]
     assert all(task.run.status == FINISHED for task in tasks)
 
 
-def test_a_run_that_another_process_ends_meanwhile_is_not_done_again(climb: Path, tmp_path: Path) -> None:
+def test_a_run_that_another_process_finishes_is_not_trained_again(climb: Path, tmp_path: Path) -> None:
     experiments = steps_of(climb)
     tasks = list_tasks(experiments, range(1), tmp_path / "runs")
     plan = plan_work(tasks)
@@ -117,7 +117,7 @@ def test_a_run_that_another_process_ends_meanwhile_is_not_done_again(climb: Path
     assert train(plan).begun == []
 
 
-def test_a_run_that_diverges_counts_as_failed_and_the_study_goes_on(tmp_path: Path) -> None:
+def test_a_run_that_diverges_counts_as_failed_and_the_study_continues(tmp_path: Path) -> None:
     folder = write_study(tmp_path)
     (folder / "02-norm.toml").write_text(
         'title = "Hasty"\nextends = "01-plain.toml"\n[recipe]\noptimizer = { name = "sgd", lr = 1e30 }\n'
@@ -127,50 +127,50 @@ def test_a_run_that_diverges_counts_as_failed_and_the_study_goes_on(tmp_path: Pa
     assert len(witness.begun) == 6
     assert witness.failed == [("climb/02-norm", 0), ("climb/02-norm", 1)]
     assert plan_work(plan.tasks).todo == ()
-    found = gather_study(Study(folder), tmp_path / "runs")
-    written = write_study_report(found).markdown
+    evidence = gather_study(Study(folder), tmp_path / "runs")
+    written = write_study_report(evidence).markdown
     text = written.read_text("utf-8")
     assert "| 2 | `02-norm` |" in text
     assert "0 of 2 (0–66 %)" in text
     assert "`02-norm` (2 of 2 seeds)" in text
     assert "no seeds in common" in text
-    said = [json.loads(line) for line in (written.parent / "summaries.jsonl").read_text().splitlines()]
-    assert [one["status"] for one in said].count("diverged") == 2
-    assert len(said) == 6
+    documents = [json.loads(line) for line in (written.parent / "summaries.jsonl").read_text().splitlines()]
+    assert [document["status"] for document in documents].count("diverged") == 2
+    assert len(documents) == 6
 
 
-def test_a_study_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_an_interrupted_study_resumes(tmp_path: Path) -> None:
     write_study(tmp_path, epochs=24, steps=2)
-    asked = ("study", "climb", "--seeds", "1", "--engine", "torch")
-    process = start(*asked, cwd=tmp_path)
+    arguments = ("study", "climb", "--seeds", "1", "--engine", "torch")
+    process = start(*arguments, cwd=tmp_path)
     assert process.stderr is not None
-    seen, in_second = "", False
+    shown, in_second = "", False
     for line in process.stderr:
-        seen += line
+        shown += line
         in_second = in_second or line.startswith("run 2 of 2")
         if in_second and line.strip().startswith("2 "):
             break
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate(timeout=30)
-    assert process.returncode == 130, seen + rest
-    assert seen.startswith("climb: 0 of 2 runs finished, 2 to train; the time is known after")
+    assert process.returncode == 130, shown + rest
+    assert shown.startswith("climb: 0 of 2 runs finished, 2 to train; the time is known after")
     assert "1 of 2 runs finished" in rest
     assert "resume with: drilldown study climb --seeds 1" in rest
     (first,) = (tmp_path / "runs").glob("climb/*/seed-0/summary.json")
     written = first.stat().st_mtime_ns
-    printed, told = command(*asked, cwd=tmp_path)
-    assert told.startswith("climb: 1 of 2 runs finished, 1 to train; about ")
-    assert "resumed after epoch" in told
+    out, err = command(*arguments, cwd=tmp_path)
+    assert err.startswith("climb: 1 of 2 runs finished, 1 to train; about ")
+    assert "resumed after epoch" in err
     assert first.stat().st_mtime_ns == written
-    assert printed.splitlines()[-1].split() == ["report", "runs/climb/report.html"]
-    assert max(map(len, printed.splitlines())) <= 80
-    assert "\x1b" not in printed + told
+    assert out.splitlines()[-1].split() == ["report", "runs/climb/report.html"]
+    assert max(map(len, out.splitlines())) <= 80
+    assert "\x1b" not in out + err
 
 
-def test_two_processes_share_a_study_and_repeat_nothing(tmp_path: Path) -> None:
+def test_two_processes_share_a_study_and_train_each_run_once(tmp_path: Path) -> None:
     write_study(tmp_path, epochs=8)
-    asked = ("study", "climb", "--seeds", "2", "--engine", "torch")
-    both = [start(*asked, cwd=tmp_path) for _ in range(2)]
+    arguments = ("study", "climb", "--seeds", "2", "--engine", "torch")
+    both = [start(*arguments, cwd=tmp_path) for _ in range(2)]
     ended = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], ended
     trained = Counter(re.findall(r"climb/\S+ · seed \d", "".join(err for _, err in ended)))
@@ -179,12 +179,12 @@ def test_two_processes_share_a_study_and_repeat_nothing(tmp_path: Path) -> None:
     assert len(list((tmp_path / "runs").glob("climb/*/seed-*/summary.json"))) == 6
 
 
-def test_seeds_know_what_is_under_way(climb: Path, tmp_path: Path) -> None:
+def test_seeds_list_unfinished_runs(climb: Path, tmp_path: Path) -> None:
     experiment = load(climb / "01-plain.toml")
     runs_dir = tmp_path / "runs"
     shutil.copytree(climb.parent / "runs", runs_dir)
     (Run.of(experiment, 1, runs_dir).path / "summary.json").unlink()
     seeds = Seeds.of(experiment, runs_dir)
-    assert [one.seed for one in seeds.finished] == [0, 2]
+    assert [run.seed for run in seeds.finished] == [0, 2]
     assert [run.seed for run in seeds.unfinished] == [1]
     assert seeds.n == 2

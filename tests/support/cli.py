@@ -1,4 +1,4 @@
-"""What the command-line tests share: a small world of files, and the command run as a user runs it."""
+"""A small dataset and experiment on disk, and the command run in a process, as a user runs it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ hold = 2
 
 
 def write_idx(folder: Path, train: int = 300, test: int = 100) -> None:
-    """Glyphs as a folder of IDX files, written by hand."""
+    """Writes glyphs as a folder of IDX files, without the package's own code for the format."""
     folder.mkdir(parents=True, exist_ok=True)
     for part, (images, labels) in zip(("train", "t10k"), draw_glyphs(train, test), strict=True):
         header = struct.pack(">4B3I", 0, 0, 8, 3, *images.shape)
@@ -48,7 +48,7 @@ def write_idx(folder: Path, train: int = 300, test: int = 100) -> None:
 
 
 def world(folder: Path, *, epochs: int = 4, accuracy: float = 0.0) -> Path:
-    """A folder with a dataset and an experiment; returns the experiment's file."""
+    """Writes a dataset and an experiment into a folder; returns the experiment's file."""
     write_idx(folder / "letters")
     file = folder / "tiny.toml"
     file.write_text(TINY.format(epochs=epochs, accuracy=accuracy))
@@ -56,7 +56,7 @@ def world(folder: Path, *, epochs: int = 4, accuracy: float = 0.0) -> Path:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """One thread, so that many small processes do not fight for two cores."""
+    """Returns the environment of a command: one thread, so that many small processes do not compete for cores."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", **extra}
 
 
@@ -77,6 +77,16 @@ def start(*arguments: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+LONG_RUN_EPOCHS = 60
+"""The epochs of a run that takes some seconds, so that it can be killed while it trains."""
+
+
+def only_run(folder: Path) -> Path:
+    """Returns the folder of the only run in `folder/runs`."""
+    (run_dir,) = (folder / "runs").glob("*/*/seed-*")
+    return run_dir
+
+
 def plain_run(lab: Path) -> Path:
-    """The run that other tests have not changed a setting of."""
+    """Returns the folder of the run without overrides."""
     return Run.of(load(lab / "tiny.toml"), 0, lab / "runs").path

@@ -1,4 +1,4 @@
-"""What both engines must do, written down once more in float64 and with PyTorch's own modules and optimizer."""
+"""A reference for both engines: training in float64 with PyTorch's own modules and optimizer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLASSES = 4
 
 
 def make_dataset(images: int, side: tuple[int, int], *, seed: int = 0, classes: int = CLASSES) -> Dataset:
-    """Noise of two scales: no two neighbouring pixels alike, so that maxima are not tied."""
+    """Makes noise in which neighbouring pixels differ, so that maxima are not tied."""
     generator = torch.Generator().manual_seed(seed)
     pixels = torch.randint(0, 256, (images, *side), generator=generator, dtype=torch.uint8)
     labels = torch.randint(0, classes, (images,), generator=generator)
@@ -48,7 +48,7 @@ def make_plan(
 
 
 def gradients(engine: Engine) -> list[torch.Tensor]:
-    """Of the last step."""
+    """Returns the gradients of the last step."""
     if isinstance(engine, NativeEngine):
         shapes = list(engine.network.parameters())
         flat = engine.gradients.split([p.numel() for p in shapes])
@@ -58,7 +58,7 @@ def gradients(engine: Engine) -> list[torch.Tensor]:
 
 
 class MaskedDropout(nn.Module):
-    """Dropout whose mask is given."""
+    """Dropout with a given mask."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -72,7 +72,10 @@ class MaskedDropout(nn.Module):
 
 
 def native_mask(epoch_key: int, layer: int, positions: range, shape: tuple[int, ...], p: float) -> torch.Tensor:
-    """Which numbers the native engine keeps, (samples, *shape): SplitMix64 begins a xorshift32 for each sample."""
+    """Returns the native engine's mask, (samples, *shape), true where a value is kept.
+
+    SplitMix64 seeds a xorshift32 generator for each sample.
+    """
     mask64 = 2**64 - 1
 
     def spread(value: int) -> int:
@@ -104,11 +107,11 @@ class Reference:
     module: nn.Module = field(init=False)
     average: nn.Module = field(init=False)
     single: nn.Module = field(init=False)
-    """The same in float32."""
+    """The same network in float32."""
     rounding: float = field(init=False, default=0.0)
     """The largest error of any gradient of the last step, computed by PyTorch in float32."""
     closest: float = field(init=False, default=np.inf)
-    """How near a relu's input came to 0, or a maximum to the second: what rounding could turn over."""
+    """The smallest distance of a relu's input from 0, or of a maximum from the next value: rounding could reverse it."""
 
     def __post_init__(self) -> None:
         self.placed = lay_out(self.layers, self.dataset.image_shape, self.dataset.classes)
@@ -135,7 +138,7 @@ class Reference:
     def step(
         self, rows: torch.Tensor, rate: float, position: int = 0, epoch: int = 1, draws: AugmentationDraws | None = None
     ) -> float:
-        """One step; returns the mean loss before it."""
+        """Makes one step; returns the mean loss before it."""
         pixels = augment_images(
             self.dataset.train.images[rows], draws or AugmentationDraws(None, None), self.recipe.augment.interpolation
         ).double()
@@ -178,7 +181,7 @@ class Reference:
         return float(loss.detach())
 
     def state(self) -> dict[str, torch.Tensor]:
-        """What an engine can go on from."""
+        """Returns the state from which an engine can continue."""
         tensors = {f"network.{k}": v for k, v in self.module.state_dict().items()}
         if self.recipe.ema:
             tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
@@ -189,7 +192,7 @@ class Reference:
         return {k: v.detach().float() if v.is_floating_point() else v.clone() for k, v in tensors.items()}
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
-        """In evaluation mode, of the weights that are judged."""
+        """Returns the logits of the judged weights, in evaluation mode."""
         module = (self.average if self.recipe.ema else self.module).eval()
         with torch.no_grad():
             result: torch.Tensor = module((images[:, None].double() / 255 - self.dataset.mean) / self.dataset.std)
@@ -216,7 +219,7 @@ class Reference:
 def assert_close(
     found: torch.Tensor, expected: torch.Tensor, what: str, relative: float = 1e-4, floor: float = 1e-6
 ) -> None:
-    """Norm-relative, with a floor for what is nearly zero."""
+    """Compares relative to the norm, with a floor for values near zero."""
     error, size = float((found.double() - expected.double()).norm()), float(expected.double().norm())
     assert error <= relative * size + floor * expected.numel() ** 0.5, f"{what}: off by {error:.3g} of {size:.3g}"
 
@@ -224,7 +227,7 @@ def assert_close(
 def check(
     name: str, layers: list[str], recipe: Recipe, side: tuple[int, int], batches: int = 20, threads: int = 2
 ) -> int:
-    """Twenty batches, each from the reference's weights; returns how many could be compared.
+    """Trains batches, each from the reference's weights; returns the number of batches that could be compared.
 
     A batch in which rounding may decide on a relu or a maximum is stepped over: both answers would be right.
     """
@@ -232,7 +235,7 @@ def check(
     dataset = make_dataset(size * batches, side)
     engine = make_engine(name, layers, recipe, dataset, threads=threads)
     reference = Reference(layers, recipe, dataset, _start(engine))
-    # PyTorch in oneDNN's layout adds up a batch norm's sums each in a single float32, and is a little further off.
+    # In oneDNN's layout, PyTorch adds up each sum of a batch norm in a single float32, which is less exact.
     absolute = 1e-6 if name == "native" else 1e-5
     compared = 0
     for batch in range(batches):
@@ -248,14 +251,14 @@ def check(
         assert abs(tally.loss - loss) <= 1e-5 * (1 + abs(loss)), f"loss {tally.loss}, expected {loss}"
         expected = [p.grad for p in reference.module.parameters()]
         names = [n for n, _ in reference.module.named_parameters()]
-        # Where digits cancel (a bias before a norm has no gradient at all), nobody's float32 can do better than this.
+        # Where digits cancel (a bias before a norm has no gradient), no float32 arithmetic is more exact than this.
         floor = 5 * absolute + 10 * reference.rounding
         for n, got, want in zip(names, gradients(engine), expected, strict=True):
             assert want is not None, n
             assert_close(got, want, f"gradient of {n}", floor=floor)
-        found = engine.state()
+        state = engine.state()
         for key, want in reference.state().items():
-            assert_close(found[key], want, key, floor=absolute)
+            assert_close(state[key], want, key, floor=absolute)
     assert_close(engine.evaluate(dataset.test).logits, reference.logits(dataset.test.images), "scores", 1e-3, 1e-4)
     return compared
 
@@ -267,7 +270,7 @@ def _start(engine: Engine) -> nn.Module:
 def warped_gradients(
     draws: AugmentationDraws, interpolation: str, name: str
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """The gradient of a linear layer, which is the images themselves, weighted; found and expected."""
+    """Returns the actual and the expected gradient of a linear layer, which is a weighted sum of the images."""
     recipe = Recipe(batch_size=20, augment=Augmentation(interpolation=interpolation))  # type: ignore[arg-type]
     layers = ["flatten", f"linear {CLASSES}"]
     dataset = make_dataset(20, (9, 12))

@@ -61,7 +61,7 @@ STEPS = ("01-plain", "02-norm", "03-wider")
 
 
 def write_study(folder: Path, *, epochs: int = 2, steps: int = 3) -> Path:
-    """The study's folder, with its dataset beside it."""
+    """Writes a study and, beside it, its dataset; returns the study's folder."""
     write_idx(folder / "letters", train=128, test=60)
     study = folder / "climb"
     study.mkdir()
@@ -71,9 +71,9 @@ def write_study(folder: Path, *, epochs: int = 2, steps: int = 3) -> Path:
 
 
 def command(*arguments: str, cwd: Path) -> tuple[str, str]:
-    """Runs a command in this process, which spares it the seconds of its start; what it says on both outputs.
+    """Runs a command in this process, which saves the seconds of a start; returns standard output and standard error.
 
-    *Raises* what `main` would make a message of.
+    *Raises* the error that `main` would print as a message.
     """
     out, err = io.StringIO(), io.StringIO()
     with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -70,61 +70,61 @@ class Ablation:
 
 
 def list_variations(full: Experiment) -> tuple[list[Variation], list[Skipped]]:
-    """The experiment without each of its components in turn, and the components that cannot be removed.
+    """Lists the experiment without each of its components in turn, and the components that cannot be removed.
 
-    >>> found, _ = list_variations(drilldown.load("eva5-s5/06"))
-    >>> [variation.component for variation in found]
+    >>> variations, _ = list_variations(drilldown.load("eva5-s5/06"))
+    >>> [variation.component for variation in variations]
     ['batch norm', 'dropout', 'gap head', 'augmentation', 'schedule', 'momentum']
-    >>> found[0].experiment.name
+    >>> variations[0].experiment.name
     'eva5-s5/06-dropout-without-batch-norm'
-    >>> found[1].experiment.name  # an earlier step
+    >>> variations[1].experiment.name  # an earlier step
     'eva5-s5/05-rotation'
     """
-    found, skipped = [], []
+    variations, skipped = [], []
     for component, change in _COMPONENTS.items():
         try:
-            found.append(Variation(component, _without(full, component, change(full))))
+            variations.append(Variation(component, _without(full, component, change(full))))
         except _AbsentError:
             continue
         except _NotRemovableError as reason:
             skipped.append(Skipped(component, str(reason)))
         except DrilldownError as error:
             skipped.append(Skipped(component, "; ".join(problem.found for problem in error.problems)))
-    return found, skipped
+    return variations, skipped
 
 
-def measure_ablation(whole: Seeds, runs_dir: Path) -> Ablation:
+def measure_ablation(full: Seeds, runs_dir: Path) -> Ablation:
     """Reads the runs of an experiment's variations and compares them with its own runs.
 
     *Raises* DrilldownError where the experiment has no finished or diverged run.
     """
-    if not whole.n:
-        raise DrilldownError(Problem(file=runs_dir, found=f"no finished run of {whole.experiment.name}"))
-    found, skipped = list_variations(whole.experiment)
+    if not full.n:
+        raise DrilldownError(Problem(file=runs_dir, found=f"no finished run of {full.experiment.name}"))
+    variations, skipped = list_variations(full.experiment)
     removals = []
-    for variation in found:
+    for variation in variations:
         seeds = Seeds.of(variation.experiment, runs_dir)
-        effect = paired_effect(whole.accuracies(), seeds.accuracies(whole.hold))
+        effect = paired_effect(full.accuracies(), seeds.accuracies(full.hold))
         removals.append(Removal(component=variation.component, seeds=seeds, effect=effect))
     removals.sort(key=lambda removal: removal.effect.mean if removal.effect else float("-inf"))
-    return Ablation(full=whole, removals=tuple(removals), skipped=tuple(skipped))
+    return Ablation(full=full, removals=tuple(removals), skipped=tuple(skipped))
 
 
-def existing_ablation(whole: Seeds, runs_dir: Path) -> Ablation | None:
-    """An experiment's ablation, as far as it was trained.
+def existing_ablation(full: Seeds, runs_dir: Path) -> Ablation | None:
+    """Reads the variations of an experiment that were trained, and compares them with its own runs.
 
     None where the only variations with runs are earlier steps: the study reports their effects already.
     """
-    if not whole.n:
+    if not full.n:
         return None
-    found = measure_ablation(whole, runs_dir)
-    removals = tuple(removal for removal in found.removals if removal.seeds.n)
-    run = any(removal.seeds.experiment.parent is whole.experiment for removal in removals)
-    return replace(found, removals=removals) if run else None
+    ablation = measure_ablation(full, runs_dir)
+    removals = tuple(removal for removal in ablation.removals if removal.seeds.n)
+    trained = any(removal.seeds.experiment.parent is full.experiment for removal in removals)
+    return replace(ablation, removals=removals) if trained else None
 
 
 def _without(full: Experiment, component: str, changes: dict[str, Any]) -> Experiment:
-    """A new experiment, made by typed updates and checked like one from a file."""
+    """Makes the experiment without a component, checked like one from a file."""
     network = changes.pop("network", full.network)
     experiment = Experiment(
         title=f"{full.title}, without {component}",
@@ -138,7 +138,7 @@ def _without(full: Experiment, component: str, changes: dict[str, Any]) -> Exper
         path=full.path, parent=full, name=f"{full.name}-without-{component.replace(' ', '-')}"
     )
     experiment.layout  # noqa: B018 - the layout checks the shapes
-    # Often it equals an earlier step: then that step's runs are used, and nothing is trained twice.
+    # If it equals an earlier step, the runs of that step are used, and nothing is trained twice.
     ancestor = full.parent
     while ancestor is not None:
         if ancestor.fingerprint == experiment.fingerprint:
@@ -148,11 +148,11 @@ def _without(full: Experiment, component: str, changes: dict[str, Any]) -> Exper
 
 
 def _batch_norm(full: Experiment) -> dict[str, Any]:
-    return _less(full, lambda layer: isinstance(layer, BatchNorm))
+    return _remove_layers(full, lambda layer: isinstance(layer, BatchNorm))
 
 
 def _dropout(full: Experiment) -> dict[str, Any]:
-    return _less(full, lambda layer: isinstance(layer, Dropout) and layer.probability > 0)
+    return _remove_layers(full, lambda layer: isinstance(layer, Dropout) and layer.probability > 0)
 
 
 def _pooled_head(full: Experiment) -> dict[str, Any]:
@@ -171,21 +171,21 @@ def _pooled_head(full: Experiment) -> dict[str, Any]:
         raise _AbsentError  # nothing to average
     flat = [(b, i) for b, block in enumerate(blocks) for i in range(len(block))]
     at = max(n for n, (b, i) in enumerate(flat) if isinstance(blocks[b][i], GlobalAveragePool))
-    after = [n for n in range(at + 1, len(flat)) if isinstance(_at(blocks, flat[n]), Conv | Linear)]
+    after = [n for n in range(at + 1, len(flat)) if isinstance(_layer_at(blocks, flat[n]), Conv | Linear)]
     block, index = flat[at]
-    if after and isinstance(_at(blocks, flat[after[0]]), Linear):
+    if after and isinstance(_layer_at(blocks, flat[after[0]]), Linear):
         blocks[block][index] = Flatten()
         return _network(blocks)
     wide = after[0] if after else at - 1
-    conv = _at(blocks, flat[wide]) if wide >= 0 else None
+    conv = _layer_at(blocks, flat[wide]) if wide >= 0 else None
     if isinstance(conv, Conv) and conv.kernel == 1 and conv.stride == 1 and conv.pad == 0:
         if height != width:
-            raise _NotRemovableError(f"a convolution over all of {height}x{width} would not be square")
+            raise _NotRemovableError(f"a convolution over the whole image of {height}x{width} would not be square")
         b, i = flat[wide]
         blocks[b][i] = Conv(height, conv.out, groups=conv.groups, bias=conv.bias)
         del blocks[block][index]
     elif after:
-        raise _NotRemovableError(f"what follows it, {conv}, is neither linear nor a 1x1 convolution")
+        raise _NotRemovableError(f"the next layer with weights, {conv}, is neither linear nor a 1x1 convolution")
     else:
         blocks[block][index : index + 1] = [Flatten(), Linear(full.image[1])]
     return _network(blocks)
@@ -271,7 +271,7 @@ def _network(blocks: Blocks) -> dict[str, Any]:
     return {"network": Network(layers=tuple(", ".join(map(str, block)) for block in blocks if block))}
 
 
-def _less(full: Experiment, unwanted: Callable[[Layer], bool]) -> dict[str, Any]:
+def _remove_layers(full: Experiment, unwanted: Callable[[Layer], bool]) -> dict[str, Any]:
     blocks = _blocks(full)
     kept = [[layer for layer in block if not unwanted(layer)] for block in blocks]
     if kept == blocks:
@@ -279,5 +279,6 @@ def _less(full: Experiment, unwanted: Callable[[Layer], bool]) -> dict[str, Any]
     return _network(kept)
 
 
-def _at(blocks: Blocks, place: tuple[int, int]) -> Layer:
-    return blocks[place[0]][place[1]]
+def _layer_at(blocks: Blocks, position: tuple[int, int]) -> Layer:
+    block, index = position
+    return blocks[block][index]

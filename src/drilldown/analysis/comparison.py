@@ -22,7 +22,7 @@ from drilldown.settings import RUNS_DIR
 from drilldown.shown import Shown
 
 SEEDS_TO_COMPARE = 5
-"""One seed is an anecdote."""
+"""The number of seeds that a comparison suggests; one seed is an anecdote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +94,11 @@ class Comparison(Shown, Sequence[Subject]):
 def compare(*references: str | Path | Experiment | Run, runs_dir: Path | str = RUNS_DIR) -> Comparison:
     """Compares experiments and runs with the first of them.
 
-    *Arguments*: `references`: experiments, as objects, by name or by file, which stand for all of their runs under
-    `runs_dir`; a run, its folder, or `last`, which stands for that run; a folder of several seeds. `runs_dir`: the
-    folder of all runs.
+    *Arguments*: `references`: an experiment (an object, a name or a file) means all of its runs under `runs_dir`; a
+    run, its folder, or `last` means that run; a folder of several seeds means these runs. `runs_dir`: the folder of all
+    runs.
 
-    *Raises* DrilldownError where there are fewer than two, or one is neither.
+    *Raises* DrilldownError where there are fewer than two references, or one is neither an experiment nor a run.
 
     >>> compare("eva5-s5/05", "eva5-s5/06")[1].against.components
     ('dropout',)
@@ -107,33 +107,33 @@ def compare(*references: str | Path | Experiment | Run, runs_dir: Path | str = R
         raise DrilldownError(
             Problem(
                 found=f"only {references[0]} to compare" if references else "nothing to compare",
-                expected="two experiments or runs, or more, as in drilldown compare eva5-s5/05 eva5-s5/06",
+                expected="two or more experiments or runs, as in drilldown compare eva5-s5/05 eva5-s5/06",
             )
         )
-    read = [_read(reference, Path(runs_dir)) for reference in references]
+    read = [_read_seeds(reference, Path(runs_dir)) for reference in references]
     first = read[0][0]
     return Comparison(
         tuple(
             Subject(
                 letter=_letter(index),
-                reference=_name(reference),
+                reference=_reference_text(reference),
                 seeds=seeds,
-                against=_against(first, seeds) if index else None,
-                missing=_missing(reference, seeds, Path(runs_dir), one_run=one_run),
+                against=_contrast(first, seeds) if index else None,
+                missing=_missing_command(reference, seeds, Path(runs_dir), one_run=one_run),
             )
             for index, (reference, (seeds, one_run)) in enumerate(zip(references, read, strict=True))
         )
     )
 
 
-def _name(reference: str | Path | Experiment | Run) -> str:
+def _reference_text(reference: str | Path | Experiment | Run) -> str:
     if isinstance(reference, Run):
         return f"{reference.name}, seed {reference.seed}"
     return f"{reference.name}-{reference.fingerprint}" if isinstance(reference, Experiment) else str(reference)
 
 
-def _read(reference: str | Path | Experiment | Run, runs_dir: Path) -> tuple[Seeds, bool]:
-    """The runs that a reference stands for, and whether it names a single run."""
+def _read_seeds(reference: str | Path | Experiment | Run, runs_dir: Path) -> tuple[Seeds, bool]:
+    """Returns the runs that a reference names, and whether it is a single run."""
     if isinstance(reference, Experiment):
         return Seeds.of(reference, runs_dir), False
     if isinstance(reference, Run):
@@ -149,7 +149,7 @@ def _read(reference: str | Path | Experiment | Run, runs_dir: Path) -> tuple[See
     return Seeds.of(load_experiment(reference), runs_dir), False
 
 
-def _against(first: Seeds, seeds: Seeds) -> Contrast:
+def _contrast(first: Seeds, seeds: Seeds) -> Contrast:
     why_not = why_incomparable(first, seeds)
     if why_not is None and first.finished and first.paths == seeds.paths:
         why_not = "both stand for the same runs"
@@ -165,7 +165,9 @@ def _against(first: Seeds, seeds: Seeds) -> Contrast:
     )
 
 
-def _missing(reference: str | Path | Experiment | Run, seeds: Seeds, runs_dir: Path, *, one_run: bool) -> str | None:
+def _missing_command(
+    reference: str | Path | Experiment | Run, seeds: Seeds, runs_dir: Path, *, one_run: bool
+) -> str | None:
     if seeds.n >= SEEDS_TO_COMPARE:
         return None
     if one_run and seeds.unfinished:

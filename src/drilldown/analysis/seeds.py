@@ -27,7 +27,7 @@ class Seeds:
 
     @classmethod
     def of(cls, experiment: Experiment, runs_dir: Path) -> Seeds:
-        """The runs of an experiment under the folder of all runs."""
+        """Reads the runs of an experiment under the folder of all runs."""
         folder = Run.of(experiment, 0, runs_dir).path.parent
         return cls.among(experiment, [Run(file.parent) for file in folder.glob("seed-*/experiment.toml")])
 
@@ -48,7 +48,7 @@ class Seeds:
     @property
     def paths(self) -> set[Path]:
         """The folders of the finished runs."""
-        return {one.run.path.resolve() for one in self.finished}
+        return {finished.run.path.resolve() for finished in self.finished}
 
     @property
     def n(self) -> int:
@@ -73,37 +73,37 @@ class Seeds:
     @property
     def rate(self) -> PassRate | None:
         """The seeds that met the budget; diverged seeds count as failed; None without runs."""
-        return PassRate(sum(one.passed for one in self.finished), self.n) if self.n else None
+        return PassRate(sum(run.passed for run in self.finished), self.n) if self.n else None
 
     def spread(self, figure: Callable[[FinishedRun], float]) -> Spread | None:
-        """The spread of a figure over the finished seeds; None without finished seeds."""
-        return measure_spread([figure(one) for one in self.finished]) if self.finished else None
+        """Measures the spread of a figure over the finished seeds; None without finished seeds."""
+        return measure_spread([figure(run) for run in self.finished]) if self.finished else None
 
     def by_epoch(self, figure: Callable[[EpochRecord], float]) -> list[list[float]]:
-        """A figure of each epoch over the finished seeds: one list per epoch."""
-        return [[figure(epoch) for epoch in same] for same in zip(*(one.epochs for one in self.finished), strict=True)]
+        """Returns a figure of each epoch over the finished seeds: one list per epoch."""
+        return [[figure(epoch) for epoch in same] for same in zip(*(run.epochs for run in self.finished), strict=True)]
 
     def accuracies(self, hold: int | None = None) -> dict[int, float]:
-        """The mean accuracy of the last epochs in percent, by seed."""
-        return {one.seed: one.accuracy(hold or self.hold) for one in self.finished}
+        """Returns the mean accuracy of the last epochs in percent, by seed."""
+        return {run.seed: run.accuracy(hold or self.hold) for run in self.finished}
 
     def losses(self, hold: int | None = None) -> dict[int, float]:
-        """The mean cross-entropy of the last epochs in nats, by seed."""
-        return {one.seed: one.loss(hold or self.hold) for one in self.finished}
+        """Returns the mean cross-entropy of the last epochs in nats, by seed."""
+        return {run.seed: run.loss(hold or self.hold) for run in self.finished}
 
     @property
     def accuracy(self) -> Spread | None:
         """The mean accuracy of the last epochs in percent, over seeds."""
-        return self.spread(lambda one: one.accuracy(self.hold))
+        return self.spread(lambda run: run.accuracy(self.hold))
 
     @property
     def loss(self) -> Spread | None:
         """The mean cross-entropy of the last epochs in nats, over seeds."""
-        return self.spread(lambda one: one.loss(self.hold))
+        return self.spread(lambda run: run.loss(self.hold))
 
 
 def measure_effect(before: Seeds, after: Seeds) -> tuple[Effect | None, Effect | None]:
-    """The effect of a change: after minus before, paired by seed; None where they share no finished seed.
+    """Measures the effect of a change: after minus before, paired by seed; None where they share no finished seed.
 
     Both are averaged over the same number of last epochs.
 
@@ -115,13 +115,13 @@ def measure_effect(before: Seeds, after: Seeds) -> tuple[Effect | None, Effect |
     )
 
 
-def why_incomparable(one: Seeds, other: Seeds) -> str | None:
-    """The reason why accuracies of two experiments must not be subtracted; None where they may."""
-    datasets = one.experiment.recipe.dataset, other.experiment.recipe.dataset
+def why_incomparable(first: Seeds, second: Seeds) -> str | None:
+    """Returns the reason why two experiments cannot be compared by their accuracies; None where they can."""
+    datasets = first.experiment.recipe.dataset, second.experiment.recipe.dataset
     if datasets[0] != datasets[1]:
         return f"different data ({datasets[0]}, {datasets[1]})"
-    if one.split != other.split:
-        return f"measured on different images ({one.split}, {other.split})"
-    if one.experiment.recipe.holdout != other.experiment.recipe.holdout:
+    if first.split != second.split:
+        return f"measured on different images ({first.split}, {second.split})"
+    if first.experiment.recipe.holdout != second.experiment.recipe.holdout:
         return "measured on validation splits of different size"
     return None

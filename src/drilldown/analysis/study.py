@@ -18,9 +18,10 @@ from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import read_experiment
 from drilldown.experiment.studies import Study
 from drilldown.runs.run import Run
+from drilldown.wording import count_text
 
 HALF_UNIT = 0.005
-"""Points: the rounding of a figure that is reported with two decimals, half an image of 10,000."""
+"""The rounding, in percentage points, of an accuracy that is reported with two decimals: half an image of 10,000."""
 ABLATED = "-without-"
 """The part that all names of variations share."""
 
@@ -36,9 +37,9 @@ class StepEffect:
     components: tuple[str, ...]
     difference: Difference
     accuracy: Effect | None
-    """In points of the mean of the last epochs."""
+    """The effect on the mean accuracy of the last epochs, in points."""
     loss: Effect | None
-    """In nats of the mean of the last epochs."""
+    """The effect on the mean loss of the last epochs, in nats."""
     why_not: str | None
     """The reason where there is no effect."""
     among_all: bool = False
@@ -51,7 +52,7 @@ class StudyStep:
 
     seeds: Seeds
     change: StepEffect | None
-    """None for the first."""
+    """None for the first step."""
 
     @property
     def experiment(self) -> Experiment:
@@ -66,7 +67,7 @@ class StudyStep:
     @property
     def best(self) -> Spread | None:
         """The accuracy of the best epoch in percent, over seeds."""
-        return self.seeds.spread(lambda one: one.best)
+        return self.seeds.spread(lambda run: run.best)
 
     @property
     def compared(self) -> Spread | None:
@@ -74,18 +75,18 @@ class StudyStep:
         figure = self.experiment.reported.figure if self.experiment.reported else "best"
         if figure == "mean_last":
             return self.seeds.accuracy
-        return self.seeds.spread(lambda one: one.final) if figure == "final" else self.best
+        return self.seeds.spread(lambda run: run.final) if figure == "final" else self.best
 
     @property
     def clean_train(self) -> Spread | None:
         """Training accuracy in percent, without augmentation, in evaluation mode, over seeds."""
-        return self.seeds.spread(lambda one: one.clean_train)
+        return self.seeds.spread(lambda run: run.clean_train)
 
     @property
     def epoch_seconds(self) -> float | None:
         """Seconds per epoch: the median over seeds of the runs' medians."""
-        found = self.seeds.spread(lambda one: one.epoch_seconds)
-        return found.median if found else None
+        spread = self.seeds.spread(lambda run: run.epoch_seconds)
+        return spread.median if spread else None
 
     @property
     def expected(self) -> tuple[float, float] | None:
@@ -120,7 +121,7 @@ class StudyEvidence:
     ablations: tuple[Ablation, ...]
     """The ablations of its steps."""
     left_out: tuple[Path, ...]
-    """Folders of other runs beside them: of experiment files that have changed since."""
+    """The folders of other runs beside them, whose experiment files have changed since."""
 
     @property
     def measured(self) -> tuple[StudyStep, ...]:
@@ -138,26 +139,26 @@ def gather_study(study: Study | Path, runs_dir: Path, command: str = "") -> Stud
     """
     if isinstance(study, Path):
         folder = study
-        found = _link([_of_folder(path) for path in _step_folders(folder) if ABLATED not in path.name])
+        steps = _link([_of_folder(path) for path in _step_folders(folder) if ABLATED not in path.name])
     else:
         folder = runs_dir / study.name
-        found = [Seeds.of(read_experiment(file), runs_dir) for file in study.steps]
-    if not any(seeds.n for seeds in found):
-        under_way = sum(len(seeds.unfinished) for seeds in found)
-        missing = f"{under_way} unfinished runs and no other" if under_way else "no runs here"
+        steps = [Seeds.of(read_experiment(file), runs_dir) for file in study.steps]
+    if not any(seeds.n for seeds in steps):
+        unfinished = sum(len(seeds.unfinished) for seeds in steps)
+        reason = f"only {count_text(unfinished, 'unfinished run')}" if unfinished else "no runs here"
         suggestion = f"train them with {command}" if command else None
-        raise DrilldownError(Problem(file=folder, found=missing, expected="a finished one", suggestion=suggestion))
-    fingerprints = [seeds.experiment.fingerprint for seeds in found]
-    changes = [_change(found, fingerprints, index) if index else None for index in range(len(found))]
-    ablations = [done for seeds in found if (done := existing_ablation(seeds, folder.parent))]
-    shown = [*found, *(removal.seeds for done in ablations for removal in done.removals)]
+        raise DrilldownError(Problem(file=folder, found=reason, expected="a finished run", suggestion=suggestion))
+    fingerprints = [seeds.experiment.fingerprint for seeds in steps]
+    changes = [_change(steps, fingerprints, index) if index else None for index in range(len(steps))]
+    ablations = [done for seeds in steps if (done := existing_ablation(seeds, folder.parent))]
+    shown = [*steps, *(removal.seeds for done in ablations for removal in done.removals)]
     known = {Run.of(seeds.experiment, 0, runs_dir).path.parent.name for seeds in shown}
     return StudyEvidence(
         name=folder.resolve().name,
         folder=folder,
         command=command,
         steps=tuple(
-            StudyStep(seeds=seeds, change=change) for seeds, change in zip(found, _corrected(changes), strict=True)
+            StudyStep(seeds=seeds, change=change) for seeds, change in zip(steps, _corrected(changes), strict=True)
         ),
         ablations=tuple(ablations),
         left_out=tuple(path for path in _step_folders(folder) if path.name not in known),
@@ -165,8 +166,8 @@ def gather_study(study: Study | Path, runs_dir: Path, command: str = "") -> Stud
 
 
 def is_folder_of_runs(folder: Path) -> bool:
-    """Whether a folder holds a study's runs."""
-    return os.path.isdir(folder) and bool(_step_folders(folder))  # Path's own raises where a name is too long
+    """Returns whether a folder holds a study's runs."""
+    return os.path.isdir(folder) and bool(_step_folders(folder))  # Path.is_dir raises where a name is too long
 
 
 def _step_folders(folder: Path) -> list[Path]:
@@ -190,7 +191,7 @@ def _link(steps: Sequence[Seeds]) -> list[Seeds]:
 
 
 def _change(steps: Sequence[Seeds], fingerprints: Sequence[str], index: int) -> StepEffect:
-    """The change from the step that it extends, or else from the step before it."""
+    """Compares a step with the step that it extends, or else with the step before it."""
     parent = _parent(steps[index].experiment)
     extended = [i for i in range(len(steps)) if i != index and fingerprints[i] == parent]
     against = extended[-1] if extended else index - 1

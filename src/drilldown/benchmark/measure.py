@@ -39,7 +39,7 @@ class Timing:
     """The share of test images that it classifies correctly at the end."""
 
     def to_json(self) -> dict[str, Any]:
-        """Medians and ranges."""
+        """Returns medians and ranges."""
         return {
             "seconds": statistics.median(self.seconds),
             "ratio": statistics.median(self.ratios),
@@ -56,10 +56,10 @@ class Benchmark:
     """The engine of the pipeline `drilldown`: the one that a run would use."""
     threads: int
     timings: tuple[Timing, ...]
-    """Of all pipelines, drilldown first."""
+    """The timings of all pipelines; drilldown's is the first."""
 
     def __getitem__(self, name: str) -> Timing:
-        """The timing of a pipeline."""
+        """Returns the timing of a pipeline."""
         return next(timing for timing in self.timings if timing.name == name)
 
 
@@ -71,7 +71,7 @@ class Pipeline(Protocol):
         ...
 
     def accuracy(self, dataset: Dataset) -> float:
-        """Percent of all test images, classified correctly."""
+        """Returns the percentage of test images that it classifies correctly."""
         ...
 
 
@@ -104,17 +104,20 @@ def measure_speed(
     pipelines: dict[str, Pipeline] = {"drilldown": own}
     if engine != "torch":
         pipelines["torch"] = _Drilldown(experiment, dataset, "torch")
-    pipelines |= {"loader": plain.loader(experiment, dataset), "memory": plain.memory(experiment, dataset)}
+    pipelines |= {
+        "loader": plain.make_loader_pipeline(experiment, dataset),
+        "memory": plain.make_memory_pipeline(experiment, dataset),
+    }
     seconds: dict[str, list[float]] = {name: [] for name in pipelines}
     for number in range(rounds + 1):
         for name, pipeline in pipelines.items():
             started = time.perf_counter()
             pipeline.train_epoch()
-            elapsed = time.perf_counter() - started
+            duration = time.perf_counter() - started
             if number:
-                seconds[name].append(elapsed)
+                seconds[name].append(duration)
             if on_epoch:
-                on_epoch(number, name, elapsed)
+                on_epoch(number, name, duration)
     accuracies = {name: pipeline.accuracy(dataset) / 100 for name, pipeline in pipelines.items()}
     for name, accuracy in accuracies.items():
         if accuracy < FLOOR:
@@ -122,17 +125,17 @@ def measure_speed(
     timings = [
         Timing(
             name=name,
-            seconds=tuple(taken),
-            ratios=tuple(s / own for s, own in zip(taken, seconds["drilldown"], strict=True)),
+            seconds=tuple(elapsed),
+            ratios=tuple(s / own for s, own in zip(elapsed, seconds["drilldown"], strict=True)),
             accuracy=accuracies[name],
         )
-        for name, taken in seconds.items()
+        for name, elapsed in seconds.items()
     ]
     return Benchmark(engine=engine, threads=threads, timings=tuple(timings))
 
 
 def benchmark_document(experiment: Experiment, benchmark: Benchmark) -> dict[str, Any]:
-    """The document of `drilldown bench --json`; `ratio` compares with the pipeline `loader`."""
+    """Returns the document of `drilldown bench --json`; `ratio` compares with the pipeline `loader`."""
     own, loader = benchmark["drilldown"], benchmark["loader"]
     return {
         "experiment": experiment.name,

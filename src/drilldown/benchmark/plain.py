@@ -1,10 +1,10 @@
-"""The plain pipelines that drilldown's speed is compared with: the usual training loops in PyTorch.
+"""The plain pipelines with which drilldown's speed is compared: the usual training loops in PyTorch.
 
-Both train the same network with the same optimizer, batch size and augmentation as the experiment says, shuffle
-again each epoch, and read loss and accuracy after every batch to show them, as the usual notebook does.
+Both train the experiment's network with its optimizer and batch size, shuffle the images in each epoch, and read loss
+and accuracy after every batch to show them, as the usual notebook does.
 
-`loader`: images one by one through PIL transforms and a `DataLoader`. `memory`: the normalised training set as
-one tensor in memory, without augmentation, so that nothing but PyTorch's own training step is left.
+`loader`: a `DataLoader` that augments the images one by one with PIL transforms. `memory`: the normalised training set
+as one tensor in memory, without augmentation, so that only PyTorch's own training step is timed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Plain:
         self.batches = batches
 
     def train_epoch(self) -> float:
-        """One epoch; returns the running accuracy in percent."""
+        """Trains one epoch; returns the running accuracy in percent."""
         self.network.train()
         correct = seen = 0
         for images, labels in self.batches():
@@ -60,27 +60,24 @@ class Plain:
 
     @torch.no_grad()
     def accuracy(self, dataset: Dataset) -> float:
-        """Percent of all test images."""
+        """Returns the percentage of test images that it classifies correctly."""
         self.network.eval()
-        images, labels = normalised(dataset.test, dataset), dataset.test.labels
+        images, labels = normalise_images(dataset.test, dataset), dataset.test.labels
         logits = torch.cat([self.network(part) for part in torch.split(images, 1000)])
         return 100 * float((logits.argmax(1) == labels).double().mean())
 
 
-def loader(experiment: Experiment, dataset: Dataset) -> Plain:
-    """Per-image transforms over a `DataLoader`, in the process that trains, which is its default."""
+def make_loader_pipeline(experiment: Experiment, dataset: Dataset) -> Plain:
+    """Makes the pipeline that augments each image in a `DataLoader`, in the training process, which is the default."""
     images = TransformedImages(dataset, experiment.recipe.augment)
     batches = DataLoader(images, batch_size=experiment.recipe.batch_size, shuffle=True)
     return Plain(experiment, lambda: batches)
 
 
-def memory(experiment: Experiment, dataset: Dataset) -> Plain:
-    """The training set normalised once and held in memory; no augmentation."""
-    images, labels, size = (
-        normalised(dataset.train, dataset),
-        dataset.train.labels,
-        experiment.recipe.batch_size,
-    )
+def make_memory_pipeline(experiment: Experiment, dataset: Dataset) -> Plain:
+    """Makes the pipeline without augmentation that normalises the training set once and keeps it in memory."""
+    images, labels = normalise_images(dataset.train, dataset), dataset.train.labels
+    size = experiment.recipe.batch_size
 
     def batches() -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         for rows in torch.split(torch.randperm(len(labels)), size):
@@ -89,8 +86,8 @@ def memory(experiment: Experiment, dataset: Dataset) -> Plain:
     return Plain(experiment, batches)
 
 
-def normalised(split: Split, dataset: Dataset) -> torch.Tensor:
-    """(N, 1, height, width), float32, with the mean and standard deviation of the training images taken out."""
+def normalise_images(split: Split, dataset: Dataset) -> torch.Tensor:
+    """Returns normalised images (N, 1, height, width), float32: training mean 0, training standard deviation 1."""
     return (split.images[:, None].float() / 255 - dataset.mean) / dataset.std
 
 
@@ -101,7 +98,8 @@ class TransformedImages(TorchDataset[tuple[torch.Tensor, int]]):
         self.images = dataset.train.images
         self.labels = dataset.train.labels
         self.mean, self.std = dataset.mean, dataset.std
-        self.transform = torchvision_transform(augment) if find_spec("torchvision") else pil_transform(augment)
+        make = make_torchvision_transform if find_spec("torchvision") else make_pil_transform
+        self.transform = make(augment)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -112,8 +110,8 @@ class TransformedImages(TorchDataset[tuple[torch.Tensor, int]]):
         return tensor.sub_(self.mean).div_(self.std), int(self.labels[index])
 
 
-def torchvision_transform(augment: Augmentation) -> Transform:
-    """The recipe's augmentation with torchvision's own classes."""
+def make_torchvision_transform(augment: Augmentation) -> Transform:
+    """Makes the recipe's augmentation from torchvision's own classes."""
     from torchvision import transforms
     from torchvision.transforms import InterpolationMode
 
@@ -138,8 +136,8 @@ def torchvision_transform(augment: Augmentation) -> Transform:
     return composed
 
 
-def pil_transform(augment: Augmentation) -> Transform:
-    """The same with the PIL calls that torchvision makes for PIL images."""
+def make_pil_transform(augment: Augmentation) -> Transform:
+    """Makes the same augmentation from the PIL calls that torchvision makes for PIL images."""
     mode = Image.Resampling.BILINEAR if augment.interpolation == "bilinear" else Image.Resampling.NEAREST
 
     def transform(image: Image.Image) -> Image.Image:
@@ -159,7 +157,7 @@ def pil_transform(augment: Augmentation) -> Transform:
 
 
 def _inverse(augment: Augmentation, size: tuple[int, int]) -> tuple[float, ...]:
-    """PIL's six numbers of a random affine map: output pixel → input pixel, about the image's centre."""
+    """Returns PIL's six numbers of a random affine map from output to input pixels, about the image's centre."""
     affine = augment.affine
     assert affine is not None
     angle = math.radians(random.uniform(-affine.rotate, affine.rotate))

@@ -1,6 +1,6 @@
-"""The command line: parse, call, print. What a command does stands in the module that it calls.
+"""The command line: parse, call, print. The modules that a command calls do its work.
 
-Commands import heavy modules when they run, so that `--help` answers at once.
+Commands import slow modules only when they run, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"drilldown {metadata.version('drilldown')}")
         raise typer.Exit
 

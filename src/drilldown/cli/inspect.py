@@ -1,4 +1,4 @@
-"""The commands that show, compare, predict and write, without training runs."""
+"""The commands that train no runs: they show, compare, predict and write."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def summary(experiment: ExperimentArgument, overrides: Overrides = [], as_json: 
     Shapes, parameters, multiply-adds, receptive field ("sees"), and memory.
     """
     from drilldown.experiment.loading import load_experiment
-    from drilldown.terminal.console import console
+    from drilldown.terminal.console import make_console
     from drilldown.terminal.tables import print_model_summary
 
     loaded = load_experiment(experiment, overrides)
     if as_json:
         print_json(loaded.model_summary.to_json())
     else:
-        print_model_summary(console(stderr=False), loaded)
+        print_model_summary(make_console(stderr=False), loaded)
 
 
 def report(
@@ -51,7 +51,7 @@ def report(
 ) -> None:
     """Write report.html and report.md of a run or a study.
 
-    report.html is one file that holds everything; report.md has its figures beside it. Print the path of the first.
+    report.html is a single file; report.md has its figures in a folder beside it. Print the path of report.html.
     """
     from drilldown.analysis.study import gather_study, is_folder_of_runs
     from drilldown.experiment.studies import find_study
@@ -75,16 +75,16 @@ def compare(
     subjects: Annotated[list[str], typer.Argument(metavar="A B...", help="Experiments or runs, two or more.")],
     runs: RunsOption = RUNS_DIR,
 ) -> None:
-    """Set experiments or runs side by side.
+    """Compare experiments or runs with the first one.
 
-    Show how each differs from the first, and the effect of the difference over the seeds that both have.
+    Show the difference of each from the first, and its effect over the seeds that both have.
     """
     from drilldown.analysis import comparison
     from drilldown.terminal.comparisons import print_comparison
-    from drilldown.terminal.console import console
+    from drilldown.terminal.console import make_console
 
     compared = comparison.compare(*subjects, runs_dir=runs)
-    print_comparison(console(stderr=False), compared)
+    print_comparison(make_console(stderr=False), compared)
     for subject in compared:
         if subject.missing:
             print_notice(f"{subject.letter} has {count_text(subject.seeds.n, 'seed')}; for more: {subject.missing}")
@@ -93,24 +93,24 @@ def compare(
 def list_runs(runs: RunsOption = RUNS_DIR, as_json: JsonOption = False) -> None:
     """List the runs on disk, newest first."""
     from drilldown.runs.folder import RunFolder, run_paths
-    from drilldown.terminal.console import console
+    from drilldown.terminal.console import make_console
     from drilldown.terminal.run_list import print_runs
 
     if runs != RUNS_DIR and not os.path.isdir(runs):
-        found = "is not a folder" if os.path.exists(runs) else "no such folder"
-        raise DrilldownError(Problem(file=runs, found=found, expected="the folder that --runs names"))
+        reason = "is not a folder" if os.path.exists(runs) else "no such folder"
+        raise DrilldownError(Problem(file=runs, found=reason, expected="the folder that --runs names"))
     listed = [RunFolder(path) for path in run_paths(runs)]
     if as_json:
         print_json([_run_document(run.path) for run in listed])
     elif listed:
-        for error in print_runs(console(stderr=False), listed):
+        for error in print_runs(make_console(stderr=False), listed):
             print_notice(str(error))
     else:
-        print_notice(f"no runs in {runs} yet; drilldown run trains the first")
+        print_notice(f"no runs in {runs} yet; train the first with: drilldown run")
 
 
 def _run_document(path: Path) -> dict[str, Any]:
-    """What `runs --json` prints of a run, and of a run whose files cannot be read."""
+    """Returns the document of a run in `runs --json`; for a run whose files cannot be read, the problem."""
     from drilldown.runs.folder import DAMAGED, RunFolder
 
     run = RunFolder(path)
@@ -128,7 +128,7 @@ def verdict(
 ) -> None:
     """Print the verdict; exit code 3 if the budget is not met.
 
-    The verdict on a run, or on all runs of an experiment: then four of five seeds must meet the budget.
+    Judge a run, or all runs of an experiment: then four of five seeds must meet the budget.
     """
     from drilldown.runs.finding import is_run
 
@@ -145,7 +145,7 @@ def verdict(
 def _run_verdict(subject: str, runs_dir: Path) -> bool:
     from drilldown.runs.finding import find_run
     from drilldown.runs.folder import DIVERGED, FINISHED, RUNNING
-    from drilldown.terminal.console import console
+    from drilldown.terminal.console import make_console
     from drilldown.terminal.tables import print_verdict
 
     run = find_run(subject, runs_dir)
@@ -157,7 +157,7 @@ def _run_verdict(subject: str, runs_dir: Path) -> bool:
     if status != FINISHED:
         raise DrilldownError(f"{run.path}: the run is {status}; resume with: drilldown resume {run.path}")
     verdict = run.read().verdict
-    print_verdict(console(stderr=False), verdict)
+    print_verdict(make_console(stderr=False), verdict)
     return verdict.passed
 
 
@@ -166,15 +166,15 @@ def _experiment_verdict(subject: str, overrides: list[str], runs_dir: Path) -> b
     from drilldown.experiment.loading import load_experiment
     from drilldown.runs.run import Run
     from drilldown.terminal.comparisons import print_seeds
-    from drilldown.terminal.console import console
+    from drilldown.terminal.console import make_console
 
     experiment = load_experiment(subject, overrides)
     seeds = Seeds.of(experiment, runs_dir)
     rate = seeds.rate
     if rate is None:
         folder = Run.of(experiment, 0, runs_dir).path.parent
-        raise DrilldownError(f"{folder}: no finished runs of {experiment.name}; train it with drilldown run {subject}")
-    screen = console(stderr=False)
+        raise DrilldownError(f"{folder}: no finished runs of {experiment.name}; train it with: drilldown run {subject}")
+    screen = make_console(stderr=False)
     print_seeds(screen, seeds)
     if seeds.unfinished:
         print_notice(f"left out: {count_text(len(seeds.unfinished), 'unfinished run')}")
@@ -187,12 +187,12 @@ def predict(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files, one digit each.")],
     runs: RunsOption = RUNS_DIR,
 ) -> None:
-    """Classify pictures, after the same preparation as MNIST's digits."""
+    """Classify pictures, which are prepared in the same way as MNIST's digits."""
     import torch
 
     from drilldown.data.pictures import read_picture
     from drilldown.runs.finding import find_run
-    from drilldown.terminal.console import console
+    from drilldown.terminal.console import make_console
     from drilldown.terminal.tables import print_predictions
 
     trained = find_run(run, runs)
@@ -200,14 +200,14 @@ def predict(
     (_, height, width), _ = trained.experiment.image
     prepared: dict[Path, torch.Tensor] = {}
     problems: list[Problem] = []
-    for file in dict.fromkeys(images):  # each once, in the order given
+    for file in dict.fromkeys(images):  # each file once, in the given order
         try:
             prepared[file] = read_picture(file, height, width)
         except DrilldownError as error:  # the other pictures are still read
             problems += error.problems
     if prepared:
         logits = trained.predict(torch.stack([*prepared.values()]))
-        print_predictions(console(stderr=False), [*prepared], logits)
+        print_predictions(make_console(stderr=False), [*prepared], logits)
     if problems:
         raise DrilldownError(*problems)
 
@@ -221,7 +221,7 @@ def data(
 ) -> None:
     """Fetch, verify and describe a dataset."""
     from drilldown.data.loading import load_dataset
-    from drilldown.terminal.console import console
+    from drilldown.terminal.console import make_console
     from drilldown.terminal.live import LiveDisplay
     from drilldown.terminal.tables import print_dataset
 
@@ -231,7 +231,7 @@ def data(
         dataset = load_dataset(name, folders.data, on_download=live.on_download)
     finally:
         live.stop()
-    print_dataset(console(stderr=False), dataset)
+    print_dataset(make_console(stderr=False), dataset)
     if preview is not None:
         from drilldown.files import explain_file_errors
         from drilldown.report.pictures import figure_png
@@ -244,18 +244,18 @@ def data(
 
 def new(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The experiment file to write.")],
-    source: Annotated[str, typer.Option("--from", metavar="EXPERIMENT", help="What to start from.")] = "under-8k",
+    source: Annotated[str, typer.Option("--from", metavar="EXPERIMENT", help="The experiment to copy.")] = "under-8k",
 ) -> None:
-    """Start an experiment of your own: a copy of another one, with comments."""
+    """Write a new experiment file: a copy of another one, with comments."""
     from drilldown.experiment.loading import load_experiment
     from drilldown.experiment.template import write_template
     from drilldown.runs.finding import is_run
     from drilldown.runs.run import Run
 
     if file.suffix != ".toml":
-        found = f'the name ends in "{file.suffix}"' if file.suffix else "the name has no ending"
-        better = file.with_suffix(".toml") if file.name.strip(". ") else "mine.toml"
-        raise DrilldownError(Problem(file=file, found=found, expected="a .toml file", suggestion=f"such as {better}"))
+        reason = f'the name ends in "{file.suffix}"' if file.suffix else "the name has no ending"
+        example = file.with_suffix(".toml") if file.name.strip(". ") else "mine.toml"
+        raise DrilldownError(Problem(file=file, found=reason, expected="a .toml file", suggestion=f"such as {example}"))
     loaded = Run(Path(source)).experiment if is_run(Path(source)) else load_experiment(source)
     write_template(loaded, file)
     quoted = shlex.quote(str(file))
@@ -270,12 +270,12 @@ def bench(
 ) -> None:
     """Time an epoch against plain PyTorch pipelines.
 
-    The epochs alternate within one process, so the ratios hold even where the machine's speed drifts.
+    The pipelines take turns in one process, so changes in the machine's speed hardly affect the ratios.
     """
     from drilldown.benchmark.measure import ROUNDS, benchmark_document, measure_speed
     from drilldown.data.loading import load_dataset
     from drilldown.experiment.loading import load_experiment
-    from drilldown.terminal.console import console
+    from drilldown.terminal.console import make_console
     from drilldown.terminal.tables import print_timings
 
     folders = folders_from(data)
@@ -289,4 +289,4 @@ def bench(
     if as_json:
         print_json(benchmark_document(loaded, benchmark))
     else:
-        print_timings(console(stderr=False), loaded, benchmark)
+        print_timings(make_console(stderr=False), loaded, benchmark)

@@ -13,15 +13,15 @@ import typer
 from drilldown.errors import DrilldownError, Problem
 from drilldown.settings import RUNS_DIR, Compute, DeviceName, EngineName, Folders
 
-ExperimentArgument = Annotated[str, typer.Argument(help="A file, study/step, or a study (its last step).")]
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help='A run\'s folder, or "last".')]
-Overrides = Annotated[list[str], typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting.")]
-DataOption = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="First folder in which to look for datasets.")
+ExperimentArgument = Annotated[
+    str, typer.Argument(metavar="EXPERIMENT", help="A file, study/step, or a study (its last step).")
 ]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help='A run\'s folder, or "last".')]
+Overrides = Annotated[list[str], typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; repeatable.")]
+DataOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="First folder to search for datasets.")]
 RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of all runs.")]
-EngineOption = Annotated[EngineName, typer.Option("--engine", help="Engine that trains.")]
-DeviceOption = Annotated[DeviceName, typer.Option("--device", help="Device that trains.")]
+EngineOption = Annotated[EngineName, typer.Option("--engine", help="Training engine.")]
+DeviceOption = Annotated[DeviceName, typer.Option("--device", help="Training device.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", metavar="N", help="CPU threads (default: all).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 SeedsOption = Annotated[
@@ -29,18 +29,18 @@ SeedsOption = Annotated[
 ]
 
 DEFAULT_SEEDS = 5
-"""One seed is an anecdote."""
+"""The number of seeds for a study or an ablation; one seed is an anecdote."""
 
 
 def folders_from(data: Path | None, runs: Path = RUNS_DIR) -> Folders:
-    """The folders that the options name; raises DrilldownError where there is no such data folder."""
-    if data is not None and not os.path.isdir(data):  # Path's own raises where a name is too long
+    """Returns the folders that the options name; raises DrilldownError where the folder of datasets does not exist."""
+    if data is not None and not os.path.isdir(data):  # Path.is_dir raises where a name is too long
         raise DrilldownError(Problem(file=data, found="no such folder", expected="the folder that --data names"))
     return Folders(data=data, runs=runs)
 
 
 def command_text(command: list[str], compute: Compute, folders: Folders) -> str:
-    """A command to copy, with the options that differ from their defaults."""
+    """Returns a command to copy, with the options that differ from their defaults."""
     options = {
         "runs": None if folders.runs == RUNS_DIR else folders.runs,
         "data": folders.data,

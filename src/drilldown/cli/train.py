@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def run(
     experiment: ExperimentArgument = "under-8k",
-    seed: Annotated[int | None, typer.Option(min=0, help="Train with this seed (default: 0).")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Train with this seed (default: 0).")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, max=1000, metavar="N", help="Train with seeds 0 to N-1.")] = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     engine: EngineOption = "auto",
@@ -47,7 +47,7 @@ def run(
 ) -> None:
     """Train an experiment and print its verdict.
 
-    Without a name, train the flagship under-8k. An interrupted run resumes; a finished run is shown.
+    Without an experiment, train the flagship under-8k. An interrupted run is resumed; a finished run is shown.
     """
     from drilldown.experiment.loading import load_experiment
 
@@ -87,7 +87,7 @@ def _run_seeds(
     from drilldown.runs.folder import FINISHED
     from drilldown.runs.worklist import list_tasks
     from drilldown.terminal.comparisons import print_seeds
-    from drilldown.terminal.console import console
+    from drilldown.terminal.console import make_console
     from drilldown.terminal.live import WorklistDisplay
 
     class Display(WorklistDisplay):
@@ -101,7 +101,7 @@ def _run_seeds(
             _show_finished(task.run, folders.data)
     _train_all(tasks, Display(experiment.name), command, compute, folders, again=again)
     together = Seeds.among(experiment, [task.run for task in tasks])
-    screen = console(stderr=False)
+    screen = make_console(stderr=False)
     print_seeds(screen, together)
     screen.print(f"budget met: {together.rate}")
     if not together.finished:
@@ -118,7 +118,7 @@ def resume(
 ) -> None:
     """Resume an interrupted run.
 
-    It ends with the result that it would have had without the interruption.
+    The result is the same as without the interruption.
     """
     from drilldown.runs.finding import find_run
     from drilldown.runs.perform import resume_run
@@ -149,7 +149,7 @@ def study(
 ) -> None:
     """Train the missing runs of a study, and write its report.
 
-    Print first how many runs are missing and about how long they take. Stop at any moment; the same command resumes.
+    First print the number of missing runs and the estimated time. Stop at any moment; the same command resumes.
     """
     from drilldown.analysis.study import gather_study
     from drilldown.experiment.loading import read_experiment
@@ -157,7 +157,7 @@ def study(
     from drilldown.report.study.writing import write_study_report
     from drilldown.runs.worklist import list_tasks
     from drilldown.terminal.comparisons import print_study
-    from drilldown.terminal.console import console
+    from drilldown.terminal.console import make_console
     from drilldown.terminal.live import WorklistDisplay
 
     compute, folders = Compute(engine=engine, device=device, threads=threads), folders_from(data, runs)
@@ -168,7 +168,7 @@ def study(
     _train_all(tasks, WorklistDisplay(chosen.name), command, compute, folders)
     evidence = gather_study(chosen, folders.runs, shlex.join(command))
     page = write_study_report(evidence, folders.data).html
-    screen = console(stderr=False)
+    screen = make_console(stderr=False)
     print_study(screen, evidence)
     screen.print(f"report  {page}")
 
@@ -192,7 +192,7 @@ def ablate(
     from drilldown.report.ablation import ablation_sentences, write_ablation_report
     from drilldown.runs.worklist import list_tasks
     from drilldown.terminal.comparisons import print_ablation
-    from drilldown.terminal.console import console
+    from drilldown.terminal.console import make_console
     from drilldown.terminal.live import WorklistDisplay
 
     compute, folders = Compute(engine=engine, device=device, threads=threads), folders_from(data, runs)
@@ -206,7 +206,7 @@ def ablate(
     _train_all(tasks, WorklistDisplay(full.name), command, compute, folders)
     result = measure_ablation(Seeds.of(full, folders.runs), folders.runs)
     page = write_ablation_report(result, folders.runs)
-    screen = console(stderr=False)
+    screen = make_console(stderr=False)
     print_ablation(screen, result, ablation_sentences(result))
     screen.print(f"report  {page}")
 
@@ -220,7 +220,7 @@ def _train_all(
     *,
     again: bool = False,
 ) -> None:
-    """Trains what is left of a list; `command` resumes it where it is interrupted."""
+    """Trains the remaining runs of a list; `command` resumes the list after an interruption."""
     from drilldown.runs.worklist import plan_work, train_all
 
     plan = plan_work(tasks, compute.engine, again=again)
@@ -238,16 +238,16 @@ def _train_all(
 
 
 def _show_finished(run: Run, data_dir: Path | None, *, write: bool = False) -> None:
-    """Prints a finished run's result; writes its report where that is missing, or where `write`."""
-    from drilldown.terminal.console import console
+    """Prints the result of a finished run; first writes its report if it is missing, or if `write` is true."""
+    from drilldown.terminal.console import make_console
     from drilldown.terminal.tables import print_result
 
     pages = [run.path / name for name in ("report.html", "report.md")]
     if write or (run.has_model and not all(page.is_file() for page in pages)):
-        from drilldown.report.run.writing import write_run_report  # imports matplotlib: only where it is needed
+        from drilldown.report.run.writing import write_run_report  # imports matplotlib, which takes a second
 
         write_run_report(run, data_dir)
-    print_result(console(stderr=False), run)
+    print_result(make_console(stderr=False), run)
 
 
 def _interrupted_text(run: Run, compute: Compute, folders: Folders) -> str:
@@ -258,4 +258,4 @@ def _interrupted_text(run: Run, compute: Compute, folders: Folders) -> str:
     epochs = len(run.epochs)
     saved = f"{count_text(epochs, 'epoch')} {'is' if epochs == 1 else 'are'} saved"
     command = command_text(["drilldown", "resume", str(run.path)], compute, Folders(data=folders.data))
-    return f"interrupted: {saved}, the current epoch will be repeated\nresume with: {command}"
+    return f"interrupted: {saved}; the current epoch will be repeated\nresume with: {command}"

@@ -1,1 +1,1 @@
-"""What the commands print."""
+"""The output of the commands: tables, and the progress of a run."""

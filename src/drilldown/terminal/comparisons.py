@@ -14,7 +14,8 @@ from drilldown.analysis.comparison import Contrast, Subject
 from drilldown.analysis.seeds import Seeds
 from drilldown.analysis.study import StudyEvidence
 from drilldown.evaluation.intervals import PassRate, Spread
-from drilldown.terminal.console import mark
+from drilldown.terminal.console import make_table, mark
+from drilldown.wording import count_text
 
 COMPARISON_COLUMNS = ("parameters", "multiply-adds", "seeds", "last epochs %", "loss", "budget met")
 ALL_COLUMNS_WIDTH = 74
@@ -23,9 +24,7 @@ ALL_COLUMNS_WIDTH = 74
 
 def print_study(target: Console, evidence: StudyEvidence) -> None:
     """Prints one line per step, with its effect."""
-    table = _new_table("step")
-    for name in ("parameters", "last epochs %", "budget met", "effect, points"):
-        table.add_column(name, justify="right")
+    table = make_table(["step"], ["parameters", "last epochs %", "budget met", "effect, points"])
     for step in evidence.steps:
         change = step.change.accuracy if step.change else None
         table.add_row(
@@ -47,10 +46,8 @@ def print_comparison(target: Console, subjects: Sequence[Subject]) -> None:
         line = Table.grid(padding=(0, 1))
         line.add_row(Text(subject.letter, style="bold"), f"{subject.experiment.title} · {subject.reference}")
         target.print(line)
-    table = _new_table("")
     shown = [name for name in COMPARISON_COLUMNS if target.width >= ALL_COLUMNS_WIDTH or name != "multiply-adds"]
-    for name in shown:
-        table.add_column(name, justify="right")
+    table = make_table([""], shown)
     for subject in subjects:
         cells = dict(zip(COMPARISON_COLUMNS, comparison_cells(subject, lambda met: mark(target, met)), strict=True))
         table.add_row(subject.letter, *(cells[name] for name in shown))
@@ -62,7 +59,7 @@ def print_comparison(target: Console, subjects: Sequence[Subject]) -> None:
 
 
 def comparison_cells(subject: Subject, sign: Callable[[bool], str]) -> list[str]:
-    """The cells of COMPARISON_COLUMNS for one subject."""
+    """Returns the cells of COMPARISON_COLUMNS for one subject."""
     seeds, model_summary = subject.seeds, subject.experiment.model_summary
     rate = seeds.rate
     return [
@@ -79,7 +76,7 @@ def _print_against(target: Console, first: Subject, subject: Subject, against: C
     if not against.difference:
         target.print("  no difference in training or budget")
     if against.difference.settings:
-        table = _new_table("setting", first.letter, subject.letter)
+        table = make_table(["setting", first.letter, subject.letter])
         for change in against.difference.settings:
             table.add_row(change.name, change.before, change.after)
         target.print(Padding(table, (0, 0, 0, 2)))
@@ -99,9 +96,7 @@ def print_ablation(target: Console, ablation: Ablation, sentences: Sequence[str]
     """Prints the table of effects, and the conclusions in sentences."""
     full = ablation.full
     target.print(Text(f"{full.experiment.title} · {full.experiment.name}", style="bold"))
-    table = _new_table("without")
-    for name in ("parameters", "last epochs %", "difference", "budget met"):
-        table.add_column(name, justify="right")
+    table = make_table(["without"], ["parameters", "last epochs %", "difference", "budget met"])
     table.add_row(
         "nothing", f"{full.experiment.model_summary.parameters:,}", _figure(full.accuracy) or "-", "",
         _rate(target, full.rate),
@@ -122,13 +117,6 @@ def print_ablation(target: Console, ablation: Ablation, sentences: Sequence[str]
     target.print(notes)
 
 
-def _new_table(*left: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in left:
-        table.add_column(name, overflow="fold")
-    return table
-
-
 def _figure(spread: Spread | None) -> str:
     return spread.text(2) if spread else ""
 
@@ -139,9 +127,7 @@ def _rate(target: Console, rate: PassRate | None) -> str:
 
 def print_seeds(target: Console, seeds: Seeds) -> None:
     """Prints an experiment's seeds side by side, and their means."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("seed", "worst of last %", "mean of last %", "last %", "best %", "train %", "budget"):
-        table.add_column(name, justify="right")
+    table = make_table([], ["seed", "worst of last %", "mean of last %", "last %", "best %", "train %", "budget"])
     hold = seeds.hold
     rows = {run.seed: ["", "", "", "", "", f"{mark(target, False)} diverged"] for run in seeds.diverged}
     for run in seeds.finished:
@@ -153,6 +139,6 @@ def print_seeds(target: Console, seeds: Seeds) -> None:
     target.print()
     target.print(table)
     if seeds.finished:
-        target.print(f"mean of the last {hold} epochs: {seeds.accuracy}")
-        target.print(f"worst of the last {hold} epochs: {seeds.spread(lambda run: run.worst(hold))}")
-        target.print("train %: training images without augmentation, in evaluation mode")
+        target.print(f"mean of last %: {seeds.accuracy}")
+        target.print(f"worst of last %: {seeds.spread(lambda run: run.worst(hold))}")
+        target.print(f"of last: over the last {count_text(hold, 'epoch')}; train: no augmentation, evaluation mode")

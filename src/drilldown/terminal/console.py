@@ -1,4 +1,4 @@
-"""Consoles, marks and rows: what all terminal output shares."""
+"""Consoles, tables and marks, which all terminal output shares."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False, "emoji": False}
 
 
-def console(*, stderr: bool) -> Console:
-    """A console without rich's highlighting of numbers, paths, tags and emoji."""
+def make_console(*, stderr: bool) -> Console:
+    """Makes a console without rich's highlighting of numbers, paths, tags and emoji."""
     return Console(stderr=stderr, **PLAIN)
 
 
 def as_text(show: Callable[..., None], *arguments: Any) -> str:
-    """The output of a print function as text: for `print` in Python.
+    """Returns the output of a print function as text, for `print` in Python.
 
     >>> as_text(print_rows, ["name", ">size"], [["a", "1"]]).split()
     ['name', 'size', 'a', '1']
@@ -29,10 +30,20 @@ def as_text(show: Callable[..., None], *arguments: Any) -> str:
 
 
 def mark(target: Console, met: bool) -> str:
-    """A sign for met or not met, in the terminal's encoding; never colour alone."""
+    """Returns a sign for met or not met, in the terminal's encoding; the meaning never depends on colour alone."""
     if target.encoding.lower().startswith("utf"):
         return "✓" if met else "✗"
     return "+" if met else "x"
+
+
+def make_table(left: Sequence[str], right: Sequence[str] = ()) -> Table:
+    """Makes a table without lines; the columns named in `right` are aligned to the right."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in left:
+        table.add_column(name, overflow="fold")
+    for name in right:
+        table.add_column(name, justify="right")
+    return table
 
 
 def print_rows(target: Console, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

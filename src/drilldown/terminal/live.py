@@ -1,4 +1,4 @@
-"""A run while it trains: a bar and a table in a terminal, plain lines everywhere else."""
+"""Shows a run while it trains: with a bar and a table in a terminal, as plain lines everywhere else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from drilldown.evaluation.verdict import meets_bar
 from drilldown.runs.callback import Callback
 from drilldown.runs.run import Run
 from drilldown.runs.worklist import Estimate, Task, WorklistCallback, WorkPlan
-from drilldown.terminal.console import PLAIN, console, mark
+from drilldown.terminal.console import PLAIN, make_console, mark
 from drilldown.terminal.tables import epoch_cells
 from drilldown.training.training import Training
 from drilldown.wording import count_text
@@ -27,7 +27,7 @@ class LiveDisplay(Callback):
     """Shows a run on standard error."""
 
     def __init__(self) -> None:
-        self.console = console(stderr=True)
+        self.console = make_console(stderr=True)
         self.bar: bars.Progress | None = None
         self.task = bars.TaskID(0)
         self.training: Training | None = None
@@ -35,12 +35,12 @@ class LiveDisplay(Callback):
         self.epoch_started = time.monotonic()
 
     def on_download(self, file: str, received: int, total: int | None) -> None:
-        """Shows a bar for each file; one line where there is no terminal."""
+        """Shows a bar for each file in a terminal, one line elsewhere."""
         if not self.console.is_terminal:
             if file != self.file:
                 self.console.print(f"fetching {file}")
         else:
-            if self.bar is None or file != self.file:  # the same file again: from the next mirror
+            if self.bar is None or file != self.file:  # the same file a second time comes from the next mirror
                 self.stop()
                 self._show_bar(f"fetching {file}", total)
             assert self.bar is not None
@@ -70,7 +70,7 @@ class LiveDisplay(Callback):
         if experiment.out_of_reach:
             self.console.print(f"the budget cannot be met: {experiment.out_of_reach}")
         if training.epochs:
-            self.console.print(f"resumed after epoch {len(training.epochs)}; everything before it was saved")
+            self.console.print(f"resumed after epoch {len(training.epochs)}")
         part = "val" if training.held_out else "test"
         self.console.print(
             f"\n{'epoch':>6} {'lr':>9} {'train %':>9} {f'{part} %':>9} {f'{part} loss':>10} {'seconds':>8}"
@@ -165,7 +165,7 @@ class Lines(LiveDisplay):
 class WorklistDisplay(LiveDisplay, WorklistCallback):
     """Shows a list of runs on standard error, each like a single run.
 
-    *Arguments*: `name`: of the whole list, such as a study's name.
+    *Arguments*: `name`: the name of the list, such as the study.
     """
 
     def __init__(self, name: str) -> None:
@@ -174,7 +174,7 @@ class WorklistDisplay(LiveDisplay, WorklistCallback):
         self.count = 0
 
     def on_plan(self, plan: WorkPlan) -> None:
-        """Prints how many runs are left, and about how long they take."""
+        """Prints the number of runs that are left, and the estimated time."""
         self.count = len(plan.todo)
         self.console.print(f"{self.name}: {plan}")
 
@@ -189,7 +189,7 @@ class WorklistDisplay(LiveDisplay, WorklistCallback):
         self.console.print(f"{task.experiment.name}, seed {task.seed}, diverged and counts as failed: {error}")
 
     def on_wait(self, task: Task) -> None:
-        """Prints which run another process trains."""
+        """Prints the run that another process trains."""
         self.stop()
         self.console.print(f"waiting for {task.run.path}, which another process is training")
 

@@ -1,4 +1,4 @@
-"""What `print` shows of the classes that inherit `Shown`; `drilldown/__init__.py` loads this module."""
+"""The text that `print` shows for the classes that inherit `Shown`; `drilldown/__init__.py` loads this module."""
 
 from __future__ import annotations
 

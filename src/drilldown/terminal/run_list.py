@@ -26,7 +26,7 @@ def print_runs(target: Console, runs: Sequence[RunFolder]) -> list[DrilldownErro
 
 
 def _run_cells(target: Console, run: RunFolder) -> tuple[str, str, str]:
-    """Status, verdict and last accuracy; before the end, the number of finished epochs."""
+    """Returns status, verdict and last accuracy; for an unfinished run, the number of finished epochs."""
     status, summary = run.status, run.summary
     if summary is not None:
         passed = summary.verdict.passed

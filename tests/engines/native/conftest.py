@@ -32,12 +32,12 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A source that has all functions of the library and compiles in no time, and a cache that is empty.
+    """A small source with all functions of the library, which compiles quickly, and an empty cache.
 
-    Finding, compiling, sharing and loading a library are the same whatever is in it.
+    Finding, compiling, sharing and loading a library do not depend on its content.
     """
     folder = write_stub(tmp_path / "sources")
-    shutil.copy(library.__file__, folder)  # for another process: it looks for the sources beside itself
+    shutil.copy(library.__file__, folder)  # for another process, which looks for the sources beside the module
     monkeypatch.setattr(library, "SOURCES", folder)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return folder
@@ -45,7 +45,7 @@ def small_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def cache(small_sources: Path, tmp_path: Path) -> Path:
-    """The folder that libraries are kept in."""
+    """The folder of cached libraries."""
     assert small_sources.is_dir()
     if sys.platform != "linux":
         pytest.skip("XDG_CACHE_HOME moves the cache on Linux only")

@@ -1,4 +1,4 @@
-"""The contract of the engines notices wrong arithmetic; the sanitizers find nothing."""
+"""The contract of the engines detects wrong arithmetic; the sanitizers find nothing."""
 
 from __future__ import annotations
 
@@ -29,11 +29,9 @@ from support.native import (
     use,
 )
 
-# That the contract notices
-
 
 def check_all() -> None:
-    """One network, one recipe and one warp in which all that is mutated below plays a part."""
+    """Checks one network, one recipe and one warp that use all the code in MUTATIONS."""
     recipe = Recipe(
         batch_size=8,
         optimizer=SGD(name="sgd", lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.05),
@@ -43,12 +41,12 @@ def check_all() -> None:
     layers = ["conv 3x3 4, bn, relu, dropout 0.2, maxpool 2, conv 2x2 5, relu, bn", "flatten", f"linear {CLASSES}"]
     assert check("native", layers, recipe, (9, 8), batches=6) >= 3
     check_ties()
-    for found, expected in zip(*warped_gradients(turns(), "bilinear", "native"), strict=True):
-        assert_close(found, expected, "gradient", 1e-4, 1e-5)
+    for actual, expected in zip(*warped_gradients(turns(), "bilinear", "native"), strict=True):
+        assert_close(actual, expected, "gradient", 1e-4, 1e-5)
 
 
 def turns() -> AugmentationDraws:
-    """Twenty turns, with a shift each."""
+    """Returns twenty rotations, each with a shift."""
     angle = torch.linspace(0.3, 3.0, 20)
     rows = [angle.cos(), -angle.sin(), angle * 0.7], [angle.sin(), angle.cos(), -angle]
     return AugmentationDraws(torch.stack([torch.stack(row, 1) for row in rows], 1), None)
@@ -70,12 +68,12 @@ MUTATIONS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_the_contract_notices_another(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_contract_detects_a_wrong(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = Path(shutil.copytree(SOURCES, tmp_path / "sources"))
     old, new = MUTATIONS[name]
-    found = {file: file.read_text().count(old) for file in sources.glob("*.[ch]pp")}
-    assert sum(found.values()) == 1, f'"{old}" occurs {sum(found.values())} times; the mutation needs another text'
-    file = max(found, key=lambda file: found[file])
+    counts = {file: file.read_text().count(old) for file in sources.glob("*.[ch]pp")}
+    assert sum(counts.values()) == 1, f'"{old}" occurs {sum(counts.values())} times; the mutation needs another text'
+    file = max(counts, key=lambda file: counts[file])
     file.write_text(file.read_text().replace(old, new))
     use(monkeypatch, compile_library(sources, tmp_path / "mutant.so", "-O1"))
     with pytest.raises(AssertionError, match=r": off by|, expected"):
@@ -91,10 +89,10 @@ PROCESSORS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROCESSORS)
-def test_it_compiles_without_a_warning_and_keeps_the_contract_on(
+def test_the_library_compiles_without_warnings_and_keeps_the_contract(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And so what is noticed above is noticed for its own sake."""
+    """Without a mutation, the contract holds."""
     needed, flags = PROCESSORS[name]
     if flags and platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip("flags of x86-64")
@@ -106,7 +104,7 @@ def test_it_compiles_without_a_warning_and_keeps_the_contract_on(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_on_an_emulated_arm_processor_it_trains_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_emulated_arm_processor_trains_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The driver's losses to four decimals; on Debian: g++-aarch64-linux-gnu and qemu-user-static."""
     tools = "aarch64-linux-gnu-g++", "qemu-aarch64-static"
     missing = [tool for tool in tools if shutil.which(tool) is None]
@@ -115,27 +113,27 @@ def test_on_an_emulated_arm_processor_it_trains_alike(tmp_path: Path, monkeypatc
     here = compile_library(SOURCES, tmp_path / "here", "-O2", "-march=native", source="driver.cpp")
     monkeypatch.setenv("CXX", tools[0])
     there = compile_library(SOURCES, tmp_path / "there", "-O2", "-static", "-Wall", "-Werror", source="driver.cpp")
-    expected, found = (
+    expected, actual = (
         subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
         for command in ([str(here)], [tools[1], str(there)])
     )
-    assert len(found) > 50  # a line for each case, in which threads and slices have been compared bit by bit
-    assert found == expected
+    assert len(actual) > 50  # one line for each case, in which threads and slices were compared bit by bit
+    assert actual == expected
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["address,undefined", "thread"])
-def test_nothing_is_found_by_the_sanitizer_of(kind: str, tmp_path: Path) -> None:
+def test_the_sanitizer_finds_nothing(kind: str, tmp_path: Path) -> None:
     flags = ("-O1", "-g1", "-march=native", f"-fsanitize={kind}", "-fno-sanitize-recover=all")
     (tmp_path / "nothing.cpp").write_text("int main() {}\n")
     try:
         compile_library(tmp_path, tmp_path / "nothing", *flags, source="nothing.cpp")
     except AssertionError as error:
-        pytest.skip(f"the compiler comes without: {error}")
+        pytest.skip(f"the compiler has no such sanitizer: {error}")
     command = [str(compile_library(SOURCES, tmp_path / "driver", *flags, source="driver.cpp"))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if "unexpected memory mapping" in done.stderr:  # of a thread sanitizer older than the kernel's way to place things
+    if "unexpected memory mapping" in done.stderr:  # the thread sanitizer is older than the kernel's memory layout
         command = ["setarch", platform.machine(), "-R", *command]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2_000:] + done.stderr[:8_000]

@@ -1,6 +1,7 @@
-"""Promises of the native engine alone: the same bits with any number of threads, and an answer to Ctrl-C.
+"""The native engine: the same bits with any number of threads, dropout, Ctrl-C, and the experiments that it refuses.
 
-The contract of both engines is tested in tests/engines/test_engines.py."""
+tests/engines/test_engines.py tests the contract of both engines.
+"""
 
 from __future__ import annotations
 
@@ -51,34 +52,34 @@ def trained(experiment: Experiment, dataset: Dataset, threads: int) -> Training:
 
 
 def tallies(training: Training) -> list[tuple[Tally, Tally, int | None]]:
-    """All of its records but the times."""
+    """Returns all records without their times."""
     return [(epoch.train, epoch.test, epoch.raw_test_correct) for epoch in training.epochs]
 
 
-def assert_same_bits(found: Training, expected: Training) -> None:
-    assert tallies(found) == tallies(expected)
-    state, wanted = found.engine.state(), expected.engine.state()
-    assert state.keys() == wanted.keys()
-    assert any(name.startswith("average.") and name.endswith("running_var") for name in wanted)
-    assert any(name.endswith("momentum_buffer") for name in wanted)
-    for name in wanted:
-        assert torch.equal(state[name], wanted[name]), name
-    for answers, other in zip(found.final(), expected.final(), strict=True):
-        assert torch.equal(answers.logits, other.logits)
+def assert_same_bits(actual: Training, expected: Training) -> None:
+    assert tallies(actual) == tallies(expected)
+    state, expected_state = actual.engine.state(), expected.engine.state()
+    assert state.keys() == expected_state.keys()
+    assert any(name.startswith("average.") and name.endswith("running_var") for name in expected_state)
+    assert any(name.endswith("momentum_buffer") for name in expected_state)
+    for name in expected_state:
+        assert torch.equal(state[name], expected_state[name]), name
+    for evaluation, other in zip(actual.final(), expected.final(), strict=True):
+        assert torch.equal(evaluation.logits, other.logits)
 
 
-# Whatever the threads, the slices and the interruptions
+# Threads, slices and interruptions
 
 
 @pytest.mark.parametrize("size", [64, 17])
 def test_one_two_and_three_threads_train_the_same_bits(size: int, tiny: Dataset) -> None:
     experiment = everything(f"recipe.batch_size={size}")  # the last batch is partial: 8 images, or 13
-    one, *more = (trained(experiment, tiny, threads) for threads in (1, 2, 3))
-    for other in more:
-        assert_same_bits(other, one)
+    first, *others = (trained(experiment, tiny, threads) for threads in (1, 2, 3))
+    for other in others:
+        assert_same_bits(other, first)
 
 
-def test_how_often_python_gets_a_word_in_changes_no_bit(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_length_of_a_slice_changes_no_bit(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = trained(everything(), tiny, 2)
     monkeypatch.setattr(native_engine, "SLICE_SECONDS", 0.0)
     monkeypatch.setattr(native_engine, "EVALUATED_AT_ONCE", 7)
@@ -86,7 +87,7 @@ def test_how_often_python_gets_a_word_in_changes_no_bit(tiny: Dataset, monkeypat
 
 
 @pytest.mark.parametrize("done", [1, 2])
-def test_a_training_resumed_after_an_epoch_ends_with_the_bits_it_would_have_had(done: int, tiny: Dataset) -> None:
+def test_a_resumed_training_ends_with_the_same_bits(done: int, tiny: Dataset) -> None:
     uninterrupted = trained(everything(), tiny, 2)
     first = Training(everything(), tiny, seed=SEED, compute=Compute(engine="native", device="cpu", threads=2))
     for epoch in first:
@@ -100,17 +101,17 @@ def test_a_training_resumed_after_an_epoch_ends_with_the_bits_it_would_have_had(
     assert_same_bits(second, uninterrupted)
 
 
-# Dropout. That the engine drops what `native_mask` says is part of the contract for both engines.
+# Dropout; the contract of both engines compares the engine's mask with `native_mask`
 
 
 @pytest.mark.parametrize("probability", [0.007, 0.1, 0.5, 0.93])
-def test_dropout_drops_its_share(probability: float) -> None:
+def test_dropout_zeroes_its_share(probability: float) -> None:
     kept = native_mask(stream(SEED, "dropout", 1).initial_seed(), 3, range(2_000), (4, 5, 6), probability)
     low, high = stats.binom.interval(1 - 1e-6, kept.numel(), probability)
     assert low <= kept.numel() - int(kept.sum()) <= high
 
 
-def test_dropout_falls_alike_on_every_place_and_not_in_pairs() -> None:
+def test_dropout_has_the_same_probability_at_each_position_and_no_correlation() -> None:
     zeros = (~native_mask(stream(SEED, "dropout", 1).initial_seed(), 0, range(4_000), (60,), 0.25)).double()
     low, high = stats.binom.interval(1 - 1e-6, len(zeros), 0.25)
     assert low <= zeros.sum(0).min()
@@ -119,7 +120,7 @@ def test_dropout_falls_alike_on_every_place_and_not_in_pairs() -> None:
     assert float(together.abs().max()) < 5 / len(zeros) ** 0.5
 
 
-def test_epochs_layers_samples_and_seeds_drop_independently() -> None:
+def test_dropout_is_independent_between_epochs_layers_samples_and_seeds() -> None:
     samples = range(1_000)
     keys = [stream(seed, "dropout", epoch).initial_seed() for seed, epoch in ((0, 1), (0, 2), (1, 1))]
     masks = [native_mask(key, layer, samples, (40,), 0.5) for key in keys for layer in (0, 1, 2, 40)]
@@ -129,7 +130,7 @@ def test_epochs_layers_samples_and_seeds_drop_independently() -> None:
     assert float(together.abs().max()) < 5 / masks[0].numel() ** 0.5
 
 
-def test_a_sample_is_dropped_from_by_its_place_in_the_epoch_whatever_the_batches() -> None:
+def test_the_dropout_mask_of_a_sample_depends_on_its_position_in_the_epoch_and_not_on_the_batches() -> None:
     """At a learning rate of 0 the epoch's loss is that of the first weights, under the epoch's masks."""
     layers, dataset, epoch = ["flatten", "dropout 0.5", f"linear {CLASSES}"], make_dataset(100, (6, 7)), 4
     rows = torch.randperm(100, generator=stream(0, "order", epoch))
@@ -143,7 +144,7 @@ def test_a_sample_is_dropped_from_by_its_place_in_the_epoch_whatever_the_batches
     with torch.no_grad():
         expected = F.cross_entropy(linear(inputs * mask * 2), dataset.train.labels[rows])
     assert losses[0] == pytest.approx(float(expected), rel=1e-5)
-    assert losses == pytest.approx([losses[0]] * len(losses), rel=1e-12)  # only the order of adding up differs
+    assert losses == pytest.approx([losses[0]] * len(losses), rel=1e-12)  # only the order of the sum differs
 
 
 # The first of equal maxima
@@ -153,46 +154,46 @@ def test_the_first_of_equal_maxima_gets_the_gradient_as_in_pytorch() -> None:
     check_ties()
 
 
-# Python meanwhile
+# Other threads and signals
 
 
-def test_python_goes_on_while_the_engine_trains_and_evaluates(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_python_threads_run_while_the_engine_trains_and_evaluates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native_engine, "SLICE_SECONDS", 60.0)  # the whole epoch in one call
     dataset = make_dataset(3_000, (28, 28))
     layers = ["conv 3x3 8, bn, relu, conv 3x3 8, bn, relu, gap", f"linear {CLASSES}"]
     engine = make_engine("native", layers, Recipe(batch_size=100), dataset, threads=1)
-    seen: list[float] = []
-    over = threading.Event()
+    times: list[float] = []
+    finished = threading.Event()
 
-    def look() -> None:
-        while not over.wait(0.001):
-            seen.append(time.perf_counter())
+    def record_times() -> None:
+        while not finished.wait(0.001):
+            times.append(time.perf_counter())
 
-    other = threading.Thread(target=look)
+    other = threading.Thread(target=record_times)
     other.start()
     begun = time.perf_counter()
     engine.train_epoch(make_plan(torch.arange(3_000), [0.01] * 30))
     between = time.perf_counter()
     engine.evaluate(dataset.test)
     ended = time.perf_counter()
-    over.set()
+    finished.set()
     other.join()
     for first, last in ((begun, between), (between, ended)):
-        moments = [first, *(moment for moment in seen if first < moment < last), last]
+        moments = [first, *(moment for moment in times if first < moment < last), last]
         longest = max(b - a for a, b in itertools.pairwise(moments))
         assert longest < (last - first) / 2
 
 
 def interrupted(folder: Path) -> float:
-    """Seconds from a Ctrl-C in the middle of an epoch of some ten seconds to the end of the process."""
+    """Returns the seconds from a Ctrl-C, during an epoch of about ten seconds, to the end of the process."""
     layers = '["conv 3x3 16, bn, relu, conv 3x3 48, bn, relu, conv 3x3 48, bn, relu", "gap", "linear 10"]'
     process = start(
         "run", "under-8k", "--set", "recipe.dataset=glyphs", "--set", f"network.layers={layers}", cwd=folder
     )
     assert process.stderr is not None
-    seen = ""
+    shown = ""
     for line in process.stderr:
-        seen += line
+        shown += line
         if "test loss" in line:  # the table's head: training begins
             break
     time.sleep(1)
@@ -200,19 +201,19 @@ def interrupted(folder: Path) -> float:
     begun = time.monotonic()
     _, rest = process.communicate(timeout=60)
     passed = time.monotonic() - begun
-    assert process.returncode == 130, seen + rest
-    assert "native on cpu" in seen
+    assert process.returncode == 130, shown + rest
+    assert "native on cpu" in shown
     assert "0 epochs are saved" in rest
     assert "Traceback" not in rest
     return passed
 
 
-def test_ctrl_c_in_the_middle_of_an_epoch_is_answered_within_a_second(tmp_path: Path) -> None:
-    # Half a second more is for taking leave of the interpreter; another try, for a machine that is busy with others.
+def test_ctrl_c_during_an_epoch_ends_the_process_within_a_second(tmp_path: Path) -> None:
+    # Half a second is added for the end of the interpreter, and two further tries for a busy machine.
     assert any(interrupted(tmp_path) < 1.5 for _ in range(3))
 
 
-# What it cannot do
+# Unsupported experiments
 
 REFUSED = {
     "adam": (('recipe.optimizer={ name = "adam", lr = 0.01 }',), "no adam"),
@@ -224,7 +225,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_it_cannot_train_is_refused_with_the_reason_and_left_to_pytorch_by_auto(case: str, folder: Path) -> None:
+def test_an_unsupported_experiment_is_refused_by_native_and_trained_by_pytorch_with_auto(
+    case: str, folder: Path
+) -> None:
     overrides, reason = REFUSED[case]
     experiment = load(folder / "tiny.toml", overrides)
     assert reason in str(why_unsupported(experiment, torch.device("cpu")))
@@ -238,12 +241,12 @@ def test_what_it_cannot_train_is_refused_with_the_reason_and_left_to_pytorch_by_
     assert reason in line
 
 
-def test_what_the_studies_use_it_can_train_on_a_cpu_and_not_on_another_device() -> None:
+def test_the_settings_of_the_studies_are_supported_on_a_cpu_only() -> None:
     assert why_unsupported(everything(), torch.device("cpu")) is None
     assert "not on cuda" in str(why_unsupported(everything(), torch.device("cuda")))
 
 
-def test_asked_for_by_name_it_refuses_in_one_message_before_a_folder_is_made(folder: Path) -> None:
+def test_the_command_refuses_native_in_one_message_before_it_makes_a_folder(folder: Path) -> None:
     (override,), reason = REFUSED["python"]
     refused = drilldown("run", "tiny.toml", "--engine", "native", "--set", override, cwd=folder)
     assert refused.returncode == 2
@@ -255,21 +258,21 @@ def test_asked_for_by_name_it_refuses_in_one_message_before_a_folder_is_made(fol
     assert not (folder / "runs").exists()
 
 
-def test_auto_trains_with_pytorch_what_it_cannot_and_says_why_in_a_line(folder: Path) -> None:
+def test_auto_gives_the_reason_for_pytorch_in_one_line(folder: Path) -> None:
     (override,), reason = REFUSED["adamw"]
     assert reason in reason_for_pytorch(until_an_epoch_is_done(folder, "--set", override))
 
 
-def test_a_network_too_large_for_its_memory_is_left_to_pytorch(tiny: Dataset) -> None:
+def test_a_network_above_the_memory_limit_is_trained_by_pytorch(tiny: Dataset) -> None:
     wide = everything('network.layers=["conv 3x3 600, gap, linear 10"]', "recipe.batch_size=200")
     needed = 2 * 600 * 26 * 26 * 200 * 4  # the first layer's output and its gradient
     assert needed > MEMORY_LIMIT
     notices: list[str] = []
     assert Training(wide, tiny, compute=Compute(device="cpu"), on_notice=notices.append).engine.name == "torch"
     (line,) = notices
-    found = re.search(r"([\d,]+) MB", line)
-    assert found
-    assert int(found[1].replace(",", "")) * 1e6 > needed
+    match = re.search(r"([\d,]+) MB", line)
+    assert match
+    assert int(match[1].replace(",", "")) * 1e6 > needed
     with pytest.raises(DrilldownError, match="MB for this network and batch size"):
         Training(wide, tiny, compute=Compute(engine="native", device="cpu"))
     small_batches = everything('network.layers=["conv 3x3 600, gap, linear 10"]', "recipe.batch_size=16")

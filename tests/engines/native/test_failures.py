@@ -27,8 +27,6 @@ from support.native import (
     compile_library,
 )
 
-# Failures
-
 LAYERS = ["conv 3x3 4, bn, relu", "conv 3x3 4, bn, relu", "flatten", f"linear {CLASSES}"]
 
 SCARCE = f"""
@@ -56,7 +54,7 @@ def attempt(work):
 
 
 def scarce(code):
-    """The lines that a process prints in which `limit` limits the memory that is left."""
+    """Returns the lines that a process prints; in it, `limit` limits the remaining memory."""
     if sys.platform != "linux":
         pytest.skip("RLIMIT_AS and /proc are Linux's")
     done = subprocess.run(
@@ -88,7 +86,7 @@ attempt(lambda: many.evaluate(data.test))
         assert "fewer threads" in line
 
 
-def test_memory_that_does_not_suffice_makes_the_engine_unavailable():
+def test_too_little_memory_makes_the_engine_unavailable():
     (line,) = scarce("""
 limit(100 << 20)
 attempt(lambda: engine(threads=1, batch_size=100_000))

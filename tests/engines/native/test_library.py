@@ -1,4 +1,4 @@
-"""The library: found, compiled once, cached, shared, and not used where it is damaged."""
+"""The library is compiled once, cached and shared; a damaged one is not loaded."""
 
 from __future__ import annotations
 
@@ -29,16 +29,14 @@ from support.native import (
     until_an_epoch_is_done,
 )
 
-# The library
 
-
-def test_without_a_compiler_auto_trains_with_pytorch_and_says_so(folder: Path) -> None:
+def test_without_a_compiler_auto_trains_with_pytorch_and_gives_the_reason(folder: Path) -> None:
     done = drilldown("run", "tiny.toml", cwd=folder, CXX="/nowhere/c++")
     assert done.returncode == 0, done.stderr
     assert "no C++ compiler was found (/nowhere/c++)" in reason_for_pytorch(done.stderr)
 
 
-def test_a_path_without_a_compiler_names_those_that_were_looked_for(
+def test_without_a_compiler_the_message_names_the_compilers_that_were_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -47,20 +45,20 @@ def test_a_path_without_a_compiler_names_those_that_were_looked_for(
         _load(None)
 
 
-def test_whoever_is_told_of_the_compiling_is_not_kept() -> None:
-    class Told:
+def test_the_library_keeps_no_reference_to_the_callback() -> None:
+    class Receiver:
         def notice(self, text: str) -> None: ...
 
-    told = Told()
-    load_library(told.notice)
-    seen = weakref.ref(told)
-    del told
+    receiver = Receiver()
+    load_library(receiver.notice)
+    reference = weakref.ref(receiver)
+    del receiver
     gc.collect()
-    assert seen() is None
+    assert reference() is None
     assert load_library() is load_library(lambda _: None)
 
 
-def test_where_the_compiler_fails_auto_trains_with_pytorch_and_passes_on_its_error(folder: Path) -> None:
+def test_a_failing_compiler_is_quoted_and_auto_trains_with_pytorch(folder: Path) -> None:
     broken = script(folder / "c++", "echo 'In file included from' >&2", "echo 'x.hpp:1: error: alas' >&2", "exit 1")
     line = reason_for_pytorch(until_an_epoch_is_done(folder, CXX=str(broken)))
     assert str(broken) in line
@@ -75,11 +73,11 @@ def notices() -> list[str]:
 
 
 def libraries(cache: Path) -> list[Path]:
-    """All that is in the cache but the locks."""
+    """Returns all files in the cache except the locks."""
     return sorted(file for file in cache.iterdir() if file.suffix != ".lock")
 
 
-def test_it_is_compiled_once_and_then_taken_from_the_cache(cache: Path) -> None:
+def test_the_library_is_compiled_once_and_then_read_from_the_cache(cache: Path) -> None:
     assert len(notices()) == 1
     (compiled,) = libraries(cache)
     written = compiled.stat().st_mtime_ns
@@ -89,7 +87,7 @@ def test_it_is_compiled_once_and_then_taken_from_the_cache(cache: Path) -> None:
 
 
 def other_process(small_sources: Path, **env: str) -> subprocess.Popen[str]:
-    """Says that it is ready, waits for a line, loads the library and prints what it answers."""
+    """Starts a process that prints `ready`, waits for a line, loads the library and prints the result of a call."""
     code = "import library; print('ready', flush=True); input(); print(library.load_library().drilldown_lanes())"
     return subprocess.Popen(
         [sys.executable, "-c", code],
@@ -98,7 +96,7 @@ def other_process(small_sources: Path, **env: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def test_two_processes_at_once_compile_once(small_sources: Path, cache: Path, tmp_path: Path) -> None:
+def test_two_processes_at_the_same_time_compile_once(small_sources: Path, cache: Path, tmp_path: Path) -> None:
     (compiler, *_), log = _compiler(), tmp_path / "log"
     slow = script(
         tmp_path / "slow-c++",
@@ -119,12 +117,12 @@ def test_two_processes_at_once_compile_once(small_sources: Path, cache: Path, tm
 
 @pytest.fixture
 def read_only(cache: Path) -> Iterator[Callable[[], None]]:
-    """Takes away the right to write to the cache (from all but root)."""
+    """Returns a function that makes the cache read-only; this does not apply to root."""
     yield lambda: cache.chmod(0o555)
     cache.chmod(0o755)
 
 
-def test_a_cache_that_cannot_be_written_to_is_read_from(cache: Path, read_only: Callable[[], None]) -> None:
+def test_a_read_only_cache_is_used(cache: Path, read_only: Callable[[], None]) -> None:
     notices()
     for lock in cache.glob("*.lock"):
         lock.unlink()
@@ -134,7 +132,7 @@ def test_a_cache_that_cannot_be_written_to_is_read_from(cache: Path, read_only: 
 
 
 @pytest.mark.parametrize("taken", ["native", "drilldown", "cache"])
-def test_where_there_can_be_no_cache_it_is_compiled_all_the_same(taken: str, cache: Path) -> None:
+def test_without_a_cache_folder_the_library_is_still_compiled(taken: str, cache: Path) -> None:
     blocked = next(folder for folder in (cache, *cache.parents) if folder.name == taken)
     blocked.parent.mkdir(parents=True, exist_ok=True)
     blocked.write_text("a file where a folder should be")
@@ -143,22 +141,22 @@ def test_where_there_can_be_no_cache_it_is_compiled_all_the_same(taken: str, cac
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.5])
-def test_a_library_cut_short_in_the_cache_is_not_trusted(share: float, small_sources: Path, cache: Path) -> None:
-    """As after a power cut. Loading one that lacks its end may well kill the process, so it is another that tries."""
+def test_a_truncated_library_in_the_cache_is_not_loaded(share: float, small_sources: Path, cache: Path) -> None:
+    """The state after a power cut. Loading a truncated library can kill the process, so another process tries it."""
     notices()
     (compiled,) = libraries(cache)
     part = compiled.read_bytes()[: int(share * compiled.stat().st_size)]
-    compiled.unlink()  # this process has it loaded, and would die with the same file cut short
+    compiled.unlink()  # this process has loaded the file, and would die if it became shorter
     compiled.write_bytes(part)
     tried = other_process(small_sources)
     answer, errors = tried.communicate("go\n", timeout=60)
     assert (tried.returncode, answer) == (0, "ready\n1\n"), errors
 
 
-def test_a_compiler_whose_libraries_do_not_load_counts_as_none(
+def test_a_compiler_whose_libraries_do_not_load_is_unavailable(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One for another processor, or nothing but folders from which nothing may be executed."""
+    """As with a compiler for another processor, or where no folder allows execution."""
     foreign = script(
         tmp_path / "foreign-c++", 'while [ $# -gt 0 ]; do [ "$1" = -o ] && echo foreign > "$2"; shift; done', "exit 0"
     )
@@ -178,7 +176,7 @@ def test_a_compilation_that_fails_leaves_nothing_in_the_cache(
     assert libraries(cache) == []
 
 
-def test_the_key_changes_with_whatever_the_library_depends_on(
+def test_the_cache_key_changes_with_sources_flags_processor_and_compiler(
     small_sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiler = script(tmp_path / "c++", "echo version 1")

@@ -36,9 +36,6 @@ HOMES = {
 """The standard header of each name in `std` that the sources use."""
 
 
-# Sources
-
-
 @pytest.mark.parametrize("header", HEADERS, ids=lambda header: header.name)
 def test_a_header_compiles_alone(header):
     command = [*library._compiler(), "-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Werror"]

@@ -17,8 +17,6 @@ from support.native import (
     write_stub,
 )
 
-# Structures that C++ and Python both define
-
 FIRST_FIELDS = {
     "Images": ("images.hpp", "  int32_t height, width;\n"),
     "LayerSpec": ("network.hpp", "  int32_t kind;\n"),
@@ -27,12 +25,12 @@ FIRST_FIELDS = {
     "EpochInput": ("images.hpp", "  const float* inverse = nullptr;"),
     "Failure": ("native.cpp", "  char reason[200];\n"),
 }
-"""Of each structure, the file that defines it and how its fields begin; an epoch has a part in images.hpp."""
+"""The file that defines each structure, and its first fields; a part of EpochInput is in images.hpp."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FIRST_FIELDS)
-def test_a_field_that_only_cpp_has_is_noticed(name, tmp_path):
+def test_a_field_that_only_cpp_has_is_detected(name, tmp_path):
     file, first = FIRST_FIELDS[name]
     sources = change_source(tmp_path, file, first, f"  char more = 0;\n{first}")
     with pytest.raises(EngineUnavailableError, match=f"^{name} has "):
@@ -40,7 +38,7 @@ def test_a_field_that_only_cpp_has_is_noticed(name, tmp_path):
 
 
 @pytest.mark.parametrize("structure", library.STRUCTURES, ids=lambda structure: structure.__name__)
-def test_a_field_that_only_python_has_is_noticed(structure, monkeypatch):
+def test_a_field_that_only_python_has_is_detected(structure, monkeypatch):
     more = type(structure.__name__, (structure,), {"_fields_": (("more", ctypes.c_char),)})
     handle = library.load_library()._handle
     changed = tuple(more if each is structure else each for each in library.STRUCTURES)

@@ -1,0 +1,262 @@
+"""Runs that are killed, interrupted, refused or started twice end with the same result or with a message."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drilldown import Compute, Folders, load
+from drilldown.errors import DrilldownError
+from drilldown.runs.folder import DIVERGED, FINISHED, INTERRUPTED, RUNNING
+from drilldown.runs.perform import perform, resume_run
+from drilldown.runs.run import Run
+from drilldown.training.training import Training
+from support.cli import LONG_RUN_EPOCHS, drilldown, environment, only_run, start, world
+
+TIMES = ("train_seconds", "test_seconds")
+
+
+def outcome(run: Path) -> tuple[str, str, list[dict[str, object]]]:
+    """Returns everything that must be equal in two runs: weights, predictions, and records without their times."""
+    weights, predictions = (
+        hashlib.sha256((run / f"{name}.safetensors").read_bytes()).hexdigest() for name in ("weights", "predictions")
+    )
+    records = [json.loads(line) for line in (run / "epochs.jsonl").read_text().splitlines()]
+    return weights, predictions, [{k: v for k, v in record.items() if k not in TIMES} for record in records]
+
+
+def test_two_processes_train_the_same_bits(uninterrupted: Path, tmp_path: Path) -> None:
+    world(tmp_path, epochs=LONG_RUN_EPOCHS)
+    drilldown("run", "tiny.toml", cwd=tmp_path)
+    assert outcome(only_run(tmp_path)) == outcome(uninterrupted)
+
+
+def test_a_run_killed_many_times_ends_with_the_same_result(uninterrupted: Path, tmp_path: Path) -> None:
+    world(tmp_path, epochs=LONG_RUN_EPOCHS)
+    chance = random.Random(0)
+    kills = 0
+    for attempt in range(40):
+        command = ("run", "tiny.toml") if attempt % 2 == 0 or not (tmp_path / "runs").exists() else None
+        if command is None:
+            runs = list((tmp_path / "runs").glob("*/*/seed-*"))
+            command = (
+                ("resume", str(runs[0])) if runs and (runs[0] / "experiment.toml").exists() else ("run", "tiny.toml")
+            )
+        process = start(*command, cwd=tmp_path)
+        assert process.stderr is not None
+        # The process is killed either while it starts, or a random moment after its training begins.
+        if attempt % 4 == 0:
+            time.sleep(chance.uniform(0, 2))
+        else:
+            for line in process.stderr:
+                if "epoch" in line:
+                    break
+            time.sleep(chance.uniform(0, 0.6))
+        if process.poll() is None:
+            process.kill()
+            kills += 1
+        process.communicate()
+        if any((tmp_path / "runs").glob("*/*/*/summary.json")):
+            break
+    finished = drilldown("run", "tiny.toml", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert kills >= 3
+    assert outcome(only_run(tmp_path)) == outcome(uninterrupted)
+
+
+def test_missing_files_are_written_again_from_the_state(uninterrupted: Path, tmp_path: Path) -> None:
+    """All other files are derived from the state."""
+    wanted = outcome(uninterrupted)
+    derived = ["summary.json", "weights.safetensors", "predictions.safetensors", "epochs.jsonl", "train.log"]
+    for lost in range(1, len(derived) + 1):
+        copy = tmp_path / "runs" / uninterrupted.parent.parent.name / uninterrupted.parent.name / f"seed-{lost}"
+        shutil.copytree(uninterrupted, copy)
+        for name in derived[:lost]:
+            (copy / name).unlink()
+        (copy / ".state.safetensors.partial").write_bytes(b"half a file")
+        assert Run(copy).status == INTERRUPTED
+        resume_run(Run(copy))
+        assert outcome(copy) == wanted
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_keeps_finished_epochs_and_prints_the_resume_command(
+    sign: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    world(tmp_path, epochs=500)
+    process = start("run", "tiny.toml", cwd=tmp_path)
+    assert process.stderr is not None
+    shown = ""
+    for line in process.stderr:
+        shown += line
+        if line.strip().startswith("3 "):
+            break
+    process.send_signal(sign)
+    begun = time.monotonic()
+    _, rest = process.communicate(timeout=30)
+    assert process.returncode == code, shown + rest
+    assert time.monotonic() - begun < 5
+    assert "drilldown resume" in rest
+    assert "Traceback" not in rest
+    run = Run(only_run(tmp_path))
+    assert run.status == INTERRUPTED
+    assert len(run.epochs) >= 3
+
+
+def test_a_finished_run_is_shown_and_repeated_only_with_again(uninterrupted: Path) -> None:
+    folder = uninterrupted.parents[3]
+    written = (uninterrupted / "state.safetensors").stat().st_mtime_ns
+    shown = drilldown("run", "tiny.toml", cwd=folder)
+    assert "Budget met" in shown.stdout
+    assert (uninterrupted / "state.safetensors").stat().st_mtime_ns == written
+    repeated = drilldown("run", "tiny.toml", "--again", cwd=folder)
+    assert repeated.returncode == 0
+    assert (uninterrupted / "state.safetensors").stat().st_mtime_ns > written
+
+
+@pytest.mark.parametrize("wrong", [{"engine": "natve"}, {"device": "tpu"}, {"threads": 0}], ids=str)
+def test_a_refused_repetition_keeps_the_finished_run(
+    uninterrupted: Path, tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    shutil.copytree(uninterrupted, tmp_path / "seed-0")
+    with pytest.raises(DrilldownError):
+        perform(Run(uninterrupted).experiment, run_dir=tmp_path / "seed-0", again=True, compute=Compute(**wrong))
+    assert Run(tmp_path / "seed-0").status == FINISHED
+    assert outcome(tmp_path / "seed-0") == outcome(uninterrupted)
+
+
+def test_a_run_resumes_on_the_device_that_it_began_on(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(uninterrupted, tmp_path / "seed-0")
+    run = Run(tmp_path / "seed-0")
+    checkpoint = run.checkpoint()
+    assert checkpoint is not None
+    assert checkpoint.device == "cpu"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)  # as on another machine, or with a new card
+    assert Training(run.experiment, seed=0, checkpoint=checkpoint).engine.device.type == "cpu"
+
+
+def test_a_second_process_cannot_train_the_same_run(tmp_path: Path) -> None:
+    world(tmp_path, epochs=500)
+    first = start("run", "tiny.toml", cwd=tmp_path)
+    assert first.stderr is not None
+    for line in first.stderr:
+        if line.strip().startswith("1 "):
+            break
+    assert Run(only_run(tmp_path)).status == RUNNING
+    second = drilldown("run", "tiny.toml", cwd=tmp_path)
+    assert second.returncode == 2
+    assert "another process is training this run" in second.stderr
+    assert first.poll() is None
+    first.kill()
+    first.communicate()
+    assert Run(only_run(tmp_path)).status == INTERRUPTED
+
+
+def test_a_folder_deleted_during_training_gives_a_message(tmp_path: Path) -> None:
+    world(tmp_path, epochs=500)
+    process = start("run", "tiny.toml", cwd=tmp_path)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.strip().startswith("1 "):
+            break
+    (tmp_path / "runs").rename(
+        tmp_path / "gone"
+    )  # one step: a folder deleted file by file could be written to in between
+    shutil.rmtree(tmp_path / "gone")
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "deleted or moved" in rest
+    assert "Traceback" not in rest
+
+
+def test_a_full_disk_gives_a_message_and_keeps_the_saved_epochs(uninterrupted: Path, tmp_path: Path) -> None:
+    world(tmp_path, epochs=LONG_RUN_EPOCHS)
+
+    def limit_file_size() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, 3_000))  # too little for the state
+
+    refused = subprocess.run(
+        [sys.executable, "-m", "drilldown", "run", "tiny.toml"],
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, preexec_fn=limit_file_size, check=False,
+    )  # fmt: skip
+    assert refused.returncode == 2
+    assert "no space left" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not list(only_run(tmp_path).glob("*.partial")) + list(only_run(tmp_path).glob(".*.partial"))
+    assert drilldown("run", "tiny.toml", cwd=tmp_path).returncode == 0
+    assert outcome(only_run(tmp_path)) == outcome(uninterrupted)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path: Path) -> None:
+    world(tmp_path)
+    (tmp_path / "taken").write_text("a file where a folder should be")
+    refused = drilldown("run", "tiny.toml", "--runs", "taken", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "taken" in refused.stderr
+    assert "epoch" not in refused.stderr
+
+
+def test_a_damaged_state_is_reported_and_not_overwritten(uninterrupted: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "seed-0"
+    shutil.copytree(uninterrupted, copy)
+    (copy / "summary.json").unlink()
+    whole = (copy / "state.safetensors").read_bytes()
+    for torn in (b"", whole[:100], whole[:-1], b"\xff" * 50):
+        (copy / "state.safetensors").write_bytes(torn)
+        with pytest.raises(DrilldownError, match="cannot be read"):
+            resume_run(Run(copy))
+        assert (copy / "state.safetensors").read_bytes() == torn
+
+
+def test_a_diverged_run_names_epoch_step_and_learning_rate(tmp_path: Path) -> None:
+    world(tmp_path)
+    failed = drilldown("run", "tiny.toml", "--set", "recipe.optimizer.lr=1e30", cwd=tmp_path)
+    assert failed.returncode == 4
+    assert "epoch 1, step" in failed.stderr
+    assert "learning rate" in failed.stderr
+    run = Run(only_run(tmp_path))
+    assert run.status == DIVERGED
+    assert "step" in run.divergence
+    assert drilldown("verdict", str(run.path), cwd=tmp_path).returncode == 4
+    assert drilldown("run", "tiny.toml", "--set", "recipe.optimizer.lr=1e30", cwd=tmp_path).returncode == 4
+
+
+def test_a_holdout_judges_the_epochs_and_the_test_set_is_evaluated_once(tmp_path: Path) -> None:
+    file = world(tmp_path)
+    run = perform(load(file, ["recipe.holdout=50"]), folders=Folders(runs=tmp_path / "runs"))
+    summary = run.read().summary
+    assert summary.verdict.split == "validation"
+    assert {epoch.test.total for epoch in run.epochs} == {50}
+    assert {epoch.train.total for epoch in run.epochs} == {250}
+    assert summary.test.total == 100
+    assert "val_correct" in (run.path / "epochs.jsonl").read_text()
+
+
+def test_a_run_folder_holds_the_users_module_and_resumes_from_it(tmp_path: Path) -> None:
+    file = world(tmp_path)
+    (tmp_path / "model.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(784, 16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 10))\n"
+    )
+    run = perform(load(file, ["network.python=model.py:Net"]), folders=Folders(runs=tmp_path / "runs"))
+    (tmp_path / "model.py").unlink()
+    before = outcome(run.path)
+    for name in ("summary.json", "weights.safetensors"):
+        (run.path / name).unlink()
+    resume_run(run)
+    assert outcome(run.path) == before
