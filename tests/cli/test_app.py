@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+from drilldown.cli.app import app
 from drilldown.errors import DrilldownError
 from support.cli import drilldown, environment, world
 from support.study import command
@@ -152,3 +154,17 @@ def test_help_answers_without_loading_pytorch(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "predict" in done.stdout
+
+
+def test_help_fits_80_columns_and_truncates_no_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    commands = [info.name or info.callback.__name__ for info in app.registered_commands if info.callback]
+    assert len(commands) == 13
+    for name in ([], *([name] for name in commands)):
+        text, _ = command(*name, "--help", cwd=tmp_path)
+        usage, *lines = text.splitlines()
+        assert usage.startswith("Usage: ")
+        assert max(map(len, lines)) <= 80
+        assert not any(line.endswith("...") for line in lines)
+    assert re.search(r"--engine\s+\S*auto\|native\|torch", command("run", "--help", cwd=tmp_path)[0])

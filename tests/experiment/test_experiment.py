@@ -75,7 +75,7 @@ def test_reported_accuracies_are_shown_with_their_epochs(reported: Reported, tex
 def test_a_budget_cannot_be_met_with_fewer_epochs_than_it_judges() -> None:
     assert load_experiment("under-8k").out_of_reach is None
     reason = load_experiment("under-8k", ["recipe.epochs=4"]).out_of_reach
-    assert reason == "the budget judges the last 5 epochs, and recipe.epochs is 4"
+    assert reason == "it judges the last 5 epochs, and recipe.epochs is 4"
     assert load_experiment("under-8k", ["recipe.epochs=4", "budget.hold=4"]).out_of_reach is None
 
 

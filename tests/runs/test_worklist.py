@@ -68,7 +68,7 @@ def test_the_estimate_comes_from_the_same_step_or_from_multiply_adds(tmp_path: P
     tasks = list_tasks([first, wider], range(3), tmp_path / "runs")
     unknown = estimate_time(tasks, tasks)
     assert unknown == Estimate(0.0, 6)
-    assert "known after the first run" in str(unknown)
+    assert "unknown until the first run" in str(unknown)
     run = perform(first, folders=Folders(runs=tmp_path / "runs"), compute=Compute(engine="torch"))
     seconds = run.read().summary.seconds
     plan = plan_work(tasks)
@@ -153,7 +153,7 @@ def test_an_interrupted_study_resumes(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate(timeout=30)
     assert process.returncode == 130, shown + rest
-    assert shown.startswith("climb: 0 of 2 runs finished, 2 to train; the time is known after")
+    assert shown.startswith("climb: 0 of 2 runs finished, 2 to train; time unknown until")
     assert "1 of 2 runs finished" in rest
     assert "resume with: drilldown study climb --seeds 1" in rest
     (first,) = (tmp_path / "runs").glob("climb/*/seed-0/summary.json")

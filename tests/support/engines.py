@@ -111,7 +111,7 @@ class Reference:
     rounding: float = field(init=False, default=0.0)
     """The largest error of any gradient of the last step, computed by PyTorch in float32."""
     closest: float = field(init=False, default=np.inf)
-    """The smallest distance of a relu's input from 0, or of a maximum from the next value: rounding could reverse it."""
+    """The smallest distance of a relu's input from 0, or of a maximum from the next value; rounding may reverse it."""
 
     def __post_init__(self) -> None:
         self.placed = lay_out(self.layers, self.dataset.image_shape, self.dataset.classes)

@@ -15,7 +15,6 @@ from drilldown.experiment.experiment import Experiment, Network, Recipe
 from drilldown.experiment.optimizers import SGD
 from drilldown.experiment.schedules import ConstantSchedule, OneCycleSchedule
 from drilldown.network.layers import BatchNorm, Conv, Dropout, Flatten, GlobalAveragePool, Layer, Linear, parse_block
-from drilldown.network.layout import lay_out
 
 Blocks = list[list[Layer]]
 
@@ -162,8 +161,7 @@ def _pooled_head(full: Experiment) -> dict[str, Any]:
     neither is there, `flatten` and a linear layer take its place.
     """
     blocks = _blocks(full)
-    placed = lay_out(full.network.layers or (), *full.image)
-    pooled = [item for item in placed if isinstance(item.layer, GlobalAveragePool)]
+    pooled = [item for item in full.layout or () if isinstance(item.layer, GlobalAveragePool)]
     if not pooled:
         raise _AbsentError
     _, height, width = pooled[-1].input

@@ -187,7 +187,7 @@ def predict(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files, one digit each.")],
     runs: RunsOption = RUNS_DIR,
 ) -> None:
-    """Classify pictures, which are prepared in the same way as MNIST's digits."""
+    """Classify pictures, prepared in the same way as MNIST's digits."""
     import torch
 
     from drilldown.data.pictures import read_picture
@@ -246,7 +246,7 @@ def new(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The experiment file to write.")],
     source: Annotated[str, typer.Option("--from", metavar="EXPERIMENT", help="The experiment to copy.")] = "under-8k",
 ) -> None:
-    """Write a new experiment file: a copy of another one, with comments."""
+    """Write a new experiment file, a copy of another with comments."""
     from drilldown.experiment.loading import load_experiment
     from drilldown.experiment.template import write_template
     from drilldown.runs.finding import is_run

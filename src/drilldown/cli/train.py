@@ -59,7 +59,7 @@ def run(
         _run_once(loaded, seed or 0, compute, folders, again=again)
     else:
         changes = [part for override in overrides for part in ("--set", override)]
-        command = ["drilldown", "run", experiment, *changes, "--seeds", str(seeds)]
+        command = ["drilldown", "run", experiment, *changes, "--seeds", str(seeds), *(["--again"] if again else [])]
         _run_seeds(loaded, seeds, command, compute, folders, again=again)
 
 

@@ -197,7 +197,7 @@ class Experiment(Shown, Table):
     def out_of_reach(self) -> str | None:
         """The reason why no run can meet the budget, or None."""
         if self.budget.accuracy is not None and self.recipe.epochs < self.budget.hold:
-            return f"the budget judges the last {self.budget.hold} epochs, and recipe.epochs is {self.recipe.epochs}"
+            return f"it judges the last {self.budget.hold} epochs, and recipe.epochs is {self.recipe.epochs}"
         return None
 
     @property

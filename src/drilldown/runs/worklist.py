@@ -50,7 +50,7 @@ class Estimate:
 
     def __str__(self) -> str:
         if self.unknown and not self.seconds:
-            return "the time is known after the first run"
+            return "time unknown until the first run has finished"
         unknown = f" and {count_text(self.unknown, 'run')} of unknown length" if self.unknown else ""
         return f"about {duration_text(self.seconds)}{unknown}"
 

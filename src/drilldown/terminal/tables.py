@@ -88,7 +88,7 @@ def print_model_summary(target: Console, experiment: Experiment) -> None:
         target.print(f"receptive field  {model_summary.receptive_field} pixels")
     target.print(f"peak activations {model_summary.peak_activation_bytes:,} bytes per image")
     if experiment.out_of_reach:
-        target.print(f"\n{mark(target, False)} cannot be met: {experiment.out_of_reach}")
+        target.print(f"\n{mark(target, False)} the budget cannot be met: {experiment.out_of_reach}")
 
 
 def layer_rows(model_summary: ModelSummary) -> list[tuple[str, ...]]:
