@@ -87,7 +87,7 @@ def test_the_page_of_the_climb_says_what_its_files_and_their_output_say() -> Non
         assert found
         held = found[1].split()
         assert (final, worst) == (held[-1], min(held))
-        assert re.search(rf"{re.escape(clean)} % · \d+ s$", output, re.M)
+        assert re.search(rf"{re.escape(clean)} % · trained in \d+ s$", output, re.M)
         assert f"Budget {budget.strip('*')}," in output
 
 
