@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import re
 import shlex
 from pathlib import Path
 
-from rich.console import Console
-
 from drilldown import Compute, Folders
 from drilldown.cli.options import command_text
-from drilldown.terminal.live import LiveDisplay
 from support.cli import drilldown
 from support.study import command
 
@@ -22,14 +18,6 @@ def test_results_go_to_standard_output_and_progress_to_standard_error(lab: Path)
     assert "report.md" in shown.stdout
     assert "epoch" in shown.stderr
     assert "Budget" not in shown.stderr
-
-
-def test_a_file_fetched_again_from_the_next_mirror_has_a_new_bar() -> None:
-    live = LiveDisplay()
-    live.console = Console(file=io.StringIO(), force_terminal=True)
-    for received in (50, 100, 20, 100):  # a complete file with wrong content, then the file from the next mirror
-        live.on_download("train-images", received, 100)
-    assert live.bar is None
 
 
 def test_a_finished_run_is_reported_as_finished(lab: Path) -> None:
