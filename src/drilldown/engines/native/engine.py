@@ -1,4 +1,4 @@
-"""The native engine: a whole epoch in C++, for nets that PyTorch's convolutions were not made for.
+"""The native engine: a whole epoch in C++, for networks too small for PyTorch's convolutions.
 
 README.md beside this file explains how it works. It covers what the studies use, on a CPU: every layer of the
 notation, SGD, label smoothing, averaging, augmentation, in fp32. `why_not` says what is missing for an experiment.
@@ -45,13 +45,13 @@ from drilldown.network.layers import (
 from drilldown.settings import EngineName
 
 MEMORY_LIMIT = 600_000_000
-"""Bytes beyond which the engine declines: networks and batches of that size are what PyTorch is made for."""
+"""The engine declines networks and batches that need more bytes: PyTorch trains those well."""
 SLICE_SECONDS = 0.1
-"""How long C++ keeps the word before Python can tick, or notice a Ctrl-C; never less than one step."""
+"""The longest time in C++ before Python reports progress and notices Ctrl-C; never less than one step."""
 EVALUATED_AT_ONCE = 1_024
-"""Images between two looks at a Ctrl-C, while evaluating."""
+"""Images per call while evaluating; Ctrl-C is noticed between two calls."""
 REST = ("images", "loss", "update", "waiting")
-"""What is timed beside the layers, in the order of Trainer::Piece in trainer.hpp."""
+"""The parts that are timed beside the layers, in the order of Trainer::Piece in trainer.hpp."""
 
 # In the order of Spec::Kind in network.hpp.
 KINDS: tuple[type[Layer], ...] = (
@@ -60,7 +60,7 @@ KINDS: tuple[type[Layer], ...] = (
 
 
 def why_unsupported(experiment: Experiment, device: torch.device) -> str | None:
-    """What keeps the engine from training this, in a phrase; None where nothing does that could be known before."""
+    """The reason why the engine cannot train this, as a phrase; None where it can, as far as is known before."""
     recipe = experiment.recipe
     if device.type != "cpu":
         return f"it runs on the CPU only, not on {device.type}"
@@ -79,7 +79,7 @@ def why_unsupported(experiment: Experiment, device: torch.device) -> str | None:
 
 
 class NativeEngine:
-    """Trains in C++; see `drilldown.engines.Engine`.
+    """Trains in C++; see `drilldown.engines.engine.Engine`.
 
     *Raises* Unavailable where there is no compiler or the memory limit is passed.
     """
@@ -114,7 +114,7 @@ class NativeEngine:
             self.library.drilldown_delete(self.handle)
 
     def train_epoch(self, plan: EpochPlan, on_progress: OnProgress | None = None) -> Tally:
-        """One pass over the training images; see `Engine.train_epoch`."""
+        """Trains one pass over the training images; see `Engine.train_epoch`."""
         steps, count = len(plan.learning_rates), len(plan.order)
         rates = torch.tensor(plan.learning_rates, dtype=torch.float64)
         order, labels = plan.order.contiguous(), self.split.labels[plan.order].contiguous()
@@ -142,13 +142,13 @@ class NativeEngine:
         return so_far
 
     def evaluate(self, split: Split, *, raw: bool = False) -> Evaluation:
-        """The model's answers to all images of a split, in order."""
+        """Evaluates the model on all images of a split, in order."""
         averaged = self.recipe.ema is not None and not raw
         weights = self.average if averaged else self.weights
         running = self.average_running if averaged else self.running
         logits = torch.empty(len(split.labels), self.classes)
         images = split.images.contiguous()
-        for first in range(0, len(images), EVALUATED_AT_ONCE):  # in parts, for Ctrl-C to be noticed
+        for first in range(0, len(images), EVALUATED_AT_ONCE):  # in parts, so that Ctrl-C is noticed
             part = images[first : first + EVALUATED_AT_ONCE]
             self.library.drilldown_evaluate(
                 self.handle,
@@ -161,7 +161,7 @@ class NativeEngine:
         return Evaluation.of(logits, split.labels)
 
     def model(self) -> nn.Module:
-        """The model that is judged: the averaged weights where there are some."""
+        """The model that is judged: with weight averaging, the averaged weights."""
         if self.recipe.ema is None:
             return self._module(self.weights, self.running)
         return self._module(self.average, self.average_running)
@@ -184,7 +184,7 @@ class NativeEngine:
         return tensors
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """Goes on from what `state` gave."""
+        """Continues from a state that `state` returned."""
 
         def take(part: str, weights: torch.Tensor, running: torch.Tensor) -> None:
             prefix = f"{part}."
@@ -206,7 +206,7 @@ class NativeEngine:
                 buffer.copy_(saved.flatten())
 
     def timings(self) -> tuple[list[tuple[slice, float, float]], dict[str, float]]:
-        """Seconds of all threads, while training, so far.
+        """The seconds that all threads have spent on training so far.
 
         *Returns* for each layer of the engine's which of the notation's it stands for, forward and backward; and the
         rest: reading images, loss, update, waiting for other threads.
@@ -291,10 +291,10 @@ def _spec(layer: Layer) -> LayerSpec:
 
 
 def _statistics(module: nn.Module) -> list[torch.Tensor]:
-    """Batch norm's running means and variances, layer by layer."""
+    """The running means and variances of batch norm, layer by layer."""
     return [buffer for name, buffer in module.named_buffers() if not name.endswith("num_batches_tracked")]
 
 
 def _parts(flat: torch.Tensor, tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
-    """Views on a flat tensor, one for each of the tensors that it was put together from."""
+    """Views of a flat tensor, one for each of the tensors that it was made from."""
     return list(torch.split(flat, [tensor.numel() for tensor in tensors]))
