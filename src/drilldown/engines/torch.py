@@ -59,9 +59,8 @@ class TorchEngine:
             for step, lr in enumerate(plan.learning_rates):
                 rows = order[step * size : (step + 1) * size]
                 chosen = draws.slice(step * size, (step + 1) * size)
-                images = self.train_split.images.index_select(
-                    0, rows
-                )  # copies whole rows; [rows] would copy byte by byte
+                # index_select copies whole rows; images[rows] would copy byte by byte.
+                images = self.train_split.images.index_select(0, rows)
                 labels = self.train_split.labels.index_select(0, rows)
                 pixels = augment_images(images, chosen, self.recipe.augment.interpolation)
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):

@@ -1,7 +1,8 @@
 """The native engine: a whole epoch in C++, for networks too small for PyTorch's convolutions.
 
 README.md beside this file explains how it works. It covers what the studies use, on a CPU: every layer of the
-notation, SGD, label smoothing, averaging, augmentation, in fp32. `why_not` says what is missing for an experiment.
+notation, SGD, label smoothing, averaging, augmentation, in fp32. `why_unsupported` gives the reason where it cannot
+train an experiment.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def why_unsupported(experiment: Experiment, device: torch.device) -> str | None:
 class NativeEngine:
     """Trains in C++; see `drilldown.engines.engine.Engine`.
 
-    *Raises* Unavailable where there is no compiler or the memory limit is passed.
+    *Raises* EngineUnavailableError where there is no compiler, or where the network needs more than MEMORY_LIMIT.
     """
 
     name: EngineName = "native"
@@ -208,8 +209,8 @@ class NativeEngine:
     def timings(self) -> tuple[list[tuple[slice, float, float]], dict[str, float]]:
         """The seconds that all threads have spent on training so far.
 
-        *Returns* for each layer of the engine's which of the notation's it stands for, forward and backward; and the
-        rest: reading images, loss, update, waiting for other threads.
+        *Returns* for each layer of the engine: the layers of the notation that it stands for, seconds forward, seconds
+        backward; and the rest: reading images, loss, update, waiting for other threads.
         """
         pieces = self.library.drilldown_pieces(self.handle)
         layers = (pieces - len(REST)) // 2
