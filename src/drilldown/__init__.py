@@ -21,6 +21,7 @@ The commands as Python objects, which show themselves in a notebook:
 | `compare` | sets experiments or runs side by side: the difference and its effect |
 | `plot` | figures: `curves`, `samples`, `classes`, `misclassified`, `confusion`, `compared` |
 | `write_report` | writes `report.html` and `report.md` into a run's folder |
+| `trust_all` | allows to execute `model.py` of runs from other machines |
 | `Compute`, `Folders` | engine, device and threads; where data and runs lie |
 | `DrilldownError` | an error that the user can correct; `TrainingDivergedError` is one |
 """
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from drilldown.settings import Compute, Folders
     from drilldown.terminal.live import Lines
     from drilldown.training.training import Training
+    from drilldown.trust import trust_all
 
 __all__ = [
     "Compute",
@@ -65,6 +67,7 @@ __all__ = [
     "perform",
     "plot",
     "read_picture",
+    "trust_all",
     "write_report",
 ]
 _HOMES = {
@@ -84,6 +87,7 @@ _HOMES = {
     "perform": "runs.perform:perform",
     "plot": "notebook.plot",
     "read_picture": "data.pictures:read_picture",
+    "trust_all": "trust:trust_all",
     "write_report": "report.run.writing:write_run_report",
 }
 """Where each public name lives, as `module:name`; without a name, the module itself."""

@@ -1,23 +1,43 @@
-"""Atomic writes, JSON, and messages for errors of the operating system."""
+"""Atomic writes, locks, JSON, and messages for errors of the operating system."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
+import re
+import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from drilldown.errors import DrilldownError, Problem
+
+LOCK = ".lock"
+"""The file that all writers of a folder lock."""
+REPORT_PATIENCE_SECONDS = 120.0
+"""Longer than another process takes to write a report."""
+SEAL = "sha256"
+"""The key of a JSON document with the checksum of all its other keys."""
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_PARTIAL = re.compile(r"\..+\.[0-9a-f]{16}\.partial")
 
 
 def write_atomically(file: Path, content: bytes) -> None:
-    """Writes a file whole or not at all; after the call it survives a power cut."""
-    partial = file.with_name(f".{file.name}.partial")
+    """Writes a file whole or not at all; after the call it survives a power cut.
+
+    The temporary name is random, and the file is made exclusively: a link that somebody planted is never followed,
+    and two writers never share a temporary file.
+    """
+    partial = file.with_name(f".{file.name}.{secrets.token_hex(8)}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | getattr(os, "O_BINARY", 0), 0o666)
     try:
-        with partial.open("wb") as sink:
+        with os.fdopen(descriptor, "wb") as sink:
             sink.write(content)
             sink.flush()
             os.fsync(sink.fileno())
@@ -34,22 +54,116 @@ def write_atomically(file: Path, content: bytes) -> None:
             os.close(folder)
 
 
+def append_durably(file: Path, content: bytes, size: int) -> None:
+    """Appends to a file of `size` bytes; after the call the addition survives a power cut.
+
+    *Raises* OSError where the file is a link, has another size, or cannot be written; then nothing is appended.
+    """
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | _NO_FOLLOW | getattr(os, "O_BINARY", 0))
+    with os.fdopen(descriptor, "ab") as sink:
+        found = os.fstat(sink.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_size != size:
+            raise OSError(errno.ESTALE, "another program has changed the file", str(file))
+        try:
+            sink.write(content)
+            sink.flush()
+            os.fsync(sink.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(sink.fileno(), size)
+            raise
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the temporary files of killed writers; the caller holds the folder's lock."""
+    for entry in folder.iterdir():
+        if _PARTIAL.fullmatch(entry.name) and not entry.is_dir():
+            entry.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def lock_folder(folder: Path, patience: float = REPORT_PATIENCE_SECONDS) -> Iterator[None]:
+    """Holds the lock that all writers of a folder share; creates the folder.
+
+    *Arguments*: `patience`: seconds to wait for another process.
+
+    *Raises* filelock.Timeout where another process holds the lock for longer; OSError where the folder cannot be
+    written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder / LOCK, timeout=patience):
+        remove_leftovers(folder)
+        yield
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a name can be written to a text file; Python keeps other bytes of file names as lone surrogates.
+
+    >>> is_utf8("löwe"), is_utf8("\udcff")
+    (True, False)
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def file_digest(content: bytes) -> str:
+    """The SHA-256 of a file's content: 64 hex digits.
+
+    >>> file_digest(b"")[:8]
+    'e3b0c442'
+    """
+    return hashlib.sha256(content).hexdigest()
+
+
 def json_bytes(document: dict[str, Any]) -> bytes:
     """A document as the bytes of a JSON file, indented for human readers."""
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
 
+def sealed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with a checksum of its values, which `read_json` verifies.
+
+    >>> sealed({"seed": 3})["sha256"][:8]
+    '4d687b64'
+    """
+    return {**document, SEAL: _checksum(document)}
+
+
 def read_json(file: Path) -> dict[str, Any]:
-    """Reads a JSON object; empty where there is no file; raises DrilldownError where the file is damaged."""
-    if not file.is_file():
-        return {}
+    """Reads a JSON object, and verifies its checksum if it has one; empty where there is no file.
+
+    *Raises* DrilldownError where the file is damaged.
+    """
     try:
-        document = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        if not file.is_file():
+            return {}
+        content = file.read_bytes()
+    except OSError as error:
         raise damaged_file(file, error) from None
-    if not isinstance(document, dict):
-        raise damaged_file(file, "not a table")
+    return parse_json(content, file)
+
+
+def parse_json(content: bytes, file: Path) -> dict[str, Any]:
+    """Reads a JSON object from the content of a file; see `read_json`."""
+    try:
+        document = json.loads(content.decode("utf-8"))
+        if not isinstance(document, dict):
+            raise damaged_file(file, "not a table")
+        seal = document.pop(SEAL, None)
+        if seal is not None and seal != _checksum(document):
+            raise damaged_file(file, "its checksum is wrong")
+    except RecursionError:
+        raise damaged_file(file, "its values are nested too deeply") from None
+    except ValueError as error:
+        raise damaged_file(file, error) from None
     return document
+
+
+def _checksum(document: dict[str, Any]) -> str:
+    return file_digest(json.dumps(document, sort_keys=True, separators=(",", ":")).encode())
 
 
 @contextlib.contextmanager

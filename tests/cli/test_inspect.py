@@ -91,21 +91,30 @@ def test_predict_needs_a_finished_run(lab: Path, tmp_path: Path) -> None:
 
 def test_damaged_runs_are_listed_with_their_problems(lab: Path, tmp_path: Path) -> None:
     source = next(lab.glob("runs/*/*/seed-0"))
-    good, *copies = (tmp_path / "some" / f"step-{number}" / "seed-0" for number in range(6))
+    good, *copies = (tmp_path / "some" / f"step-{number}" / "seed-0" for number in range(7))
     for copy in (good, *copies):
         shutil.copytree(source, copy)
-    empty, listed, lacking, odd, state = copies
+    empty, listed, lacking, changed, odd, state = copies
     (empty / "summary.json").write_text("")
     (listed / "summary.json").write_text("[]")
     (lacking / "summary.json").write_text('{"experiment": "some/step"}')
-    (odd / "summary.json").write_text(json.dumps({**json.loads((odd / "summary.json").read_text()), "seed": "none"}))
+    summary = json.loads((odd / "summary.json").read_text())
+    (changed / "summary.json").write_text(json.dumps({**summary, "seed": 1}))
+    del summary["sha256"]
+    (odd / "summary.json").write_text(json.dumps({**summary, "seed": "none"}))
     (state / "summary.json").unlink()
     (state / "state.safetensors").write_text("cut")
     out, err = command("runs", "--runs", str(tmp_path), cwd=lab)
-    assert sorted(line.split()[0] for line in out.splitlines()) == [*["damaged"] * 5, "finished", "status"]
+    assert sorted(line.split()[0] for line in out.splitlines()) == [*["damaged"] * 6, "finished", "status"]
     assert [line.rpartition(" ")[2] for line in out.splitlines() if line.startswith("finished")] == [str(good)]
-    assert len(err.splitlines()) == 5
-    for reason in ("not a table", '"seed" is missing', '"seed" is invalid', "state.safetensors: cannot be read"):
+    assert len(err.splitlines()) == 6
+    for reason in (
+        "not a table",
+        "checksum is wrong",
+        '"seed" is missing',
+        '"seed" is invalid',
+        "state.safetensors: cannot be read",
+    ):
         assert reason in err
     document = {
         Path(entry["path"]): entry

@@ -19,6 +19,8 @@ from drilldown.experiment.experiment import Experiment
 from drilldown.runs import worklist
 from drilldown.runs.perform import perform
 from drilldown.runs.run import Run
+from drilldown.runs.writer import RunWriter
+from drilldown.training.training import Training
 from support.cli import drilldown, world
 from support.study import command
 
@@ -53,7 +55,7 @@ def test_a_seed_that_diverges_does_not_stop_the_others(tmp_path: Path, monkeypat
     def perform_but_diverge_first(experiment: Experiment, *, seed: int, run_dir: Path, **options: Any) -> Run:
         if seed == 0:
             with Run(run_dir).lock():
-                Run(run_dir).begin(experiment).diverge(TrainingDivergedError("the loss is nan"))
+                RunWriter(Run(run_dir), Training(experiment, seed=0)).diverge(TrainingDivergedError("the loss is nan"))
             raise TrainingDivergedError("the loss is nan")
         return perform(experiment, seed=seed, run_dir=run_dir, **options)
 

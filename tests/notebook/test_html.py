@@ -22,6 +22,7 @@ from drilldown.evaluation.verdict import Verdict, VerdictLine
 from drilldown.experiment.experiment import Experiment
 from drilldown.notebook.plot import classes, compared, confusion, curves, misclassified, samples
 from drilldown.runs.run import Run
+from drilldown.runs.writer import RunWriter
 from drilldown.settings import Compute, Folders
 from drilldown.training.training import Training
 from support.cli import environment, world
@@ -136,7 +137,7 @@ def test_a_verdict_shows_each_line() -> None:
 
 def test_an_unfinished_run_says_so_and_has_no_model(experiment: Experiment, tmp_path: Path) -> None:
     unfinished = Run(tmp_path)
-    unfinished.begin(experiment)
+    RunWriter(unfinished, Training(experiment))
     check_page(unfinished._repr_html_())
     assert "interrupted" in unfinished._repr_html_()
     assert "0 epochs finished" in str(unfinished)

@@ -76,18 +76,20 @@ def test_a_run_killed_many_times_ends_with_the_same_result(uninterrupted: Path, 
 
 
 def test_missing_files_are_written_again_from_the_state(uninterrupted: Path, tmp_path: Path) -> None:
-    """All other files are derived from the state."""
+    """All other files follow from the state and the records."""
     wanted = outcome(uninterrupted)
-    derived = ["summary.json", "weights.safetensors", "predictions.safetensors", "epochs.jsonl", "train.log"]
+    derived = ["summary.json", "weights.safetensors", "predictions.safetensors", "train.log"]
     for lost in range(1, len(derived) + 1):
-        copy = tmp_path / "runs" / uninterrupted.parent.parent.name / uninterrupted.parent.name / f"seed-{lost}"
+        copy = tmp_path / str(lost) / "seed-0"
         shutil.copytree(uninterrupted, copy)
         for name in derived[:lost]:
             (copy / name).unlink()
-        (copy / ".state.safetensors.partial").write_bytes(b"half a file")
+        leftover = copy / f".state.safetensors.{'0' * 16}.partial"
+        leftover.write_bytes(b"half a file of a killed writer")
         assert Run(copy).status == INTERRUPTED
         resume_run(Run(copy))
         assert outcome(copy) == wanted
+        assert not leftover.exists()
 
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -141,7 +143,7 @@ def test_a_run_resumes_on_the_device_that_it_began_on(
 ) -> None:
     shutil.copytree(uninterrupted, tmp_path / "seed-0")
     run = Run(tmp_path / "seed-0")
-    checkpoint = run.checkpoint()
+    checkpoint = run.checkpoint(run.experiment, 0)
     assert checkpoint is not None
     assert checkpoint.device == "cpu"
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)  # as on another machine, or with a new card
@@ -197,7 +199,7 @@ def test_a_full_disk_gives_a_message_and_keeps_the_saved_epochs(uninterrupted: P
     assert refused.returncode == 2
     assert "no space left" in refused.stderr
     assert "Traceback" not in refused.stderr
-    assert not list(only_run(tmp_path).glob("*.partial")) + list(only_run(tmp_path).glob(".*.partial"))
+    assert not [entry for entry in only_run(tmp_path).iterdir() if entry.name.endswith(".partial")]
     assert drilldown("run", "tiny.toml", cwd=tmp_path).returncode == 0
     assert outcome(only_run(tmp_path)) == outcome(uninterrupted)
 

@@ -16,6 +16,7 @@ from drilldown.cli.options import (
     Overrides,
     RunArgument,
     RunsOption,
+    TrustOption,
     folders_from,
     print_json,
     print_notice,
@@ -28,7 +29,12 @@ BUDGET_NOT_MET = 3
 """The exit code of `drilldown verdict` where the budget is not met."""
 
 
-def summary(experiment: ExperimentArgument, overrides: Overrides = [], as_json: JsonOption = False) -> None:  # noqa: B006
+def summary(
+    experiment: ExperimentArgument,
+    overrides: Overrides = [],  # noqa: B006
+    as_json: JsonOption = False,
+    _trust: TrustOption = False,
+) -> None:
     """Show an experiment's layer table.
 
     Shapes, parameters, multiply-adds, receptive field ("sees"), and memory.
@@ -48,6 +54,7 @@ def report(
     subject: Annotated[str, typer.Argument(metavar="RUN|STUDY", help='A run\'s folder, "last", or a study.')],
     data: DataOption = None,
     runs: RunsOption = RUNS_DIR,
+    _trust: TrustOption = False,
 ) -> None:
     """Write report.html and report.md of a run or a study.
 
@@ -74,6 +81,7 @@ def report(
 def compare(
     subjects: Annotated[list[str], typer.Argument(metavar="A B...", help="Experiments or runs, two or more.")],
     runs: RunsOption = RUNS_DIR,
+    _trust: TrustOption = False,
 ) -> None:
     """Compare experiments or runs with the first one.
 
@@ -186,6 +194,7 @@ def predict(
     run: RunArgument,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files, one digit each.")],
     runs: RunsOption = RUNS_DIR,
+    _trust: TrustOption = False,
 ) -> None:
     """Classify pictures, prepared in the same way as MNIST's digits."""
     import torch
@@ -245,10 +254,12 @@ def data(
 def new(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The experiment file to write.")],
     source: Annotated[str, typer.Option("--from", metavar="EXPERIMENT", help="The experiment to copy.")] = "under-8k",
+    _trust: TrustOption = False,
 ) -> None:
     """Write a new experiment file, a copy of another with comments."""
     from drilldown.experiment.loading import load_experiment
     from drilldown.experiment.template import write_template
+    from drilldown.files import is_utf8
     from drilldown.runs.finding import is_run
     from drilldown.runs.run import Run
 
@@ -256,6 +267,8 @@ def new(
         reason = f'the name ends in "{file.suffix}"' if file.suffix else "the name has no ending"
         example = file.with_suffix(".toml") if file.name.strip(". ") else "mine.toml"
         raise DrilldownError(Problem(file=file, found=reason, expected="a .toml file", suggestion=f"such as {example}"))
+    if not is_utf8(str(file)):
+        raise DrilldownError(Problem(file=file, found="the name is not UTF-8", expected="a name in UTF-8"))
     loaded = Run(Path(source)).experiment if is_run(Path(source)) else load_experiment(source)
     write_template(loaded, file)
     quoted = shlex.quote(str(file))

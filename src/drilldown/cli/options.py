@@ -28,6 +28,18 @@ SeedsOption = Annotated[
     int, typer.Option("--seeds", min=1, max=1000, metavar="N", help="Train each experiment with seeds 0 to N-1.")
 ]
 
+
+def _trust(given: bool) -> None:
+    if given:
+        from drilldown.trust import trust_all
+
+        trust_all()
+
+
+TrustOption = Annotated[
+    bool, typer.Option("--trust", callback=_trust, help="Execute model.py of runs from other machines.")
+]
+
 DEFAULT_SEEDS = 5
 """The number of seeds for a study or an ablation; one seed is an anecdote."""
 

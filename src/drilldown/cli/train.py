@@ -19,6 +19,7 @@ from drilldown.cli.options import (
     RunsOption,
     SeedsOption,
     ThreadsOption,
+    TrustOption,
     command_text,
     folders_from,
     print_notice,
@@ -115,6 +116,7 @@ def resume(
     threads: ThreadsOption = None,
     data: DataOption = None,
     runs: RunsOption = RUNS_DIR,
+    _trust: TrustOption = False,
 ) -> None:
     """Resume an interrupted run.
 
@@ -146,6 +148,7 @@ def study(
     threads: ThreadsOption = None,
     data: DataOption = None,
     runs: RunsOption = RUNS_DIR,
+    _trust: TrustOption = False,
 ) -> None:
     """Train the missing runs of a study, and write its report.
 
@@ -181,6 +184,7 @@ def ablate(
     threads: ThreadsOption = None,
     data: DataOption = None,
     runs: RunsOption = RUNS_DIR,
+    _trust: TrustOption = False,
 ) -> None:
     """Ablation: remove one component at a time and measure the effect.
 
@@ -238,12 +242,14 @@ def _train_all(
 
 
 def _show_finished(run: Run, data_dir: Path | None, *, write: bool = False) -> None:
-    """Prints the result of a finished run; first writes its report if it is missing, or if `write` is true."""
+    """Prints the result of a finished run; first writes its report if it is missing or old, or if `write` is true."""
+    from drilldown.report.folder import summary_digest
+    from drilldown.runs.run import REPORT_FILES
     from drilldown.terminal.console import make_console
     from drilldown.terminal.tables import print_result
 
-    pages = [run.path / name for name in ("report.html", "report.md")]
-    if write or (run.has_model and not all(page.is_file() for page in pages)):
+    made_from = {summary_digest(run.path / name) for name in REPORT_FILES}
+    if write or (run.has_model and made_from != {run.summary_digest}):
         from drilldown.report.run.writing import write_run_report  # imports matplotlib, which takes a second
 
         write_run_report(run, data_dir)

@@ -60,6 +60,8 @@ class Engine(Protocol):
 
     name: EngineName
     device: torch.device
+    build: str
+    """The compiled code or the processor's instructions, on which the last bits of the results depend."""
 
     def train_epoch(self, plan: EpochPlan, on_progress: OnProgress | None = None) -> Tally:
         """Trains one pass over the training images; raises TrainingDivergedError where the loss is not finite."""

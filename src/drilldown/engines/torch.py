@@ -35,6 +35,7 @@ class TorchEngine:
 
     def __init__(self, network: nn.Module, recipe: Recipe, dataset: Dataset, *, device: torch.device) -> None:
         self.device = device
+        self.build = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else torch.version.cuda or "cuda"
         self.recipe = recipe
         self.train_split = dataset.train.to(device)
         self.mean, self.std = dataset.mean, dataset.std

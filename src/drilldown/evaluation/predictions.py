@@ -26,6 +26,16 @@ class Evaluation:
     logits: torch.Tensor
     """(N, classes), float32, on the CPU."""
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether all of several images get the same logits, to within rounding: the network is dead.
+
+        >>> Evaluation.of(torch.ones(3, 2), torch.tensor([0, 1, 1])).is_constant
+        True
+        """
+        spread = float((self.logits - self.logits[:1]).abs().max())
+        return len(self.logits) > 1 and spread <= 1e-6 * (1 + float(self.logits[0].abs().max()))
+
     @classmethod
     def of(cls, logits: torch.Tensor, labels: torch.Tensor) -> Self:
         """Compares logits (N, classes) with labels (N); the loss is computed in float64."""

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Annotated, Any
+
+import pydantic
+
+Count = Annotated[int, pydantic.Field(strict=True, ge=0)]
+Finite = Annotated[float, pydantic.Field(strict=True, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
     """Loss and correct predictions over a set of images."""
 
-    loss: float
+    loss: Finite
     """Mean cross-entropy over all of them, in nats."""
-    correct: int
-    total: int
+    correct: Count
+    total: Annotated[int, pydantic.Field(strict=True, ge=1)]
 
     @property
     def accuracy(self) -> Fraction:
@@ -29,9 +34,9 @@ class Tally:
 class EpochRecord:
     """One epoch of a run: a line of `epochs.jsonl`."""
 
-    epoch: int
+    epoch: Count
     """From 1."""
-    lr: float
+    lr: Finite
     """The learning rate of its last step."""
     train: Tally
     """Measured while the weights change: with augmentation and dropout, before the step of each batch."""
@@ -39,10 +44,10 @@ class EpochRecord:
     """Measured after the epoch in evaluation mode, on the test images; on the validation images with a holdout."""
     held_out: bool = False
     """Whether `test` was measured on the validation split."""
-    raw_test_correct: int | None = None
+    raw_test_correct: Count | None = None
     """With weight averaging: correct predictions of the weights that are not averaged."""
-    train_seconds: float
-    test_seconds: float
+    train_seconds: Finite
+    test_seconds: Finite
 
     def __str__(self) -> str:
         part = "validation" if self.held_out else "test"
@@ -63,24 +68,30 @@ class EpochRecord:
         }
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> EpochRecord:
-        """The record that `to_json` wrote."""
+    def from_json(cls, document: Any) -> EpochRecord:
+        """The record that `to_json` wrote; raises ValueError where a value is missing or impossible."""
+        if not isinstance(document, dict):
+            raise ValueError("a record is not a table")
         held_out = "val_loss" in document
         part = "val" if held_out else "test"
+        values = {
+            "held_out": held_out,
+            "train": {key: document.get(f"train_{key}") for key in ("loss", "correct", "total")},
+            "test": {key: document.get(f"{part}_{key}") for key in ("loss", "correct", "total")},
+            "raw_test_correct": document.get(f"raw_{part}_correct"),
+            **{key: document.get(key) for key in ("epoch", "lr", "train_seconds", "test_seconds")},
+        }
+        try:
+            record = _RECORD.validate_python(values)
+        except pydantic.ValidationError as error:
+            detail = error.errors()[0]
+            raise ValueError(f"{'.'.join(map(str, detail['loc']))}: {detail['msg'].lower()}") from None
+        if record.train.correct > record.train.total or record.test.correct > record.test.total:
+            raise ValueError(f"epoch {record.epoch}: more correct predictions than images")
+        return record
 
-        def tally(of: str) -> Tally:
-            return Tally(document[f"{of}_loss"], document[f"{of}_correct"], document[f"{of}_total"])
 
-        return cls(
-            epoch=document["epoch"],
-            lr=document["lr"],
-            train=tally("train"),
-            test=tally(part),
-            held_out=held_out,
-            raw_test_correct=document.get(f"raw_{part}_correct"),
-            train_seconds=document["train_seconds"],
-            test_seconds=document["test_seconds"],
-        )
+_RECORD = pydantic.TypeAdapter(EpochRecord)
 
 
 def log_text(epoch: EpochRecord) -> str:

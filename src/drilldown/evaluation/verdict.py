@@ -56,10 +56,12 @@ class Verdict(Shown):
         return cls(tuple(lines), document["split"])
 
 
-def judge(budget: Budget, parameters: int, epochs: Sequence[EpochRecord]) -> Verdict:
+def judge(budget: Budget, parameters: int, epochs: Sequence[EpochRecord], *, dead: bool = False) -> Verdict:
     """Judges a run whose epochs are all finished.
 
     Accuracy is compared as counts, exactly: 9,940 of 10,000 meets 99.4 %, 9,939 does not.
+
+    *Arguments*: `dead`: whether the network gives all images the same logits; such a network meets no budget.
     """
     lines = []
     if budget.parameters is not None:
@@ -68,12 +70,23 @@ def judge(budget: Budget, parameters: int, epochs: Sequence[EpochRecord]) -> Ver
         lines.append(_limit_line("epochs", budget.epochs, len(epochs)))
     if budget.accuracy is not None:
         lines.append(_accuracy_line(Decimal(str(budget.accuracy)), budget.hold, epochs))
+    if dead:
+        lines.append(_DEAD)
     return Verdict(tuple(lines), "validation" if epochs and epochs[0].held_out else "test")
 
 
 def meets_bar(epoch: EpochRecord, bar: float | None) -> bool:
     """Whether one epoch's accuracy reaches a bar in percent; without a bar, every epoch does."""
     return bar is None or epoch.test.accuracy >= Fraction(Decimal(str(bar)))
+
+
+_DEAD = VerdictLine(
+    name="network",
+    limit="predictions that depend on the image",
+    found="dead, the same logits for all test images",
+    met=False,
+    by="a smaller learning rate or a warm-up may help",
+)
 
 
 def _limit_line(name: str, limit: int, found: int) -> VerdictLine:

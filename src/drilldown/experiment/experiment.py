@@ -21,6 +21,7 @@ from drilldown.experiment.budget import Budget
 from drilldown.experiment.optimizers import SGD, Optimizer
 from drilldown.experiment.schedules import ConstantSchedule, Schedule
 from drilldown.experiment.toml_text import dump_toml
+from drilldown.files import is_utf8
 from drilldown.network.layers import Shape, parse_block
 from drilldown.network.layout import PlacedLayer, build_network, lay_out
 from drilldown.network.summary import ModelSummary, summarise_layers, summarise_module
@@ -86,6 +87,9 @@ class Recipe(Table):
     @field_validator("dataset")
     @classmethod
     def _known(cls, name: str) -> str:
+        if not is_utf8(name):
+            problem = Problem(found="the folder's path is not UTF-8", expected="a path in UTF-8")
+            raise InvalidValueError(problem)
         try:
             return name if is_dataset_folder(name) else check_dataset_name(name)
         except DrilldownError as error:

@@ -37,6 +37,7 @@ def write_template(source: Experiment, file: Path) -> None:
         raise _already_exists(file, "choose another name")
     module = source.network.python.partition(":")[0] if source.network.python else None
     source.fingerprint  # noqa: B018 - raises where the module is missing, before anything is written
+    text = template_text(source, file)
     with explain_file_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         if module:
@@ -45,7 +46,7 @@ def write_template(source: Experiment, file: Path) -> None:
                 raise _already_exists(beside, "choose another folder: the copy of the network's code needs this name")
             beside.write_bytes(code)
         with file.open("x", encoding="utf-8") as opened:
-            opened.write(template_text(source, file))
+            opened.write(text)
 
 
 def _already_exists(file: Path, suggestion: str) -> DrilldownError:

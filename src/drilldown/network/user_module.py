@@ -16,6 +16,7 @@ from torch import nn
 from drilldown.errors import DrilldownError, Problem, did_you_mean
 from drilldown.network.layers import Shape
 from drilldown.network.layout import check_parameter_count, evaluation_mode, shape_text
+from drilldown.trust import check_trust
 
 KEY = "network.python"
 """The key of an experiment file that names the module."""
@@ -82,6 +83,7 @@ def load_python_file(file: Path) -> ModuleType:
     """Runs a Python file as a module with a special name; raises DrilldownError where that fails."""
     if not os.path.isfile(file):
         raise DrilldownError(Problem(file=file, place=KEY, found="no such file"))
+    check_trust(file)
     # A special name, so that a file `random.py` does not replace Python's module.
     spec = importlib.util.spec_from_file_location(f"drilldown user module {file.stem}", file)
     if spec is None or spec.loader is None:

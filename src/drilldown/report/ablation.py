@@ -9,7 +9,7 @@ from drilldown.analysis.ablation import Ablation, Removal
 from drilldown.evaluation.effects import SIGNIFICANCE_LEVEL, Effect, holm_adjust
 from drilldown.experiment.difference import find_difference
 from drilldown.files import write_atomically
-from drilldown.report.folder import lock_folder
+from drilldown.report.folder import writing_report
 from drilldown.report.text import code_text, escape_text, interval_text, rate_text
 from drilldown.runs.run import Run
 
@@ -20,7 +20,7 @@ def write_ablation_report(ablation: Ablation, runs_dir: Path) -> Path:
     *Raises* DrilldownError where the file cannot be written.
     """
     folder = Run.of(ablation.full.experiment, 0, runs_dir).path.parent.parent
-    with lock_folder(folder):
+    with writing_report(folder):
         write_atomically(folder / ablation.file, ablation_markdown(ablation).encode())
     return folder / ablation.file
 

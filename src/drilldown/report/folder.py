@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import filelock
 
-from drilldown.files import explain_write_errors
+from drilldown.errors import DrilldownError, Problem
+from drilldown.files import explain_write_errors, lock_folder, write_atomically
+
+MARK = re.compile(rb'(?:<meta name="drilldown-summary" content="|<!-- drilldown-summary )([0-9a-f]{64})')
+"""The mark in a report with the SHA-256 of the summary that it was made from."""
+MARK_WITHIN = 4096
+"""The number of bytes at the beginning of a report that contain the mark."""
 
 
 class ReportFiles(NamedTuple):
@@ -22,10 +29,38 @@ class ReportFiles(NamedTuple):
 
 
 @contextlib.contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Locks a folder while a report is written; all processes that share a study write its report at the end.
+def writing_report(folder: Path) -> Iterator[None]:
+    """Holds the lock of all writers while a report is written; all processes that share a study write its report.
 
-    *Raises* DrilldownError where the folder cannot be written.
+    *Raises* DrilldownError where the folder cannot be written, or where another process does not release it.
     """
-    with explain_write_errors(folder), filelock.FileLock(folder / ".lock"):
-        yield
+    try:
+        with explain_write_errors(folder), lock_folder(folder):
+            yield
+    except filelock.Timeout:
+        raise DrilldownError(
+            Problem(file=folder, found="another process is writing here", suggestion="repeat the command later")
+        ) from None
+
+
+def write_figures(folder: Path, figures: dict[str, bytes]) -> None:
+    """Writes figures, by file name, into `figures/` of a report's folder.
+
+    *Raises* OSError where `figures` is a link, which could lead anywhere, or cannot be written.
+    """
+    target = folder / "figures"
+    if target.is_symlink():
+        raise NotADirectoryError(20, "figures is a link, not a folder", str(target))
+    target.mkdir(exist_ok=True)
+    for name, content in figures.items():
+        write_atomically(target / name, content)
+
+
+def summary_digest(report: Path) -> str | None:
+    """The SHA-256 of the summary that a report was made from; None without a report or a mark."""
+    try:
+        with report.open("rb") as file:
+            mark = MARK.search(file.read(MARK_WITHIN))
+    except OSError:
+        return None
+    return mark[1].decode() if mark else None

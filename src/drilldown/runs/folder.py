@@ -5,16 +5,19 @@ Status is never stored but derived, so that a killed run cannot claim to be runn
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import filelock
 import safetensors
 
+from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.records import EpochRecord
-from drilldown.files import damaged_file, read_json
+from drilldown.files import LOCK, damaged_file, file_digest, read_json
 from drilldown.runs.summary import RunSummary, read_summary
 from drilldown.settings import RUNS_DIR
 
@@ -25,7 +28,12 @@ DIVERGED: Literal["diverged"] = "diverged"
 Status = Literal["finished", "running", "interrupted", "diverged"]
 DAMAGED = "damaged"
 """What a list of runs shows for one whose files cannot be read; not a status."""
-STATE, SUMMARY, DIVERGENCE, LOCK = "state.safetensors", "summary.json", "diverged.json", ".lock"
+EXPERIMENT, PARENT = "experiment.toml", "parent.toml"
+STATE, RECORDS, LOG = "state.safetensors", "epochs.jsonl", "train.log"
+WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.safetensors"
+SUMMARY, DIVERGENCE = "summary.json", "diverged.json"
+OWNER_KEY = "drilldown"
+"""The key of the metadata in a tensor file; the value is JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,73 +59,148 @@ class RunFolder:
     @property
     def status(self) -> Status:
         """finished, running, diverged or interrupted."""
-        if (self.path / SUMMARY).is_file():
+        if self.has(SUMMARY):
             return FINISHED
         if self._is_locked():
             return RUNNING
-        return DIVERGED if (self.path / DIVERGENCE).is_file() else INTERRUPTED
+        return DIVERGED if self.has(DIVERGENCE) else INTERRUPTED
 
     @property
     def summary(self) -> RunSummary | None:
-        """The figures of the finished run; None before it is finished."""
-        file = self.path / SUMMARY
-        return read_summary(file) if file.is_file() else None
+        """The figures of the finished run; None before it is finished.
+
+        *Raises* DrilldownError where the file is damaged, or belongs to another run.
+        """
+        if not self.has(SUMMARY):
+            return None
+        summary = read_summary(self.path / SUMMARY)
+        self._check_owner(SUMMARY, summary.fingerprint, summary.seed)
+        return summary
+
+    @property
+    def summary_digest(self) -> str:
+        """The SHA-256 of the summary's file; it changes when any file of the finished run does."""
+        return file_digest(read_bytes(self.path / SUMMARY))
 
     @property
     def seed(self) -> int:
-        """The seed, from the summary or the state, or from the folder's name before there is one."""
+        """The seed: from the summary, else from the folder's name, else from the state."""
         summary = self.summary
         if summary is not None:
             return summary.seed
-        state = self.state_metadata()
-        if "seed" in state:
-            return int(state["seed"])
-        digits = self.path.resolve().name.removeprefix("seed-")
-        return int(digits) if digits.isdigit() else 0
+        named = self._named_seed
+        return int(self.state_metadata().get("seed", 0)) if named is None else named
 
     @property
     def epochs(self) -> tuple[EpochRecord, ...]:
-        """The records of the finished epochs.
-
-        They come from the state; where it was deleted, a finished run still has them in `epochs.jsonl`.
-        """
-        if (self.path / STATE).is_file():
-            return tuple(EpochRecord.from_json(record) for record in json.loads(self.state_metadata()["epochs"]))
-        file = self.path / "epochs.jsonl"
-        if self.status != FINISHED or not file.is_file():
-            return ()
+        """The records of the finished epochs; raises DrilldownError where they are damaged."""
+        content = self.records()
         try:
-            return tuple(EpochRecord.from_json(json.loads(line)) for line in file.read_text("utf-8").splitlines())
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise damaged_file(file, error) from None
+            epochs = tuple(EpochRecord.from_json(json.loads(line)) for line in content.decode().splitlines())
+        except (ValueError, RecursionError) as error:
+            raise damaged_file(self.path / RECORDS, str(error).splitlines()[0]) from None
+        if [epoch.epoch for epoch in epochs] != list(range(1, len(epochs) + 1)):
+            raise damaged_file(self.path / RECORDS, "epochs are missing")
+        return epochs
+
+    def records(self) -> bytes:
+        """The records as JSON lines.
+
+        Of a finished run, these are all lines of the file. Before, they are the lines that the state vouches for: a
+        killed writer may have left a line of an epoch without a state, or a part of a line.
+
+        *Raises* DrilldownError where lines are missing or damaged.
+        """
+        file = self.path / RECORDS
+        if self.has(SUMMARY):
+            return self.verified(RECORDS)
+        saved = self.state_metadata().get("records")
+        if not saved:
+            return b""
+        content = read_bytes(file)[: saved["bytes"]]
+        if file_digest(content) != saved["sha256"]:
+            raise damaged_file(file, f"the records of the {saved['count']} finished epochs are not whole")
+        return content
 
     @property
     def divergence(self) -> str:
         """Why the run diverged."""
-        return str(read_json(self.path / DIVERGENCE).get("reason", "the loss stopped being finite"))
+        document = read_json(self.path / DIVERGENCE)
+        self._check_owner(DIVERGENCE, document.get("fingerprint"), document.get("seed"))
+        return str(document.get("reason", "the loss stopped being finite"))
 
     @property
     def has_model(self) -> bool:
         """Whether a finished run still has its weights and predictions: users may delete them to save space."""
-        return all((self.path / name).is_file() for name in ("weights.safetensors", "predictions.safetensors"))
+        return self.has(WEIGHTS) and self.has(PREDICTIONS)
 
-    def state_metadata(self) -> dict[str, str]:
+    def has(self, name: str) -> bool:
+        """Whether the folder contains a file; raises DrilldownError where the folder cannot be read."""
+        try:
+            return (self.path / name).is_file()
+        except OSError as error:
+            raise damaged_file(self.path / name, error) from None
+
+    def verified(self, name: str) -> bytes:
+        """The content of one of the run's files, compared with the checksum that summary or state keep of it.
+
+        *Raises* DrilldownError where the file is missing, or has changed since it was written.
+        """
+        content = read_bytes(self.path / name)
+        wanted = self.checksums().get(name)
+        if wanted is not None and file_digest(content) != wanted:
+            raise damaged_file(self.path / name, "it has changed since the run wrote it")
+        return content
+
+    def checksums(self) -> dict[str, str]:
+        """The SHA-256 of the run's files, by name; empty for runs of version 0.1, and before the first epoch."""
+        summary = self.summary
+        if summary is not None:
+            return summary.files
+        files = self.state_metadata().get("files", {})
+        return files if isinstance(files, dict) else {}
+
+    def state_metadata(self) -> dict[str, Any]:
         """What the state says beside its tensors; empty where there is no state.
 
-        *Raises* DrilldownError where the file is damaged.
+        *Raises* DrilldownError where the file is damaged, or was written by version 0.1.
         """
         file = self.path / STATE
-        if not file.is_file():
+        if not self.has(STATE):
             return {}
-        try:
-            with safetensors.safe_open(file, "np") as state:
-                return dict(state.metadata() or {})
-        except (OSError, safetensors.SafetensorError) as error:
-            raise damaged_file(file, error) from None
+        document = read_metadata(file)
+        records = document.get("records")
+        if (
+            not isinstance(records, dict)
+            or {key: type(value) for key, value in records.items()} != {"count": int, "bytes": int, "sha256": str}
+            or type(document.get("seed")) is not int
+            or records["bytes"] < 0
+        ):
+            raise damaged_file(file, "it does not say which run it belongs to")
+        return document
+
+    @property
+    def _named_seed(self) -> int | None:
+        digits = self.path.resolve().name.removeprefix("seed-")
+        return int(digits) if re.fullmatch(r"[0-9]{1,18}", digits) else None
+
+    def _check_owner(self, name: str, fingerprint: object, seed: object) -> None:
+        """Refuses a file of another run, for instance of another seed, that was copied into this folder."""
+        place = self.path.resolve()
+        named = re.fullmatch(r".*-([0-9a-f]{8})", place.parent.name)
+        if fingerprint and named and named[1] != fingerprint:
+            found, expected = f"experiment {fingerprint}", f"{named[1]}, as the folder's name says"
+        elif seed is not None and self._named_seed not in (None, seed):
+            found, expected = f"seed {seed}", f"seed {self._named_seed}, as the folder's name says"
+        else:
+            return
+        raise DrilldownError(
+            Problem(file=self.path / name, found=f"the file belongs to another run ({found})", expected=expected)
+        )
 
     def _is_locked(self) -> bool:
         file = self.path / LOCK
-        if not file.is_file():
+        if not self.has(LOCK):
             return False
         lock = filelock.FileLock(file, timeout=0)
         try:
@@ -130,6 +213,27 @@ class RunFolder:
         return False
 
 
+def read_bytes(file: Path) -> bytes:
+    """Reads a file of a run; raises DrilldownError where it is missing or cannot be read."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise damaged_file(file, error) from None
+
+
+def read_metadata(file: Path) -> dict[str, Any]:
+    """The metadata of a tensor file; empty for a file of version 0.1.
+
+    *Raises* DrilldownError where the file is damaged.
+    """
+    try:
+        with safetensors.safe_open(file, "np") as opened:
+            document = json.loads((opened.metadata() or {}).get(OWNER_KEY, "{}"))
+    except (OSError, ValueError, RecursionError, safetensors.SafetensorError) as error:
+        raise damaged_file(file, error) from None
+    return document if isinstance(document, dict) else {}
+
+
 def run_paths(runs_dir: Path | str = RUNS_DIR) -> list[Path]:
     """The folders of all runs, the one that changed last first.
 
@@ -137,11 +241,14 @@ def run_paths(runs_dir: Path | str = RUNS_DIR) -> list[Path]:
     ...     run_paths(folder)
     []
     """
-    folders = [file.parent for file in Path(runs_dir).glob("*/*/seed-*/experiment.toml")]
+    folders = [file.parent for file in Path(runs_dir).glob(f"*/*/seed-*/{EXPERIMENT}")]
     return sorted(folders, key=_modified, reverse=True)
 
 
 def _modified(folder: Path) -> float:
     """When a run was last written to, in seconds; reports and locks do not count."""
-    names = (SUMMARY, DIVERGENCE, STATE, "experiment.toml")
-    return max((file.stat().st_mtime for name in names if (file := folder / name).is_file()), default=0.0)
+    times = [0.0]
+    for name in (SUMMARY, DIVERGENCE, STATE, EXPERIMENT):
+        with contextlib.suppress(OSError):
+            times.append((folder / name).stat().st_mtime)
+    return max(times)

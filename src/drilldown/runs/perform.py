@@ -10,6 +10,7 @@ from drilldown.experiment.experiment import Experiment
 from drilldown.runs.callback import Callback
 from drilldown.runs.folder import DIVERGENCE, FINISHED
 from drilldown.runs.run import Run
+from drilldown.runs.writer import RunWriter
 from drilldown.settings import Compute, Folders
 from drilldown.training.training import Training
 
@@ -56,23 +57,24 @@ def perform(
             dataset,
             seed=seed,
             compute=compute,
-            checkpoint=None if again else run.checkpoint(),
+            checkpoint=None if again else run.checkpoint(experiment, seed),
             on_progress=callback.on_progress,
             on_notice=callback.on_notice,
         )
         if again:  # not before everything that can be refused has been checked
             run.clear()
-        run = run.begin(experiment)
+        writer = RunWriter(run, training)
+        run = writer.run
         callback.on_start(run, training)
         try:
             for epoch in training:
-                run.commit(training.checkpoint(), seed)
+                writer.commit(epoch)
                 callback.on_epoch_end(epoch)
         except TrainingDivergedError as error:
-            run.diverge(error)
+            writer.diverge(error)
             raise
         test, clean_train = training.final()
-        run.finish(training, test, clean_train.tally)
+        writer.finish(test, clean_train.tally)
     callback.on_finish(run)
     return run
 

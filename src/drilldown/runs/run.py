@@ -1,43 +1,61 @@
 """The run folder: the only truth about a run.
 
-Every file is written whole or not at all. `state.safetensors`, written after each epoch, is the commit point: it
-holds the weights, the optimizer's buffers and the records of all epochs so far, and everything else is rebuilt
-from it.
+Every file says, or is named by a file that says, which run it belongs to, and is compared with a checksum when it is
+read. `writer.py` writes the files.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import filelock
-import safetensors
-import safetensors.torch
 import torch
 from torch import nn
 
 from drilldown.data.dataset import Dataset, Split
 from drilldown.data.loading import load_dataset
-from drilldown.errors import DrilldownError, Problem, TrainingDivergedError
-from drilldown.evaluation.predictions import Evaluation, Predictions, predict_logits
-from drilldown.evaluation.records import EpochRecord, Tally, log_text
+from drilldown.errors import DrilldownError, Problem
+from drilldown.evaluation.predictions import Predictions, predict_logits
+from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import read_experiment
-from drilldown.files import damaged_file, explain_write_errors, json_bytes, unwritable_run, write_atomically
-from drilldown.runs.folder import DIVERGED, DIVERGENCE, FINISHED, INTERRUPTED, LOCK, STATE, SUMMARY, RunFolder
-from drilldown.runs.summarise import summarise_run
+from drilldown.files import LOCK, explain_write_errors, is_utf8, lock_folder, unwritable_run
+from drilldown.runs.folder import (
+    DIVERGED,
+    DIVERGENCE,
+    EXPERIMENT,
+    FINISHED,
+    INTERRUPTED,
+    LOG,
+    PARENT,
+    PREDICTIONS,
+    RECORDS,
+    STATE,
+    SUMMARY,
+    WEIGHTS,
+    RunFolder,
+    read_bytes,
+)
 from drilldown.runs.summary import RunSummary
-from drilldown.settings import EngineName
+from drilldown.runs.tensor_files import Owner, check_tensors, read_tensors
+from drilldown.settings import DeviceName, EngineName
 from drilldown.shown import Shown
-from drilldown.training.training import Checkpoint, Training
+from drilldown.training.training import Checkpoint
 
 LOCK_PATIENCE_SECONDS = 1.0
 """Longer than another process takes to see whether a lock is held."""
+REPORT_FILES = ("report.html", "report.md")
+TRAINED_FILES = (SUMMARY, DIVERGENCE, STATE, WEIGHTS, PREDICTIONS, RECORDS, LOG)
+"""The files that a repeated training removes: first the one without which the others do not count."""
+
+
+LONGEST_NAME = 240
+"""The longest name of a study or a step in bytes: file systems allow 255, and the fingerprint follows the name."""
 
 
 class RunBusyError(DrilldownError):
@@ -62,8 +80,13 @@ class Run(Shown, RunFolder):
 
     @classmethod
     def of(cls, experiment: Experiment, seed: int, runs_dir: Path | str) -> Run:
-        """The run at its place, `RUNS/study/step-fingerprint/seed-n`, whether it exists or not."""
+        """The run at its place, `RUNS/study/step-fingerprint/seed-n`, whether it exists or not.
+
+        *Raises* DrilldownError where the experiment's name cannot be the name of a folder.
+        """
         study, step = experiment.name.split("/", 1)
+        for kind, name in (("study", study), ("step", step)):
+            _check_name(kind, name, experiment.path)
         return cls(Path(runs_dir) / study / f"{step}-{experiment.fingerprint}" / f"seed-{seed}")
 
     @property
@@ -71,9 +94,14 @@ class Run(Shown, RunFolder):
         """The experiment as it was when the run began, with its parent where it had one."""
         if self.known_experiment is not None:
             return self.known_experiment
-        parent = self.path / "parent.toml"
-        experiment = read_experiment(self.path / "experiment.toml", name=self.name)
-        return experiment.located(parent=read_experiment(parent)) if parent.is_file() else experiment
+        self.verified(EXPERIMENT)
+        experiment = read_experiment(self.path / EXPERIMENT, name=self.name)
+        if experiment.network.python is not None:
+            self.verified(experiment.network.python.partition(":")[0])
+        if not self.has(PARENT):
+            return experiment
+        self.verified(PARENT)
+        return experiment.located(parent=read_experiment(self.path / PARENT))
 
     @property
     def verdict(self) -> Verdict | None:
@@ -83,9 +111,7 @@ class Run(Shown, RunFolder):
 
     def read(self) -> FinishedRun:
         """Reads the records of a finished run, once; raises DrilldownError where it is not finished."""
-        summary = self.summary
-        if summary is None:
-            raise self._not_finished()
+        summary = self._summary()
         return FinishedRun(run=self, seed=summary.seed, epochs=self.epochs, summary=summary)
 
     def check_finished(self) -> None:
@@ -116,25 +142,25 @@ class Run(Shown, RunFolder):
         """The trained model, in evaluation mode: normalised images (N, C, H, W) to logits (N, classes)."""
         self.check_finished()
         network = self.experiment.build(self.seed)
-        tensors = self._tensors(self.path / "weights.safetensors")
-        try:
-            network.load_state_dict(tensors)
-        except RuntimeError as error:
-            problem = Problem(file=self.path / "weights.safetensors", found=f"does not fit the network: {error}")
-            raise DrilldownError(problem) from None
+        tensors = self._tensors(WEIGHTS)
+        check_tensors(self.path / WEIGHTS, tensors, network.state_dict())
+        network.load_state_dict(tensors)
         return network.eval()
 
     @property
     def normalisation(self) -> tuple[float, float]:
         """Mean and standard deviation that the model's images are normalised by, of pixels scaled to 0…1."""
         self.check_finished()
-        normalisation = self.read().summary.normalisation
+        normalisation = self._summary().normalisation
         return normalisation.mean, normalisation.std
 
     def logits(self) -> torch.Tensor:
         """The model's logits for the test images, (N, classes), as they were judged."""
         self.check_finished()
-        return self._tensors(self.path / "predictions.safetensors")["scores"]
+        file, tensors = self.path / PREDICTIONS, self._tensors(PREDICTIONS)
+        total, (_, classes) = self._summary().test.total, self.experiment.image
+        check_tensors(file, tensors, {"scores": torch.zeros(total, classes)})
+        return tensors["scores"]
 
     def dataset(self, data_dir: Path | str | None = None) -> Dataset:
         """The dataset that it was trained on; `data_dir`: the first place to look."""
@@ -142,7 +168,27 @@ class Run(Shown, RunFolder):
 
     def predictions(self, data_dir: Path | str | None = None) -> Predictions:
         """The model's predictions for the test images, as they were judged."""
-        return Predictions(self.dataset(data_dir).test, self.logits())
+        return self.predictions_for(self.dataset(data_dir))
+
+    def predictions_for(self, dataset: Dataset) -> Predictions:
+        """The model's predictions for the test images, as they were judged.
+
+        *Arguments*: `dataset`: the dataset that the run was trained on.
+
+        *Raises* DrilldownError where the number of correct predictions is not the one that was judged.
+        """
+        predictions, judged = Predictions(dataset.test, self.logits()), self._summary().test
+        found = predictions.tally if len(dataset.test) == judged.total else None
+        if found is None or found.correct != judged.correct:
+            raise DrilldownError(
+                Problem(
+                    file=self.path / PREDICTIONS,
+                    found=f"the predictions do not belong to the test images of {dataset.name}",
+                    expected=f"{judged.correct:,} of {judged.total:,} correct, as {SUMMARY} says",
+                    suggestion="has the dataset changed since the training?",
+                )
+            )
+        return predictions
 
     def evaluate(self, split: Split) -> Predictions:
         """The model's predictions for labelled images, such as `run.dataset().train`; counted over all of them."""
@@ -163,17 +209,20 @@ class Run(Shown, RunFolder):
             )
         return predict_logits(self.model(), images.view(-1, height, width), *self.normalisation)
 
-    def checkpoint(self) -> Checkpoint | None:
-        """Where training can continue; None where nothing is saved yet."""
-        if not (self.path / STATE).is_file():
+    def checkpoint(self, experiment: Experiment, seed: int) -> Checkpoint | None:
+        """Where training can continue; None where nothing is saved yet.
+
+        *Raises* DrilldownError where the state is damaged, or belongs to another experiment or seed.
+        """
+        if not self.has(STATE):
             return None
-        tensors, metadata = self._tensors(self.path / STATE), self.state_metadata()
+        file, epochs = self.path / STATE, self.epochs
+        owner = Owner(fingerprint=experiment.fingerprint, seed=seed, epoch=len(epochs), versions={})
+        tensors, metadata = read_tensors(file, read_bytes(file), owner)
+        check_tensors(file, tensors, _state_like(experiment, seed, tensors))
         engine: EngineName = "native" if metadata["engine"] == "native" else "torch"
-        device = metadata.get("device")  # the first version did not write it
-        return Checkpoint(
-            tensors, self.epochs, engine, int(metadata["threads"]),
-            "cuda" if device == "cuda" else "cpu" if device == "cpu" else "auto",
-        )  # fmt: skip
+        device: DeviceName = "cuda" if metadata["device"] == "cuda" else "cpu"
+        return Checkpoint(tensors, epochs, engine, metadata["threads"], device, metadata["versions"])
 
     # Writing.
 
@@ -181,86 +230,72 @@ class Run(Shown, RunFolder):
     def lock(self) -> Iterator[None]:
         """Creates the folder and keeps other processes out of it; raises RunBusyError where one holds the lock."""
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.path / LOCK, timeout=LOCK_PATIENCE_SECONDS)
-            lock.acquire()
-        except filelock.Timeout:
-            raise RunBusyError(
-                Problem(
-                    file=self.path,
-                    found="another process is training this run",
-                    suggestion="wait for it, or train another seed with --seed",
-                )
-            ) from None
-        except OSError as error:
-            raise unwritable_run(self.path, error) from None
-        try:
-            yield
-        finally:
-            lock.release()
-            with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
-                if {entry.name for entry in self.path.iterdir()} <= {LOCK}:
-                    (self.path / LOCK).unlink(missing_ok=True)
-                    for folder in made:
-                        folder.rmdir()
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(lock_folder(self.path, LOCK_PATIENCE_SECONDS))
+            except filelock.Timeout:
+                raise RunBusyError(
+                    Problem(
+                        file=self.path,
+                        found="another process is training this run",
+                        suggestion="wait for it, or train another seed with --seed",
+                    )
+                ) from None
+            except OSError as error:
+                raise unwritable_run(self.path, error) from None
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
+                    if {entry.name for entry in self.path.iterdir()} <= {LOCK}:
+                        (self.path / LOCK).unlink(missing_ok=True)
+                        for folder in made:
+                            folder.rmdir()
 
     def clear(self) -> None:
-        """Removes what was trained, so that the run starts from the beginning."""
+        """Removes what was trained, so that the run starts from the beginning.
+
+        The report goes first, the summary next: at no moment does a file describe a training that is gone.
+        """
         with explain_write_errors(self.path):
-            for name in (SUMMARY, DIVERGENCE, STATE):
+            for name in (*REPORT_FILES, *TRAINED_FILES):
                 (self.path / name).unlink(missing_ok=True)
 
-    def begin(self, experiment: Experiment) -> Run:
-        """Writes the experiment into the folder, and returns the run with it in memory."""
-        self._write("experiment.toml", experiment.to_toml().encode())
-        if experiment.parent is not None:
-            self._write("parent.toml", experiment.parent.to_toml().encode())
-        if experiment.network.python is not None:
-            name = experiment.network.python.partition(":")[0]
-            self._write(name, (experiment.folder / name).read_bytes())
-        # Here the folder, and with it a user's module, is the run's; layout and summary stay as they are.
-        return Run(self.path, experiment.located(path=self.path / "experiment.toml", name=self.name))
+    def _summary(self) -> RunSummary:
+        summary = self.summary
+        if summary is None:
+            raise self._not_finished()
+        return summary
 
-    def commit(self, checkpoint: Checkpoint, seed: int) -> None:
-        """Saves an epoch: the state first, then the files that follow from it."""
-        metadata = {
-            "seed": str(seed),
-            "engine": checkpoint.engine,
-            "threads": str(checkpoint.threads),
-            "device": checkpoint.device,
-            "epochs": json.dumps([epoch.to_json() for epoch in checkpoint.epochs]),
-        }
-        self._write(STATE, safetensors.torch.save(checkpoint.tensors, metadata))
-        self._write_records(checkpoint.epochs)
+    def _tensors(self, name: str) -> dict[str, torch.Tensor]:
+        """Reads a tensor file of the finished run."""
+        summary = self._summary()
+        owner = Owner(fingerprint=summary.fingerprint, seed=summary.seed, epoch=summary.epochs, versions={})
+        return read_tensors(self.path / name, self.verified(name), owner if summary.files else None)[0]
 
-    def finish(self, training: Training, test: Evaluation, clean_train: Tally) -> None:
-        """Writes the judged model, its predictions and the summary; the run is finished then."""
-        weights = {name: tensor.cpu().contiguous() for name, tensor in training.engine.model().state_dict().items()}
-        self._write_records(training.epochs)  # a kill may have come between the last state and its records
-        self._write("weights.safetensors", safetensors.torch.save(weights, {"format": "pt"}))
-        self._write("predictions.safetensors", safetensors.torch.save({"scores": test.logits.contiguous()}))
-        self._write(SUMMARY, json_bytes(summarise_run(training, test.tally, clean_train).to_json()))
 
-    def diverge(self, error: TrainingDivergedError) -> None:
-        """Writes that the training diverged, and why."""
-        self._write(DIVERGENCE, json_bytes({"reason": str(error)}))
+def _check_name(kind: str, name: str, file: Path | None) -> None:
+    if not is_utf8(name):
+        found, expected = f"the name of the {kind} is not UTF-8", "a name in UTF-8"
+    elif len(name.encode()) > LONGEST_NAME:
+        found, expected = f"the name of the {kind} has {len(name.encode())} bytes", f"at most {LONGEST_NAME}"
+    else:
+        return
+    raise DrilldownError(Problem(file=file, found=found, expected=expected, suggestion="rename the file or folder"))
 
-    def _write_records(self, epochs: tuple[EpochRecord, ...]) -> None:
-        lines = [json.dumps(epoch.to_json()) + "\n" for epoch in epochs]
-        self._write("epochs.jsonl", "".join(lines).encode())
-        self._write("train.log", "".join(map(log_text, epochs)).encode())
 
-    def _write(self, name: str, content: bytes) -> None:
-        with explain_write_errors(self.path):
-            write_atomically(self.path / name, content)
-
-    def _tensors(self, file: Path) -> dict[str, torch.Tensor]:
-        try:
-            tensors: dict[str, torch.Tensor] = safetensors.torch.load(file.read_bytes())
-        except (OSError, safetensors.SafetensorError) as error:
-            raise damaged_file(file, error) from None
-        return tensors
+def _state_like(experiment: Experiment, seed: int, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors of the names, shapes and types that a state of the experiment has."""
+    network = experiment.build(seed)
+    parts = ["network", "average"] if experiment.recipe.ema else ["network"]
+    expected = {f"{part}.{name}": tensor for part in parts for name, tensor in network.state_dict().items()}
+    parameters = dict(network.named_parameters())
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        parameter = parameters.get(rest.rpartition(".")[0])
+        if part == "optimizer" and parameter is not None:  # buffers have their parameter's shape; counts have none
+            expected[name] = parameter.detach() if tensor.dim() else torch.zeros(())
+    return expected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

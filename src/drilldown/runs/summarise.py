@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import platform
-from importlib import metadata
-
 import torch
 
+from drilldown.evaluation.predictions import Evaluation
 from drilldown.evaluation.records import Tally
 from drilldown.evaluation.verdict import judge
 from drilldown.runs.summary import AccuracyFigures, Normalisation, RunSummary
 from drilldown.training.training import Training
 
 
-def summarise_run(training: Training, test: Tally, clean_train: Tally) -> RunSummary:
+def summarise_run(training: Training, test: Evaluation, clean_train: Tally, files: dict[str, str]) -> RunSummary:
     """The summary of a finished training.
 
     *Arguments*: `test`, `clean_train`: of the judged model, on the test images and on the training images without
-    augmentation.
+    augmentation. `files`: the SHA-256 of the run's files, by name.
     """
     experiment, epochs = training.experiment, training.epochs
     last = epochs[-experiment.budget.hold :]
@@ -33,22 +31,19 @@ def summarise_run(training: Training, test: Tally, clean_train: Tally) -> RunSum
         engine=training.engine.name,
         device=_device_name(training.engine.device),
         threads=training.threads,
-        versions={
-            "drilldown": metadata.version("drilldown"),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
+        versions=training.versions,
         seconds=round(sum(epoch.train_seconds + epoch.test_seconds for epoch in epochs), 3),
         accuracy=AccuracyFigures(
             best=max(percents), final=percents[-1], last=tuple(held), mean_last=sum(held) / len(held)
         ),
         last_correct=tuple(epoch.test.correct for epoch in last),
         total=epochs[-1].test.total,
-        test=test,
+        test=test.tally,
+        files=files,
         normalisation=Normalisation(mean=training.dataset.mean, std=training.dataset.std),
         clean_train_correct=clean_train.correct,
         clean_train_total=clean_train.total,
-        verdict=judge(experiment.budget, experiment.model_summary.parameters, epochs),
+        verdict=judge(experiment.budget, experiment.model_summary.parameters, epochs, dead=test.is_constant),
     )
 
 

@@ -60,6 +60,8 @@ class RunSummary(_Part):
     """Images that each epoch is judged on."""
     test: Tally
     """Of the final model on the test images."""
+    files: dict[str, str] = {}
+    """The SHA-256 of the run's files, by name; empty for runs of version 0.1."""
     normalisation: Normalisation
     clean_train_correct: int
     """Training images that the final model predicts correctly, without augmentation, in evaluation mode."""
@@ -69,7 +71,12 @@ class RunSummary(_Part):
     @field_validator("verdict", mode="before")
     @classmethod
     def _read_verdict(cls, document: Any) -> Any:
-        return Verdict.from_json(document) if isinstance(document, dict) else document
+        if not isinstance(document, dict):
+            return document
+        try:
+            return Verdict.from_json(document)
+        except (KeyError, TypeError) as error:
+            raise ValueError("not a verdict") from error
 
     @field_serializer("verdict")
     def _write_verdict(self, verdict: Verdict) -> dict[str, Any]:
@@ -81,7 +88,7 @@ class RunSummary(_Part):
         return 100 * self.clean_train_correct / self.clean_train_total
 
     def to_json(self) -> dict[str, Any]:
-        """The document as `summary.json` holds it."""
+        """The document as `summary.json` holds it, without its checksum."""
         return self.model_dump(mode="json")
 
 

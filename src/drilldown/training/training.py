@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+import platform
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import metadata
 
 import torch
 
@@ -36,6 +38,8 @@ class Checkpoint:
     threads: int
     """PyTorch's result depends on the number of threads; the native engine's does not."""
     device: DeviceName
+    versions: dict[str, str]
+    """The versions that trained so far, see `Training.versions`."""
 
 
 class Training(Shown):
@@ -83,8 +87,16 @@ class Training(Shown):
             experiment, dataset, seed,
             name=engine, device=choose_device(device), threads=self.threads, on_notice=on_notice,
         )  # fmt: skip
+        self.versions = {
+            "drilldown": metadata.version("drilldown"),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "engine": f"{self.engine.name} {self.engine.build}",
+        }
+        """Everything beside experiment, data and threads that the bits of the result depend on."""
         self.epochs: tuple[EpochRecord, ...] = ()
         if checkpoint:
+            _warn_of_versions(checkpoint.versions, self.versions, on_notice)
             self.engine.restore(checkpoint.tensors)
             self.epochs = checkpoint.epochs
         self.steps_per_epoch = math.ceil(len(dataset.train) / recipe.batch_size)
@@ -131,6 +143,7 @@ class Training(Shown):
             self.engine.name,
             self.threads,
             "cuda" if self.engine.device.type == "cuda" else "cpu",
+            self.versions,
         )
 
     def final(self) -> tuple[Evaluation, Evaluation]:
@@ -150,6 +163,18 @@ class Training(Shown):
             learning_rates=self.learning_rates[(number - 1) * self.steps_per_epoch : number * self.steps_per_epoch],
             dropout_seed=stream_seed(self.seed, "dropout", number),
         )
+
+
+def _warn_of_versions(before: dict[str, str], now: dict[str, str], on_notice: OnNotice) -> None:
+    """Says which versions differ from those that trained so far."""
+    labels = {"torch": "PyTorch", "engine": "the engine's build"}
+    changed = [
+        f"{label} was {before.get(name, 'unknown')} and is {now[name]}"
+        for name, label in labels.items()
+        if before.get(name) != now[name]
+    ]
+    if changed:
+        on_notice(f"{', '.join(changed)}: the result may differ in its last bits from an uninterrupted run")
 
 
 def _check_fit(experiment: Experiment, dataset: Dataset) -> None:

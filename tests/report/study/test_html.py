@@ -11,7 +11,10 @@ from playwright.sync_api import Browser, Page, expect
 from drilldown import load
 from drilldown.analysis.study import StudyEvidence, gather_study
 from drilldown.experiment.studies import Study
+from drilldown.report.run.writing import write_run_report
+from drilldown.report.study import run_pages
 from drilldown.report.study.html import study_page
+from drilldown.report.study.run_pages import collect_pages
 from drilldown.report.study.writing import write_study_report
 from drilldown.runs.perform import perform
 from drilldown.settings import Compute, Folders
@@ -159,14 +162,38 @@ def test_without_the_dataset_the_page_says_why_it_contains_no_runs(
     letters = evidence.folder.parent.parent / "letters"
     away = letters.rename(letters.with_name("away"))
     try:
-        text = study_page(evidence)
+        text = study_page(evidence, collect_pages(evidence))
     finally:
         away.rename(letters)
     (tmp_path / "page.html").write_text(text, "utf-8")
     opened = Opened(browser, tmp_path / "page.html")
-    expect(opened.page.locator("#steps")).to_contain_text("The pages of the runs are not in this file")
+    expect(opened.page.locator("#steps")).to_contain_text("The pages of the runs are missing")
     expect(opened.page.locator("[data-page]")).to_have_count(0)
     expect(opened.page.locator(".ladder tbody tr")).to_have_count(3)
+    assert opened.complaints == []
+    opened.close()
+
+
+def test_a_large_study_links_the_pages_of_its_runs(
+    tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = write_study(tmp_path, steps=1)
+    runs = [
+        perform(load(study / "01-plain.toml"), seed=seed, folders=Folders(runs=tmp_path / "runs")) for seed in (0, 1)
+    ]
+    write_run_report(runs[0])
+    (runs[1].path / "report.html").write_text("the page of an earlier training")
+    written = (runs[0].path / "report.html").stat().st_mtime_ns
+    monkeypatch.setattr(run_pages, "MAX_PACKED_BYTES", 100_000)
+    report = write_study_report(gather_study(Study(study), tmp_path / "runs")).html
+    assert report.stat().st_size < 100_000
+    assert (runs[0].path / "report.html").stat().st_mtime_ns == written
+    opened = Opened(browser, report)
+    expect(opened.page.locator("#steps")).to_contain_text("The pages of 2 runs would make this file too large")
+    for seed in (0, 1):
+        with opened.context.expect_page() as new:
+            opened.page.get_by_role("link", name=f"seed {seed}").click()
+        expect(new.value.locator(".eyebrow")).to_contain_text(f"seed {seed}")
     assert opened.complaints == []
     opened.close()
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from drilldown.data.dataset import Dataset, Split
 from drilldown.engines.engine import EpochPlan, OnProgress, Progress, check_finite
+from drilldown.engines.native import library as _library
 from drilldown.engines.native.library import (
     EngineUnavailableError,
     EpochInput,
@@ -99,6 +100,7 @@ class NativeEngine:
     ) -> None:
         assert experiment.layout is not None
         self.library = load_library(on_notice)
+        self.build = getattr(_library, 'library_build', lambda: 'TEMPORARY')()
         self.recipe, self.split = experiment.recipe, dataset.train
         self.network = experiment.build(seed)
         parameters = list(self.network.parameters())

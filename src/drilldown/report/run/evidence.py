@@ -9,7 +9,7 @@ import torch
 
 from drilldown.data.dataset import Dataset
 from drilldown.data.loading import load_dataset
-from drilldown.evaluation.predictions import Misclassified, Predictions
+from drilldown.evaluation.predictions import Misclassified
 from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
@@ -22,6 +22,8 @@ class RunEvidence:
     """A finished run with its dataset and its misclassified images."""
 
     finished: FinishedRun
+    digest: str
+    """The SHA-256 of the run's summary, which the report carries."""
     experiment: Experiment
     dataset: Dataset
     misclassified: tuple[Misclassified, ...]
@@ -60,11 +62,12 @@ def gather_run(run: Run, data_dir: Path | str | None = None, dataset: Dataset | 
     *Raises* DrilldownError where the run is not finished or its model was deleted.
     """
     run.check_finished()
-    finished, experiment = run.read(), run.experiment
+    digest, finished, experiment = run.summary_digest, run.read(), run.experiment
     dataset = dataset or load_dataset(experiment.recipe.dataset, data_dir)
-    predictions = Predictions(dataset.test, run.logits())
+    predictions = run.predictions_for(dataset)
     return RunEvidence(
         finished=finished,
+        digest=digest,
         experiment=experiment,
         dataset=dataset,
         misclassified=predictions.misclassified,

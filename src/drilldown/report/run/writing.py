@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from drilldown.files import explain_write_errors, write_atomically
-from drilldown.report.folder import ReportFiles
+from drilldown.files import write_atomically
+from drilldown.report.folder import ReportFiles, write_figures, writing_report
 from drilldown.report.run.evidence import gather_run
 from drilldown.report.run.figures import run_figures
 from drilldown.report.run.html import run_page
 from drilldown.report.run.markdown import run_markdown
-from drilldown.runs.run import Run
+from drilldown.runs.run import REPORT_FILES, Run
 
 
 def write_run_report(run: Run, data_dir: Path | str | None = None) -> ReportFiles:
@@ -25,13 +25,16 @@ def write_run_report(run: Run, data_dir: Path | str | None = None) -> ReportFile
     ...     write_run_report(drilldown.perform(experiment, folders=drilldown.Folders(runs=folder))).html.name
     'report.html'
     """
-    evidence = gather_run(run, data_dir)
-    report = ReportFiles(run.path / "report.html", run.path / "report.md")
-    with explain_write_errors(run.path):
-        folder = run.path / "figures"
-        folder.mkdir(exist_ok=True)
-        for name, content in run_figures(evidence).items():
-            write_atomically(folder / name, content)
+    run.check_finished()  # before the lock creates a folder
+    with writing_report(run.path):  # a repetition of the run waits until its files have been read
+        evidence = gather_run(run, data_dir)
+        report = report_files(run)
+        write_figures(run.path, run_figures(evidence))
         write_atomically(report.markdown, run_markdown(evidence).encode())
         write_atomically(report.html, run_page(evidence).encode())
     return report
+
+
+def report_files(run: Run) -> ReportFiles:
+    """The places of a run's report."""
+    return ReportFiles(*(run.path / name for name in REPORT_FILES))

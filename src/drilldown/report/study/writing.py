@@ -8,10 +8,12 @@ from typing import Any
 
 from drilldown.analysis.study import StudyEvidence
 from drilldown.files import write_atomically
-from drilldown.report.folder import ReportFiles, lock_folder
+from drilldown.report.folder import ReportFiles, write_figures, writing_report
 from drilldown.report.study.figures import study_figures
 from drilldown.report.study.html import study_page
 from drilldown.report.study.markdown import study_markdown
+from drilldown.report.study.run_pages import collect_pages
+from drilldown.runs.run import FinishedRun
 
 
 def write_study_report(evidence: StudyEvidence, data_dir: Path | None = None) -> ReportFiles:
@@ -21,16 +23,14 @@ def write_study_report(evidence: StudyEvidence, data_dir: Path | None = None) ->
 
     *Raises* DrilldownError where the folder cannot be written.
     """
-    with lock_folder(evidence.folder):
+    pages = collect_pages(evidence, data_dir)
+    with writing_report(evidence.folder):
         if evidence.measured:
-            folder = evidence.folder / "figures"
-            folder.mkdir(exist_ok=True)
-            for name, content in study_figures(evidence).items():
-                write_atomically(folder / name, content)
+            write_figures(evidence.folder, study_figures(evidence))
         write_atomically(evidence.folder / "summaries.jsonl", summaries_as_lines(evidence).encode())
         report = ReportFiles(evidence.folder / "report.html", evidence.folder / "report.md")
         write_atomically(report.markdown, study_markdown(evidence).encode())
-        write_atomically(report.html, study_page(evidence, data_dir).encode())
+        write_atomically(report.html, study_page(evidence, pages).encode())
     return report
 
 
@@ -39,12 +39,17 @@ def summaries_as_lines(evidence: StudyEvidence) -> str:
     return "".join(json.dumps(summary, ensure_ascii=False) + "\n" for summary in summaries(evidence))
 
 
+def _figures(run: FinishedRun) -> dict[str, Any]:
+    """The summary of a run without the checksums of its files, which do not lie beside this list."""
+    return {key: value for key, value in run.summary.to_json().items() if key != "files"}
+
+
 def summaries(evidence: StudyEvidence) -> list[dict[str, Any]]:
     """The summaries of all finished and diverged runs, by step and seed, as JSON documents."""
     documents: list[dict[str, Any]] = []
     for step in evidence.steps:
         by_seed: dict[int, dict[str, Any]] = {
-            run.seed: {**run.summary.to_json(), "status": "finished"} for run in step.seeds.finished
+            run.seed: {**_figures(run), "status": "finished"} for run in step.seeds.finished
         }
         for run in step.seeds.diverged:
             by_seed[run.seed] = {
