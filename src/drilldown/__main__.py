@@ -1,57 +1,179 @@
-"""The process around the command line: signals and exit codes. `python -m drilldown` starts it too."""
+"""The process around the command line: signals, standard streams, exit codes. `python -m drilldown` starts it too.
+
+Only quick modules are imported at the top. `main` installs the handlers of signals, and then imports the rest.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
-import typer
-
-from drilldown.cli.app import app
-from drilldown.errors import DrilldownError
+if TYPE_CHECKING:
+    from drilldown.errors import DrilldownError
 
 READER_GONE = 128 + 13
 """The exit code that shells give a program ended by SIGPIPE."""
 
+INTERNAL_ERROR = 1
+WRONG_USE = 2
 
-def main() -> None:
-    """Runs the command line; every error is one message and one of the documented exit codes."""
-    debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]  # at any position
-    terminated: list[int] = []
 
-    def terminate(signum: int, frame: object) -> None:  # noqa: ARG001
-        terminated.append(signum)
-        raise KeyboardInterrupt  # stops a run just as Ctrl-C does
+class Interruption:
+    """Ends the command at SIGINT (Ctrl-C) and SIGTERM, with exit code 128 + the signal's number.
 
-    signal.signal(signal.SIGTERM, terminate)
+    While the command works, the first signal raises KeyboardInterrupt: a run saves and prints how to resume. At any
+    other moment the process leaves at once, and also during an import: modules such as PyTorch swallow the exception
+    there, turn it into another error, or abort.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        """The first signal that came."""
+        self.working = False
+
+    def install(self) -> None:
+        """Installs the handlers, except for signals that the parent process has switched off, as `nohup` does."""
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(signum) != signal.SIG_IGN:
+                signal.signal(signum, self._handle)
+        sys.unraisablehook = self._handle_unraisable
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum is not None or not self.working or _is_importing(frame):
+            _leave(signum)
+        self.signum = signum
+        raise KeyboardInterrupt
+
+    def _handle_unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Leaves where Python cannot pass the exception on, such as in `__del__`: the command would not end."""
+        if self.signum is not None and issubclass(unraisable.exc_type, KeyboardInterrupt):
+            _leave(self.signum)
+        sys.__unraisablehook__(unraisable)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _leave(signum: int) -> NoReturn:
+    """Ends the process at once. A stream that is full or broken cannot delay it."""
+    with contextlib.suppress(ValueError):  # in another thread
+        for again in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(again, signal.SIG_IGN)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # also where the signal came while this stream was being written
+            descriptor = stream.fileno()
+            blocking = os.get_blocking(descriptor)
+            os.set_blocking(descriptor, False)
+            try:
+                with contextlib.suppress(Exception):
+                    stream.flush()
+                if stream is sys.stderr:
+                    cursor = "\x1b[?25h\n" if stream.isatty() else ""  # a progress bar hides it
+                    os.write(descriptor, f"{cursor}drilldown: interrupted\n".encode())
+            finally:
+                os.set_blocking(descriptor, blocking)  # the terminal is shared with the shell
+    os._exit(128 + signum)
+
+
+class Stream:
+    """A standard stream. After its first failure it leads nowhere, so that no later write and no exit fails again.
+
+    *Arguments*: `needed`: raise the first failure. Without it, only a closed pipe is raised: a training does not end
+    because its progress cannot be shown.
+    """
+
+    def __init__(self, stream: TextIO, *, needed: bool) -> None:
+        self._stream = stream
+        self._needed = needed
+        self.error: OSError | None = None
+        """The first failure."""
+
+    def write(self, text: str) -> int:
+        """Writes a text; returns its length."""
+        with self._failures():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Writes what is in the buffer."""
+        with self._failures():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _failures(self) -> Any:
+        try:
+            yield
+        except OSError as error:
+            self.error = self.error or error
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+            if self._needed or isinstance(error, BrokenPipeError):
+                raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _open_streams() -> Stream:
+    """Wraps the standard streams; returns standard output.
+
+    A stream that the parent process has closed leads nowhere. Otherwise the first file that is opened would get its
+    number, and output of libraries would be written into that file.
+    """
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - open until the process ends
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for standard in (sys.stdout, sys.stderr):
         if hasattr(standard, "reconfigure"):
             standard.reconfigure(errors="replace")  # a character that the terminal lacks is replaced
+    output = Stream(sys.stdout, needed=True)
+    sys.stdout = cast("TextIO", output)
+    sys.stderr = cast("TextIO", Stream(sys.stderr, needed=False))
+    return output
+
+
+def main() -> None:
+    """Runs the command line; every error is one message and one of the documented exit codes."""
+    interruption = Interruption()
+    interruption.install()
+    output = _open_streams()
     try:
-        code = app(arguments, standalone_mode=False)
-    except DrilldownError as error:
-        if debug:
-            raise
-        typer.echo(f"drilldown: {error}", err=True)
-        code = error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        code = 128 + signal.SIGINT
-    except SystemExit:  # typer and rich raise it where the reader has closed the pipe, as in `drilldown runs | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = _run(interruption, output)
+        output.flush()
+    except (SystemExit, BrokenPipeError):  # typer and rich raise SystemExit where the reader has closed the pipe
         code = READER_GONE
+    except OSError as error:
+        code = _report_output(error)
+    sys.exit(128 + interruption.signum if interruption.signum is not None else code)
+
+
+def _run(interruption: Interruption, output: Stream) -> int:
+    """Runs the command and prints its error; returns the exit code."""
+    from drilldown.cli.app import app
+    from drilldown.errors import DrilldownError
+
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]  # at any position
+    try:
+        interruption.working = True
+        return app(arguments, standalone_mode=False) or 0
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     except Exception as error:
-        if hasattr(error, "exit_code") and hasattr(error, "show"):  # typer's own error: wrong usage
-            error.show()
-            sys.exit(error.exit_code)
+        if output.error is not None:
+            raise output.error from error
         if debug:
-            raise
-        typer.echo(f"drilldown: internal error: {type(error).__name__}: {error}", err=True)
-        typer.echo("repeat the command with --debug for the traceback", err=True)
-        code = 1
-    sys.exit(128 + terminated[0] if terminated else code or 0)
-
-
-if __name__ == "__main__":
-    main()
+            _print_traceback()
+    	...
+    finally:
+        interruption.working = False

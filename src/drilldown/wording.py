@@ -1,6 +1,11 @@
-"""Numbers in words, the same everywhere."""
+"""Text for people: numbers in words, headings, and text from files made safe to show. It is the same everywhere."""
 
 from __future__ import annotations
+
+import re
+
+_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""The characters that a terminal obeys, or that change the order of what it shows; newline and tab are left out."""
 
 
 def count_text(count: int, noun: str) -> str:
@@ -22,3 +27,30 @@ def duration_text(seconds: float) -> str:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def visible_text(text: str) -> str:
+    r"""The text without characters that control a terminal: each becomes an escape that everybody can read.
+
+    These are control characters, separators of lines, marks that turn the direction of writing, and lone surrogates;
+    newline and tab stay. Below U+007F the escape is `\xNN`. From there on it is `\uNNNN`, which JSON reads too: a JSON
+    document stays one, because it never holds the others.
+
+    >>> print(visible_text("\x1b[31mred\x1b[0m, \x9b and \u202etxt.exe"))
+    \x1b[31mred\x1b[0m, \u009b and \u202etxt.exe
+    """
+    return _UNSAFE.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    number = ord(match[0])
+    return f"\\x{number:02x}" if number < 0x7F else f"\\u{number:04x}"
+
+
+def heading(*parts: str) -> str:
+    r"""The parts of a heading on one line: a title with a line break cannot pretend to be two lines.
+
+    >>> heading("A title\n of two lines", "mine.toml")
+    'A title of two lines · mine.toml'
+    """
+    return " · ".join(" ".join(part.split()) for part in parts)

@@ -65,6 +65,7 @@ def report(
     from drilldown.report.run.writing import write_run_report
     from drilldown.report.study.writing import write_study_report
     from drilldown.runs.finding import find_run, is_run
+    from drilldown.terminal.console import echo
 
     folders = folders_from(data, runs)
     folder = Path(subject)
@@ -75,7 +76,7 @@ def report(
     else:
         evidence = gather_study(find_study(subject), folders.runs, f"drilldown study {subject}")
         files = write_study_report(evidence, folders.data)
-    typer.echo(files.html)
+    echo(files.html)
 
 
 def compare(
@@ -230,7 +231,7 @@ def data(
 ) -> None:
     """Fetch, verify and describe a dataset."""
     from drilldown.data.loading import load_dataset
-    from drilldown.terminal.console import make_console
+    from drilldown.terminal.console import echo, make_console
     from drilldown.terminal.live import LiveDisplay
     from drilldown.terminal.tables import print_dataset
 
@@ -248,7 +249,7 @@ def data(
 
         with explain_file_errors(preview):
             preview.write_bytes(figure_png(draw_classes(dataset)))
-        typer.echo(f"wrote samples to {preview}")
+        echo(f"wrote samples to {preview}")
 
 
 def new(
@@ -262,6 +263,7 @@ def new(
     from drilldown.files import is_utf8
     from drilldown.runs.finding import is_run
     from drilldown.runs.run import Run
+    from drilldown.terminal.console import echo
 
     if file.suffix != ".toml":
         reason = f'the name ends in "{file.suffix}"' if file.suffix else "the name has no ending"
@@ -272,7 +274,7 @@ def new(
     loaded = Run(Path(source)).experiment if is_run(Path(source)) else load_experiment(source)
     write_template(loaded, file)
     quoted = shlex.quote(str(file))
-    typer.echo(f"wrote {file}, which trains like {loaded.name}; change it, then\ndrilldown run {quoted}")
+    echo(f"wrote {file}, which trains like {loaded.name}; change it, then\ndrilldown run {quoted}")
 
 
 def bench(

@@ -66,9 +66,13 @@ def command_text(command: list[str], compute: Compute, folders: Folders) -> str:
 
 def print_notice(text: str) -> None:
     """Prints to standard error."""
-    typer.echo(text, err=True)
+    from drilldown.terminal.console import echo
+
+    echo(text, stderr=True)
 
 
 def print_json(document: Any) -> None:
     """Prints a JSON document to standard output."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    from drilldown.terminal.console import echo
+
+    echo(json.dumps(document, indent=2, ensure_ascii=False))

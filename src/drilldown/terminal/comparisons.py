@@ -15,7 +15,7 @@ from drilldown.analysis.seeds import Seeds
 from drilldown.analysis.study import StudyEvidence
 from drilldown.evaluation.intervals import PassRate, Spread
 from drilldown.terminal.console import make_table, mark
-from drilldown.wording import count_text
+from drilldown.wording import count_text, heading
 
 COMPARISON_COLUMNS = ("parameters", "multiply-adds", "seeds", "last epochs %", "loss", "budget met")
 ALL_COLUMNS_WIDTH = 74
@@ -31,7 +31,7 @@ def print_study(target: Console, evidence: StudyEvidence) -> None:
             step.name, f"{step.experiment.model_summary.parameters:,}", _figure(step.seeds.accuracy) or "-",
             _rate(target, step.seeds.rate), change.text(2) if change else "",
         )  # fmt: skip
-    target.print(Text(f"Study {evidence.name}", style="bold"))
+    target.print(Text(heading(f"Study {evidence.name}"), style="bold"))
     target.print(table)
     if any(step.seeds.n > 1 for step in evidence.steps):
         target.print("means over seeds, with 95 % t intervals from three seeds on")
@@ -44,7 +44,7 @@ def print_comparison(target: Console, subjects: Sequence[Subject]) -> None:
     """Prints one line per subject, then the difference of each from the first, and its effect."""
     for subject in subjects:
         line = Table.grid(padding=(0, 1))
-        line.add_row(Text(subject.letter, style="bold"), f"{subject.experiment.title} · {subject.reference}")
+        line.add_row(Text(subject.letter, style="bold"), heading(subject.experiment.title, subject.reference))
         target.print(line)
     shown = [name for name in COMPARISON_COLUMNS if target.width >= ALL_COLUMNS_WIDTH or name != "multiply-adds"]
     table = make_table([""], shown)
@@ -95,7 +95,7 @@ def _print_against(target: Console, first: Subject, subject: Subject, against: C
 def print_ablation(target: Console, ablation: Ablation, sentences: Sequence[str]) -> None:
     """Prints the table of effects, and the conclusions in sentences."""
     full = ablation.full
-    target.print(Text(f"{full.experiment.title} · {full.experiment.name}", style="bold"))
+    target.print(Text(heading(full.experiment.title, full.experiment.name), style="bold"))
     table = make_table(["without"], ["parameters", "last epochs %", "difference", "budget met"])
     table.add_row(
         "nothing", f"{full.experiment.model_summary.parameters:,}", _figure(full.accuracy) or "-", "",

@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
-from typing import Any
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import IO, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from drilldown.wording import visible_text
 
 PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False, "emoji": False}
 
 
+class _SafeConsole(Console):
+    """A console that prints no control character from a text; rich's own colours and cursor movements stay."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Makes a string visible before its width is measured, so that tables keep their layout."""
+        return super().render_str(visible_text(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Makes every text visible that is printed, whichever object it came from."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible_text(segment.text), segment.style)
+
+
 def make_console(*, stderr: bool) -> Console:
     """Makes a console without rich's highlighting of numbers, paths, tags and emoji."""
-    return Console(stderr=stderr, **PLAIN)
+    return _SafeConsole(stderr=stderr, **PLAIN)
+
+
+def make_plain_console(file: IO[str]) -> Console:
+    """Makes a console that prints lines without colours into a stream, even where this is a terminal or a notebook."""
+    return _SafeConsole(file=file, force_terminal=False, force_jupyter=False, **PLAIN)
+
+
+def echo(text: object, *, stderr: bool = False) -> None:
+    """Prints a text without control characters to standard output or standard error, at once."""
+    print(visible_text(str(text)), file=sys.stderr if stderr else sys.stdout, flush=True)
 
 
 def as_text(show: Callable[..., None], *arguments: Any) -> str:
@@ -25,7 +52,7 @@ def as_text(show: Callable[..., None], *arguments: Any) -> str:
     ['name', 'size', 'a', '1']
     """
     sink = io.StringIO()
-    show(Console(file=sink, force_terminal=False, force_jupyter=False, **PLAIN), *arguments)
+    show(make_plain_console(sink), *arguments)
     return sink.getvalue().strip("\n")
 
 
@@ -52,6 +79,7 @@ def print_rows(target: Console, heads: Sequence[str], rows: Sequence[Sequence[st
     *Arguments*: `heads`: column heads; a `>` aligns a column to the right.
     """
     names = [head.removeprefix(">") for head in heads]
+    rows = [[visible_text(cell).replace("\n", "\\n") for cell in row] for row in rows]  # a row stays one line
     widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
     widths[-1] = 0
 

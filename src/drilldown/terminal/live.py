@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 
 from rich import progress as bars
-from rich.console import Console
 from rich.text import Text
 
 from drilldown.engines.engine import Progress
@@ -17,10 +16,10 @@ from drilldown.evaluation.verdict import meets_bar
 from drilldown.runs.callback import Callback
 from drilldown.runs.run import Run
 from drilldown.runs.worklist import Estimate, Task, WorklistCallback, WorkPlan
-from drilldown.terminal.console import PLAIN, make_console, mark
+from drilldown.terminal.console import make_console, make_plain_console, mark
 from drilldown.terminal.tables import epoch_cells
 from drilldown.training.training import Training
-from drilldown.wording import count_text
+from drilldown.wording import count_text, heading
 
 
 class LiveDisplay(Callback):
@@ -60,7 +59,7 @@ class LiveDisplay(Callback):
         experiment, recipe = training.experiment, training.experiment.recipe
         device = training.engine.device.type
         where = f"{device}, {count_text(training.threads, 'thread')}" if device == "cpu" else device
-        self.console.print(Text(f"{experiment.title} · {experiment.name} · seed {training.seed}", style="bold"))
+        self.console.print(Text(heading(experiment.title, experiment.name, f"seed {training.seed}"), style="bold"))
         self.console.print(
             f"{experiment.model_summary.parameters:,} parameters · {len(training.dataset.train):,} images of "
             f"{recipe.dataset} · {training.engine.name} on {where}"
@@ -159,7 +158,7 @@ class Lines(LiveDisplay):
 
     def __init__(self) -> None:
         super().__init__()
-        self.console = Console(file=sys.stdout, force_terminal=False, force_jupyter=False, **PLAIN)
+        self.console = make_plain_console(sys.stdout)
 
 
 class WorklistDisplay(LiveDisplay, WorklistCallback):

@@ -19,7 +19,7 @@ from drilldown.experiment.experiment import Experiment
 from drilldown.network.summary import ModelSummary
 from drilldown.runs.run import FinishedRun, Run
 from drilldown.terminal.console import make_table, mark, print_rows
-from drilldown.wording import count_text
+from drilldown.wording import count_text, heading
 
 
 def epoch_cells(epoch: EpochRecord) -> list[str]:
@@ -78,7 +78,7 @@ def print_model_summary(target: Console, experiment: Experiment) -> None:
     table = make_table(["name", "layer"], ["output", "parameters", "multiply-adds", "sees"])
     for row in layer_rows(model_summary):
         table.add_row(*row)
-    target.print(Text(f"{experiment.title} · {experiment.name}", style="bold"))
+    target.print(Text(heading(experiment.title, experiment.name), style="bold"))
     target.print(table)
     judged = against_limit(experiment, lambda met: mark(target, met))
     total = f"{model_summary.parameters:,} ({model_summary.weight_bytes:,} bytes)"
@@ -142,7 +142,7 @@ def _share(probability: float) -> str:
 def print_dataset(target: Console, dataset: Dataset) -> None:
     """Prints a dataset's statistics."""
     _, height, width = dataset.image_shape
-    target.print(Text(dataset.name, style="bold"))
+    target.print(Text(heading(dataset.name), style="bold"))
     target.print(
         f"{height}x{width} pixels, {dataset.classes} classes, mean {dataset.mean}, standard deviation {dataset.std}"
     )
@@ -170,7 +170,7 @@ def print_timings(target: Console, experiment: Experiment, benchmark: Benchmark)
         )  # fmt: skip
     rounds = len(benchmark["drilldown"].seconds)
     target.print(
-        Text(f"{experiment.title} · {experiment.name} · {count_text(benchmark.threads, 'thread')}", style="bold")
+        Text(heading(experiment.title, experiment.name, count_text(benchmark.threads, "thread")), style="bold")
     )
     target.print(table)
     target.print(f"medians of {rounds} epochs, the pipelines taking turns; ratio: seconds / drilldown's seconds")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
+import stat
 import subprocess
 import sys
 import weakref
@@ -132,12 +134,148 @@ def test_a_read_only_cache_is_used(cache: Path, read_only: Callable[[], None]) -
 
 
 @pytest.mark.parametrize("taken", ["native", "drilldown", "cache"])
-def test_without_a_cache_folder_the_library_is_still_compiled(taken: str, cache: Path) -> None:
+def test_without_a_cache_folder_the_library_is_still_compiled(
+    taken: str, cache: Path, compilations: Callable[[], int]
+) -> None:
     blocked = next(folder for folder in (cache, *cache.parents) if folder.name == taken)
     blocked.parent.mkdir(parents=True, exist_ok=True)
     blocked.write_text("a file where a folder should be")
-    assert len(notices()) == 1
+    (line,) = notices()
+    assert str(cache) in line
+    assert compilations() == 1
     assert blocked.is_file()
+
+
+@pytest.fixture
+def compilations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Makes the compiler write a line each time; returns a function that counts the lines."""
+    (compiler, *_), log = _compiler(), tmp_path / "log"
+    counted = script(
+        tmp_path / "counted-c++",
+        f'case "$*" in *--version*) ;; *) echo compiling >> "{log}" ;; esac', f'exec "{compiler}" "$@"',
+    )  # fmt: skip
+    monkeypatch.setenv("CXX", str(counted))
+    return lambda: len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def foreign_folder(cache: Path) -> None:
+    os.chown(cache, STRANGER, STRANGER)
+
+
+def open_folder(cache: Path) -> None:
+    cache.chmod(0o777)
+
+
+def open_parent(cache: Path) -> None:
+    cache.parent.chmod(0o777)
+
+
+def foreign_parent(cache: Path) -> None:
+    os.chown(cache.parent, STRANGER, STRANGER)
+
+
+STRANGER = 65534
+"""The user `nobody`."""
+
+
+@pytest.mark.parametrize("spoil", [foreign_folder, open_folder, foreign_parent, open_parent])
+def test_a_cache_that_others_can_change_costs_one_line_and_one_compilation(
+    spoil: Callable[[Path], None], cache: Path, compilations: Callable[[], int]
+) -> None:
+    notices()
+    (kept,) = libraries(cache)
+    try:
+        spoil(cache)
+    except PermissionError:
+        pytest.skip("only root can give files away")
+    (line,) = notices()
+    assert "for this process alone" in line
+    assert str(cache if spoil in (foreign_folder, open_folder) else cache.parent) in line
+    assert compilations() == 2
+    assert libraries(cache) == [kept]
+
+
+def test_a_shared_folder_with_the_sticky_bit_can_contain_the_cache(cache: Path) -> None:
+    notices()
+    cache.parent.chmod(0o1777)
+    assert notices() == []
+
+
+def foreign_file(file: Path) -> None:
+    os.chown(file, STRANGER, STRANGER)
+
+
+def open_file(file: Path) -> None:
+    file.chmod(0o666)
+
+
+def planted_link(file: Path) -> None:
+    file.symlink_to(file.rename(file.with_name("elsewhere")))
+
+
+@pytest.mark.parametrize("spoil", [foreign_file, open_file, planted_link])
+def test_a_library_that_others_can_change_is_compiled_again(
+    spoil: Callable[[Path], None], cache: Path, compilations: Callable[[], int]
+) -> None:
+    notices()
+    (kept,) = libraries(cache)
+    try:
+        spoil(kept)
+    except PermissionError:
+        pytest.skip("only root can give files away")
+    assert len(notices()) == 1
+    assert compilations() == 2
+    assert notices() == []  # the new library has taken the place of the other one
+
+
+def test_the_cache_is_private(cache: Path) -> None:
+    old = os.umask(0)
+    try:
+        notices()
+    finally:
+        os.umask(old)
+    (kept,) = libraries(cache)
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+    assert not kept.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def test_a_library_with_one_changed_byte_is_compiled_again(cache: Path, compilations: Callable[[], int]) -> None:
+    notices()
+    (kept,) = libraries(cache)
+    content = bytearray(kept.read_bytes())
+    content[-1] ^= 1
+    kept.unlink()  # this process has loaded the file
+    kept.write_bytes(content)
+    assert len(notices()) == 1
+    assert compilations() == 2
+
+
+def test_a_full_cache_costs_no_second_compilation(
+    cache: Path, compilations: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not cache.exists()
+    monkeypatch.setattr(library, "store_library", lambda *_: None)  # what it returns where nothing can be written
+    for times in (1, 2):
+        assert len(notices()) == 1
+        assert compilations() == times
+
+
+def test_leftovers_of_a_killed_process_are_removed(cache: Path) -> None:
+    cache.mkdir(parents=True, mode=0o700)
+    leftover = cache / f".library.so.{'0' * 16}.partial"
+    leftover.write_bytes(b"half")
+    notices()
+    assert not leftover.exists()
+
+
+@pytest.mark.parametrize("command", ["g++ '", '"', "''", "   "])
+def test_a_compiler_variable_that_is_no_command_is_explained(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", command)
+    if not command.strip():
+        assert _compiler()  # as if it were not set
+        return
+    with pytest.raises(EngineUnavailableError, match=r"CXX|no C\+\+ compiler"):
+        _load(None)
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.5])

@@ -17,7 +17,6 @@ from torch import nn
 
 from drilldown.data.dataset import Dataset, Split
 from drilldown.engines.engine import EpochPlan, OnProgress, Progress, check_finite
-from drilldown.engines.native import library as _library
 from drilldown.engines.native.library import (
     EngineUnavailableError,
     EpochInput,
@@ -26,6 +25,7 @@ from drilldown.engines.native.library import (
     NativeError,
     NativeRecipe,
     NativeState,
+    library_build,
     load_library,
 )
 from drilldown.evaluation.predictions import Evaluation
@@ -100,7 +100,7 @@ class NativeEngine:
     ) -> None:
         assert experiment.layout is not None
         self.library = load_library(on_notice)
-        self.build = getattr(_library, 'library_build', lambda: 'TEMPORARY')()
+        self.build = library_build()
         self.recipe, self.split = experiment.recipe, dataset.train
         self.network = experiment.build(seed)
         parameters = list(self.network.parameters())

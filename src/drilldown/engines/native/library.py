@@ -6,7 +6,9 @@ stays pure Python: without a compiler it installs as well, and trains with PyTor
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import functools
 import hashlib
 import os
 import platform
@@ -14,15 +16,15 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import filelock
-import platformdirs
 
+from drilldown.engines.native.cache import cache_folder, store_library, trusted_libraries, why_unusable
 from drilldown.errors import DrilldownError, Problem
+from drilldown.files import remove_leftovers
 
 SOURCES = Path(__file__).parent
 FLAGS = (
@@ -127,37 +129,49 @@ def load_library(on_notice: Callable[[str], None] | None = None) -> ctypes.CDLL:
     return _loaded[0]
 
 
+@functools.cache
+def library_build() -> str:
+    """A hash of sources, flags, compiler and processor: the bits of results depend on them. Sixteen hex digits."""
+    return _key(_compiler())
+
+
 def _load(on_notice: Callable[[str], None] | None) -> ctypes.CDLL:
     compiler = _compiler()
-    key = _key(compiler)
-    try:
-        folder = platformdirs.user_cache_path("drilldown") / "native"
+    key, folder = _key(compiler), cache_folder()
+    unusable = why_unusable(folder)
+    if unusable is None:
         found = _cached(folder, key)
         if found:
             return found
-        folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder / f"{key}.lock", timeout=PATIENCE_SECONDS):
-            # Another process may have compiled it in the meantime.
-            return _cached(folder, key) or _compile(compiler, folder, key, on_notice)
-    except OSError:  # the cache is not writable, or contains something else
-        try:
-            with tempfile.TemporaryDirectory(prefix="drilldown-", ignore_cleanup_errors=True) as name:
-                return _compile(compiler, Path(name), key, on_notice)
-        except OSError as error:
-            raise EngineUnavailableError(f"what {shlex.join(compiler)} compiles does not load ({error})") from None
+        if not os.access(folder, os.W_OK):
+            unusable = f"{folder} cannot be written"
+    if unusable is not None:
+        _notify(on_notice, f"compiling the native engine (some 15 seconds, for this process alone: {unusable})")
+        return _compile(compiler, key, None)
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # a file system without locks: two processes may compile at once
+            stack.enter_context(filelock.FileLock(folder / f"{key}.lock", timeout=PATIENCE_SECONDS))
+            remove_leftovers(folder)
+            found = _cached(folder, key)  # another process may have compiled it in the meantime
+            if found:
+                return found
+        _notify(on_notice, "compiling the native engine (once, some 15 seconds)")
+        return _compile(compiler, key, folder)
+
+
+def _notify(on_notice: Callable[[str], None] | None, text: str) -> None:
+    if on_notice:
+        on_notice(text)
 
 
 def _cached(folder: Path, key: str) -> ctypes.CDLL | None:
-    """The library, if the cache contains it complete. Deletes one that does not fit this file.
-
-    The name contains the size, because a library that is cut short kills the process that loads it.
-    """
-    for file in folder.glob(f"{key}-*.so"):
-        if file.stem == f"{key}-{file.stat().st_size}":
-            try:
-                return _declared(ctypes.CDLL(str(file)))
-            except EngineUnavailableError:
-                file.unlink(missing_ok=True)
+    """The library, if the cache contains it complete. Deletes one that does not load or does not fit this file."""
+    for file in trusted_libraries(folder, key):
+        try:
+            return _declared(ctypes.CDLL(str(file)))
+        except (OSError, EngineUnavailableError):
+            with contextlib.suppress(OSError):
+                file.unlink()
     return None
 
 
@@ -165,7 +179,10 @@ def _compiler() -> list[str]:
     """The words of the command that compiles; `$CXX` may be "ccache g++"."""
     asked = os.environ.get("CXX", "").strip()
     for name in (asked,) if asked else COMPILERS:
-        program, *options = shlex.split(name)
+        try:
+            program, *options = shlex.split(name)
+        except ValueError as error:  # a quotation mark without its partner
+            raise EngineUnavailableError(f"$CXX cannot be read as a command: {asked} ({error})") from None
         found = shutil.which(program)
         if found:
             return [found, *options]
@@ -191,24 +208,30 @@ def _processor() -> str:
         return f"{platform.machine()} {platform.processor()}"
 
 
-def _compile(compiler: list[str], folder: Path, key: str, on_notice: Callable[[str], None] | None) -> ctypes.CDLL:
-    """Compiles, loads and checks the library, and only then renames it, so the cache never contains a broken one.
+def _compile(compiler: list[str], key: str, folder: Path | None) -> ctypes.CDLL:
+    """Compiles, loads and checks the library in a temporary folder, then keeps it in `folder`.
 
-    The first name is unique, because the system does not load a file again if this process has loaded one of its name.
+    So the cache never contains a broken library, and a cache that cannot be written costs no second compilation.
     """
-    if on_notice:
-        on_notice("compiling the native engine (once, some 15 seconds)")
-    partial = folder / f"{key}.{uuid.uuid4().hex}.partial"
     try:
-        done = _run([*compiler, *FLAGS, str(SOURCES / "native.cpp"), "-o", str(partial)])
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if "error" in line] or ["no reason given"]
-            raise EngineUnavailableError(f"{shlex.join(compiler)} does not compile it ({lines[0]})")
-        library = _declared(ctypes.CDLL(str(partial)))
-        partial.replace(folder / f"{key}-{partial.stat().st_size}.so")
-        return library
-    finally:
-        partial.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(prefix="drilldown-", ignore_cleanup_errors=True) as name:
+            file = Path(name) / f"{key}.so"
+            done = _run([*compiler, *FLAGS, str(SOURCES / "native.cpp"), "-o", str(file)])
+            if done.returncode:
+                lines = [line for line in done.stderr.splitlines() if "error" in line] or ["no reason given"]
+                raise EngineUnavailableError(f"{shlex.join(compiler)} does not compile it ({lines[0]})")
+            try:
+                library = _declared(ctypes.CDLL(str(file)))
+            except OSError:  # the temporary folder may forbid execution where the cache allows it
+                stored = store_library(folder, key, file.read_bytes()) if folder else None
+                if stored is None:
+                    raise
+                return _declared(ctypes.CDLL(str(stored)))
+            if folder:
+                store_library(folder, key, file.read_bytes())
+            return library
+    except OSError as error:
+        raise EngineUnavailableError(f"what {shlex.join(compiler)} compiles does not load ({error})") from None
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
