@@ -7,8 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drilldown.data.dataset import Dataset, Split
+from drilldown.data.dataset import Dataset, Split, count_repeated
+from drilldown.data.loading import load_dataset
 from drilldown.errors import DrilldownError
+from support.datasets import random_images, write_dataset
 
 
 def numbered(labels: list[int]) -> Dataset:
@@ -63,3 +65,24 @@ def test_a_validation_split_of_all_images_is_refused(size):
         DrilldownError, match=rf"recipe.holdout: {size:,} of 100 training images held out; expected fewer than 100"
     ):
         numbered([0, 1] * 50).hold_out(size, seed=0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=60), st.lists(st.integers(0, 30), min_size=1, max_size=60))
+def test_repeated_images_are_counted_as_comparing_all_pairs_counts_them(train, test):
+    def images(values: list[int]) -> Split:
+        pixels = torch.tensor([[[value % 5, value // 5]] for value in values], dtype=torch.uint8)
+        return Split(pixels, torch.zeros(len(values), dtype=torch.int64))
+
+    assert count_repeated(images(train), images(test)) == sum(value in train for value in test)
+
+
+def test_a_test_split_that_repeats_training_images_is_named_with_the_number(tmp_path):
+    clean = write_dataset(tmp_path / "clean")
+    assert load_dataset(str(clean)).caveat is None
+    images = random_images(12)
+    folder = write_dataset(tmp_path / "leaking", test_images=[*images[:4], *random_images(2, seed=9)])
+    dataset = load_dataset(str(folder))
+    assert dataset.caveat is not None
+    assert dataset.caveat.startswith("4 of 6 test images are also training images")
+    assert dataset.caveat in str(dataset)

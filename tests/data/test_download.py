@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 import threading
+import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +16,7 @@ import pytest
 from drilldown.data import download
 from drilldown.data.download import UnreachableError, fetch_file
 from drilldown.errors import DrilldownError
+from support.cli import environment
 from support.mirror import ANSWERS, CONTENT, NOWHERE, PACKED, Mirror, published_file, send
 
 NAME = "train-labels-idx1-ubyte.gz"
@@ -127,6 +132,7 @@ def test_several_downloads_at_the_same_time_do_not_disturb_each_other(mirror, fo
     for thread in threads:
         thread.join()
     assert [path.read_bytes() for path in folder.iterdir()] == [PACKED]
+    assert len(mirror.requested) == 1  # the others wait for the first
 
 
 def test_only_drilldown_shows_the_progress(mirror, folder, capfd):
@@ -238,3 +244,73 @@ def test_a_full_disk_is_reported_and_leaves_no_file(mirror, folder):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(folder.iterdir()) == []
+
+
+BOMB_BYTES = 2_000_000_000
+"""The decompressed size of the bomb: 2 MB of gzip data."""
+
+FETCH = """
+import sys
+from pathlib import Path
+from drilldown.data.catalogue import PublishedFile
+from drilldown.data.download import UnreachableError, fetch_file
+def peak():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmHWM"))
+before = peak()
+file = PublishedFile(stem="train-labels-idx1-ubyte", mirrors=(sys.argv[1],), sha256="0" * 64, size=60_008,
+                     packed=sys.argv[3] == "packed")
+try:
+    fetch_file(file, Path(sys.argv[2]))
+except UnreachableError as error:
+    print(peak() - before, error.attempts)
+"""
+
+
+@pytest.fixture(scope="module")
+def bomb() -> bytes:
+    packer = zlib.compressobj(9, wbits=31)
+    block = bytes(10_000_000)
+    return b"".join([*(packer.compress(block) for _ in range(BOMB_BYTES // len(block))), packer.flush()])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak in this way")
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("packed", "the archive's SHA-256 is"), ("unpacked", "more than 60,008 bytes")]
+)
+def test_a_gzip_bomb_is_one_line_and_takes_little_memory(kind, reason, bomb, mirror, folder, monkeypatch):
+    monkeypatch.setitem(ANSWERS, "bomb", send(bomb))
+    done = subprocess.run(
+        [sys.executable, "-c", FETCH, mirror("bomb"), str(folder), kind],
+        env=environment(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    megabytes, _, attempts = done.stdout.partition(" ")
+    assert reason in attempts
+    assert attempts.count("bomb/") == 1
+    assert float(megabytes) < 40
+    assert list(folder.iterdir()) == []
+
+
+def test_leftovers_of_a_killed_download_are_removed(mirror, folder, tmp_path):
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from support.mirror import published_file\n"
+        "from drilldown.data.download import fetch_file\n"
+        "fetch_file(published_file(sys.argv[1]), Path(sys.argv[2]))\n"
+    )
+    killed = subprocess.Popen(
+        [sys.executable, "-c", code, mirror("halfway"), str(folder)],
+        env=environment(PYTHONPATH=str(Path(__file__).parents[1])),
+    )
+    while not any(folder.glob(".download-*/*")):
+        assert killed.poll() is None
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("not a leftover")
+    (folder / ".download-planted").symlink_to(precious)
+    fetch_file(published_file(mirror("right")), folder)
+    assert [entry.name for entry in folder.iterdir()] == [NAME]
+    assert (precious / "file").exists()

@@ -54,6 +54,7 @@ def serve(
             stem=stem,
             mirrors=(mirror("served"),),
             sha256=hashlib.sha256(gzip.compress(content, mtime=0) if packed else content).hexdigest(),
+            size=len(content),
             packed=packed,
         )
         for stem, content in contents.items()
@@ -91,7 +92,7 @@ def test_a_fetched_file_that_was_changed_later_is_refused(mirror, empty_cache, m
     path = empty_cache / "kmnist" / f"{STEMS[3]}.gz"
     path.write_bytes(gzip.compress(contents[STEMS[3]], 1, mtime=5))
     with pytest.raises(
-        DrilldownError, match=r"the archive's SHA-256 is .*; expected the published kmnist; delete the file"
+        DrilldownError, match=r"the archive's SHA-256 is .*; expected the published dataset; delete the file"
     ):
         load_dataset("kmnist")
 

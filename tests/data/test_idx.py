@@ -13,10 +13,11 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from drilldown.data import idx
 from drilldown.data.idx import parse_idx, read_header, read_unpacked
 from drilldown.errors import DrilldownError
 
+LIMIT = 1_000
+"""More bytes than the files of these tests hold."""
 DIMENSIONS = st.sampled_from([1, 3])
 
 
@@ -36,7 +37,7 @@ def error_of(content: bytes, dimensions: int) -> str:
 def read_error(file: Path) -> str:
     """The error message of reading a file, without the name of the file."""
     with pytest.raises(DrilldownError) as caught:
-        read_unpacked(file)
+        read_unpacked(file, LIMIT)
     assert str(caught.value).startswith(f"{file}: ")
     return str(caught.value).removeprefix(f"{file}: ")
 
@@ -162,7 +163,7 @@ def test_gzip_is_recognised_by_its_bytes_and_not_by_the_name(tmp_path, name):
     content = idx_bytes((3,), b"\1\2\3")
     for stored in (content, gzip.compress(content)):
         (tmp_path / name).write_bytes(stored)
-        assert read_unpacked(tmp_path / name) == content
+        assert read_unpacked(tmp_path / name, LIMIT) == content
 
 
 @settings(max_examples=100, deadline=None)
@@ -171,7 +172,7 @@ def test_any_bytes_are_read_back(file, content, level):
     assume(content[:2] != b"\x1f\x8b")
     for stored in (content, gzip.compress(content, level)):
         file.write_bytes(stored)
-        assert read_unpacked(file) == content
+        assert read_unpacked(file, LIMIT) == content
 
 
 # ---- read_header
@@ -211,7 +212,7 @@ def test_truncated_gzip_is_refused(file, length):
 def test_a_changed_byte_in_gzip_is_refused_or_has_no_effect(file, position, value):
     file.write_bytes(PACKED[:position] + bytes([value]) + PACKED[position + 1 :])
     try:
-        assert read_unpacked(file) == gzip.decompress(PACKED)  # such as a byte of the time stamp
+        assert read_unpacked(file, LIMIT) == gzip.decompress(PACKED)  # such as a byte of the time stamp
     except DrilldownError as error:
         assert "damaged gzip data" in str(error)  # noqa: PT017 - both results are correct
 
@@ -221,7 +222,7 @@ def test_a_changed_byte_in_gzip_is_refused_or_has_no_effect(file, position, valu
 def test_any_bytes_after_a_gzip_header_are_read_or_refused(file, rest):
     file.write_bytes(b"\x1f\x8b" + rest)
     try:
-        read_unpacked(file)
+        read_unpacked(file, LIMIT)
     except DrilldownError as error:
         assert "damaged gzip data" in str(error)  # noqa: PT017 - both results are correct
 
@@ -244,9 +245,14 @@ def test_a_missing_file_and_a_folder_cannot_be_read(tmp_path):
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_a_file_that_is_too_large_is_refused(file, monkeypatch, pack):
-    monkeypatch.setattr(idx, "LARGEST_FILE", 1000)
-    file.write_bytes(pack(bytes(1000)))
-    assert len(read_unpacked(file)) == 1000
-    file.write_bytes(pack(bytes(1001)))
-    assert read_error(file) == "more than 1,000 bytes; expected a dataset that fits in memory"
+def test_a_file_that_is_too_large_is_refused(file, pack):
+    file.write_bytes(pack(bytes(LIMIT)))
+    assert len(read_unpacked(file, LIMIT)) == LIMIT
+    file.write_bytes(pack(bytes(LIMIT + 1)))
+    assert read_error(file) == f"more than {LIMIT:,} bytes; expected the size that its header says"
+
+
+def test_a_header_that_promises_more_than_gzip_can_hold_is_refused(file):
+    file.write_bytes(gzip.compress(idx_bytes((60_000, 1_000, 1_000), b"")))
+    with pytest.raises(DrilldownError, match=r"the header promises 60,000,000,000 bytes \(60,000 x 1,000 x 1,000\)"):
+        read_header(file, 3)

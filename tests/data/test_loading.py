@@ -127,7 +127,7 @@ def test_one_changed_byte_of_mnist_is_refused(mnist_files, tmp_path):
     changed.write_bytes(content)
     message = error_of("mnist", tmp_path)
     assert message.startswith(f"{changed}: the data's SHA-256 is ")
-    assert "expected the published mnist; delete the file" in message
+    assert "expected the published dataset; delete the file" in message
     # By its path, the folder is an ordinary dataset.
     assert load_dataset(str(tmp_path)).identity != "mnist"
 

@@ -30,7 +30,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         monkeypatch.setattr(module, name, counting)
 
     # `read_unpacked` reads whole files; headers are read by `read_header`, within idx.py.
-    count(data_loading, "read_unpacked", lambda file: f"read {file.name}")
+    count(data_loading, "read_unpacked", lambda file, _: f"read {file.name}")
     count(tomllib, "loads", lambda _: "parse TOML")
     count(experiments, "lay_out", lambda *_: "lay out")
     return counted

@@ -173,5 +173,9 @@ ANSWERS: dict[str, Answer] = {
 def published_file(*mirrors: str, stem: str = "train-labels-idx1-ubyte", packed: bool = False) -> PublishedFile:
     """The catalogue's entry for a file with CONTENT."""
     return PublishedFile(
-        stem=stem, mirrors=mirrors, sha256=hashlib.sha256(PACKED if packed else CONTENT).hexdigest(), packed=packed
+        stem=stem,
+        mirrors=mirrors,
+        sha256=hashlib.sha256(PACKED if packed else CONTENT).hexdigest(),
+        size=len(CONTENT),
+        packed=packed,
     )

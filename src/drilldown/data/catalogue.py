@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from drilldown.data.idx import read_unpacked
 from drilldown.errors import DrilldownError, Problem, did_you_mean, quoted
 
 STEMS = (
@@ -16,6 +17,8 @@ STEMS = (
     "t10k-labels-idx1-ubyte",
 )
 """The names, without `.gz`, of the four files of a dataset."""
+SIZES = dict(zip(STEMS, (16 + 60_000 * 28 * 28, 8 + 60_000, 16 + 10_000 * 28 * 28, 8 + 10_000), strict=True))
+"""The decompressed bytes of these files, the same in all published datasets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,25 +31,42 @@ class PublishedFile:
     """The addresses of the folders that hold the file, each ending in a slash."""
     sha256: str
     """The checksum of the archive where `packed` is true, else of the decompressed bytes; 64 hex digits."""
+    size: int
+    """The number of decompressed bytes."""
     packed: bool = False
     """Whether `sha256` is the checksum of the archive."""
 
-    def mismatch(self, file: Path, content: bytes) -> str | None:
-        """The reason why a file differs from the published one, or None where it is the same.
+    def read(self, file: Path) -> bytearray:
+        """Reads and verifies a stored file; returns its decompressed bytes.
 
-        *Arguments*: `file`: the file as it is stored. `content`: its decompressed bytes.
+        Where the checksum of the archive is known, it is compared before anything is decompressed.
+
+        *Raises* DrilldownError where the file is not the published one.
         """
-        checked = file.read_bytes() if self.packed else content
-        checksum = hashlib.sha256(checked).hexdigest()
-        if checksum == self.sha256:
-            return None
-        kind = "archive" if self.packed else "data"
-        return f"the {kind}'s SHA-256 is {checksum[:12]}…, not {self.sha256[:12]}…"
+        if self.packed:
+            with file.open("rb") as archive:
+                self._verify(file, hashlib.file_digest(archive, "sha256").hexdigest())
+            return read_unpacked(file, self.size)
+        content = read_unpacked(file, self.size)
+        self._verify(file, hashlib.sha256(content).hexdigest())
+        return content
+
+    def _verify(self, file: Path, checksum: str) -> None:
+        if checksum != self.sha256:
+            kind = "archive" if self.packed else "data"
+            raise DrilldownError(
+                Problem(
+                    file=file,
+                    found=f"the {kind}'s SHA-256 is {checksum[:12]}…, not {self.sha256[:12]}…",
+                    expected="the published dataset",
+                    suggestion="delete the file to fetch it again, or give the folder's path as the dataset",
+                )
+            )
 
 
 def _files(mirrors: tuple[str, ...], checksums: tuple[str, ...], *, packed: bool) -> dict[str, PublishedFile]:
     return {
-        stem: PublishedFile(stem=stem, mirrors=mirrors, sha256=checksum, packed=packed)
+        stem: PublishedFile(stem=stem, mirrors=mirrors, sha256=checksum, size=SIZES[stem], packed=packed)
         for stem, checksum in zip(STEMS, checksums, strict=True)
     }
 

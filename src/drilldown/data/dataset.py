@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -34,6 +36,23 @@ class Split:
     def take(self, indices: torch.Tensor) -> Split:
         """Returns the images and labels at these indices, (M), in their order."""
         return Split(self.images[indices], self.labels[indices])
+
+
+def count_repeated(train: Split, test: Split) -> int:
+    """The number of test images that are also training images, pixel by pixel.
+
+    >>> split = Split(torch.eye(3, dtype=torch.uint8).view(3, 1, 3), torch.arange(3))
+    >>> count_repeated(split, split.take(torch.tensor([2, 0])))
+    2
+    """
+    seen = set(_digests(train))
+    return sum(digest in seen for digest in _digests(test))
+
+
+def _digests(split: Split) -> Iterator[bytes]:
+    """The hash of each image: much smaller than the images, and equal only for equal ones."""
+    for image in split.images.numpy():
+        yield hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +93,22 @@ class Dataset(Shown):
     def image_shape(self) -> tuple[int, int, int]:
         """The shape of an image as a network takes it: (channels, height, width)."""
         return 1, int(self.train.images.shape[1]), int(self.train.images.shape[2])
+
+    @property
+    def caveat(self) -> str | None:
+        """A sentence about test images that are also training images; None where there are none.
+
+        Only own datasets are searched: the published ones are known.
+        """
+        if not self.identity.startswith("sha256:"):
+            return None
+        repeated = count_repeated(self.train, self.test)
+        if not repeated:
+            return None
+        return (
+            f"{repeated:,} of {len(self.test):,} test images are also training images: "
+            "the test accuracy says too little about new images"
+        )
 
     def hold_out(self, size: int, seed: int) -> tuple[Dataset, Split]:
         """Splits a validation set off the training images.

@@ -13,18 +13,20 @@ import contextlib
 import functools
 import logging
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import filelock
 import pooch
 import requests
 import urllib3
 
 from drilldown.data.catalogue import PublishedFile
-from drilldown.data.idx import read_unpacked
 from drilldown.errors import DrilldownError, Problem
+from drilldown.files import LOCK
 
 OnDownload = Callable[[str, int, int | None], None]
 """A function of a file's name, the number of bytes received, and the total number of bytes (None if not known)."""
@@ -32,6 +34,8 @@ PATIENCE_SECONDS = 20.0
 """A mirror may be silent for this number of seconds; after the same time, a slow mirror is given up."""
 SLOWEST_BYTES_PER_SECOND = 10_000
 """A mirror that sends fewer bytes per second is slow."""
+TEMPORARY = ".download-"
+"""The beginning of the names of temporary folders."""
 LARGEST_ARCHIVE = 64 * 2**20
 """The largest archive in bytes; the datasets in the catalogue are much smaller."""
 
@@ -61,6 +65,33 @@ def fetch_file(
 
     *Raises* UnreachableError where no mirror gives the right bytes; DrilldownError where the folder cannot be written.
     """
+    with _explain_storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / LOCK)
+        lock.acquire()
+    try:
+        _remove_leftovers(folder)
+        stored = folder / f"{file.stem}.gz"
+        with contextlib.suppress(DrilldownError, OSError):  # another process has fetched it in the meantime
+            file.read(stored)
+            return stored
+        return _fetch_from_any(file, folder, on_download, patience)
+    finally:
+        with contextlib.suppress(OSError):  # it cannot be removed on Windows
+            (folder / LOCK).unlink()
+        lock.release()
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Removes the temporary folders of killed downloads; the caller holds the lock."""
+    for leftover in folder.glob(f"{TEMPORARY}*"):
+        if leftover.is_symlink():
+            leftover.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _fetch_from_any(file: PublishedFile, folder: Path, on_download: OnDownload | None, patience: float) -> Path:
     attempts = []
     user_mirror = os.environ.get("DRILLDOWN_MIRROR")
     for mirror in ([user_mirror.rstrip("/") + "/"] if user_mirror else []) + list(file.mirrors):
@@ -74,20 +105,18 @@ def fetch_file(
 
 def _fetch_from(url: str, file: PublishedFile, folder: Path, on_download: OnDownload | None, patience: float) -> Path:
     target = folder / f"{file.stem}.gz"
-    with _explain_storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        # In a new folder, because pooch does not replace a file unless the checksum of the archive is known.
-        with tempfile.TemporaryDirectory(prefix=f".{file.stem}-", dir=folder) as temporary:
-            archive = pooch.retrieve(
-                url,
-                known_hash=None,  # pooch cannot verify decompressed bytes
-                fname=target.name,
-                path=temporary,
-                downloader=functools.partial(_download, name=file.stem, on_download=on_download, patience=patience),
-                processor=functools.partial(_verify, file),
-            )
-            os.chmod(archive, 0o644)  # pooch makes the file private
-            os.replace(archive, target)
+    # In a new folder, because pooch does not replace a file unless the checksum of the archive is known.
+    with _explain_storage_errors(folder), tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as temporary:
+        archive = pooch.retrieve(
+            url,
+            known_hash=None,  # pooch cannot verify decompressed bytes
+            fname=target.name,
+            path=temporary,
+            downloader=functools.partial(_download, name=file.stem, on_download=on_download, patience=patience),
+            processor=functools.partial(_verify, file),
+        )
+        os.chmod(archive, 0o644)  # pooch makes the file private
+        os.replace(archive, target)
     return target
 
 
@@ -120,11 +149,9 @@ def _download(
 def _verify(file: PublishedFile, archive: str, _action: str, _pooch: object) -> str:
     """A processor for pooch: returns the archive's path; raises _RefusedError where the content is wrong."""
     try:
-        reason = file.mismatch(Path(archive), read_unpacked(Path(archive)))
+        file.read(Path(archive))
     except DrilldownError as error:
-        reason = error.problems[0].found
-    if reason:
-        raise _RefusedError(reason)
+        raise _RefusedError(error.problems[0].found) from None
     return archive
 
 

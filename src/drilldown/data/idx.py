@@ -10,6 +10,7 @@ import math
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +20,20 @@ from drilldown.errors import DrilldownError, Problem
 
 UNSIGNED_BYTE = 0x08
 """The element type in the header; other types are refused."""
-LARGEST_FILE = 4 * 2**30
-"""The largest file, in decompressed bytes, that is read into memory."""
+LARGEST_RATIO = 1032
+"""The largest ratio of decompressed to compressed bytes that gzip can reach."""
+CHUNK_BYTES = 2**20
+"""Decompressed bytes that are read at once."""
 GZIP = b"\x1f\x8b"
 """The first two bytes of gzip data."""
 
 
-def parse_idx(content: bytes, dimensions: int, file: Path | str) -> npt.NDArray[np.uint8]:
+def parse_idx(content: bytes | bytearray, dimensions: int, file: Path | str) -> npt.NDArray[np.uint8]:
     """Reads the array from decompressed IDX bytes.
 
     *Arguments*: `dimensions`: 3 for images (N, height, width), 1 for labels (N). `file`: the file's name in messages.
 
-    *Returns* the array as uint8; it cannot be written to.
+    *Returns* the array as uint8. It is not a copy: it can be written to if `content` can.
 
     *Raises* DrilldownError where the header, the element type, the number of dimensions or the length is wrong.
 
@@ -45,7 +48,7 @@ def parse_idx(content: bytes, dimensions: int, file: Path | str) -> npt.NDArray[
         raise DrilldownError(Problem(file=file, found=f"an array of {sizes}", expected="some data")) from None
 
 
-def parse_header(content: bytes, dimensions: int, file: Path | str) -> tuple[int, ...]:
+def parse_header(content: bytes | bytearray, dimensions: int, file: Path | str) -> tuple[int, ...]:
     """Reads the sizes of the array from the header of decompressed IDX bytes.
 
     *Arguments*: `content`: the header, or more. `dimensions`, `file`: see `parse_idx`.
@@ -104,10 +107,19 @@ def read_header(file: Path, dimensions: int) -> tuple[int, ...]:
     *Raises* DrilldownError where the file cannot be read, its header is wrong, or a file that is not compressed has
     the wrong size.
     """
-    sizes = parse_header(read_unpacked(file, 4 + 4 * dimensions), dimensions, file)
+    sizes = parse_header(_read_start(file, 4 + 4 * dimensions), dimensions, file)
     with file.open("rb") as raw:
-        if raw.read(2) != GZIP:  # of compressed data, the length is only known after unpacking
-            _check_length(raw.seek(0, os.SEEK_END), sizes, file)
+        packed, length = raw.read(2) == GZIP, raw.seek(0, os.SEEK_END)
+    if not packed:  # of compressed data, the length is only known after unpacking
+        _check_length(length, sizes, file)
+    elif math.prod(sizes) > LARGEST_RATIO * length:
+        raise DrilldownError(
+            Problem(
+                file=file,
+                found=f"the header promises {math.prod(sizes):,} bytes ({_product(sizes)})",
+                expected=f"no more than {LARGEST_RATIO * length:,}, since the file has {length:,} compressed bytes",
+            )
+        )
     return sizes
 
 
@@ -119,37 +131,54 @@ def _check_length(length: int, sizes: tuple[int, ...], file: Path | str) -> None
             Problem(
                 file=file,
                 found=f"{found:,} bytes of data",
-                expected=f"{expected:,}, as the header says ({' x '.join(f'{size:,}' for size in sizes)})",
+                expected=f"{expected:,}, as the header says ({_product(sizes)})",
                 suggestion="is the file cut off?" if found < expected else None,
             )
         )
 
 
-def read_unpacked(file: Path, count: int | None = None) -> bytes:
+def _product(sizes: tuple[int, ...]) -> str:
+    return " x ".join(f"{size:,}" for size in sizes)
+
+
+def read_unpacked(file: Path, limit: int) -> bytearray:
     """Reads a file, and decompresses it if its first bytes are those of gzip.
 
-    *Arguments*: `count`: the number of decompressed bytes to read, from the start; all by default.
+    *Arguments*: `limit`: the largest number of decompressed bytes that the file may hold.
 
-    *Raises* DrilldownError where the file cannot be read, is damaged, or holds more than LARGEST_FILE bytes.
+    *Raises* DrilldownError where the file cannot be read, is damaged, or holds more than `limit` bytes.
     """
-    limit = LARGEST_FILE + 1 if count is None else count
+    content = bytearray()  # grows in place, so the data lie in memory once
+    for chunk in _unpacked_chunks(file, CHUNK_BYTES, limit):
+        content += chunk
+    return content
+
+
+def _read_start(file: Path, count: int) -> bytes:
+    """Reads the first decompressed bytes of a file, or all if there are fewer; see `read_unpacked`."""
+    return next(_unpacked_chunks(file, count, limit=count), b"")
+
+
+def _unpacked_chunks(file: Path, length: int, limit: int) -> Iterator[bytes]:
+    """Yields the decompressed bytes of a file in pieces of this length; see `read_unpacked`."""
+    size = 0
     try:
         with file.open("rb") as raw:
             packed = raw.read(2) == GZIP
             raw.seek(0)
-            if packed:
-                with gzip.GzipFile(fileobj=raw) as unpacked:
-                    content = unpacked.read(limit)
-            else:
-                content = raw.read(limit)
+            with gzip.GzipFile(fileobj=raw) if packed else raw as unpacked:
+                while chunk := unpacked.read(length):
+                    size += len(chunk)
+                    if size > limit:
+                        break
+                    yield chunk
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DrilldownError(
             Problem(file=file, found=f"damaged gzip data ({error})", suggestion="fetch or copy the file again")
         ) from None
     except OSError as error:
         raise DrilldownError(Problem(file=file, found=f"cannot be read ({error.strerror})")) from None
-    if len(content) > LARGEST_FILE:
+    if size > limit:
         raise DrilldownError(
-            Problem(file=file, found=f"more than {LARGEST_FILE:,} bytes", expected="a dataset that fits in memory")
+            Problem(file=file, found=f"more than {limit:,} bytes", expected="the size that its header says")
         )
-    return content

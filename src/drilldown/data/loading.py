@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,14 @@ from drilldown.data.dataset import Dataset, DatasetInfo, Split
 from drilldown.data.download import OnDownload, UnreachableError, fetch_file
 from drilldown.data.idx import parse_idx, read_header, read_unpacked
 from drilldown.errors import DrilldownError, Problem
+from drilldown.memory import check_memory
 
+LOADING_BYTES = 200_000_000
+"""Memory that loading takes beside the images: labels, and what is counted at once."""
+SPARE_BYTES = 65_536
+"""The bytes beyond the promised size that are read of a file that is too long, to say how long it is."""
+COUNTED_AT_ONCE = 2**22
+"""The number of pixels that are converted at once to count them."""
 KEPT_DATASETS = 2
 """The number of datasets kept in memory, so that training, evaluation and report read the pixels only once."""
 
@@ -97,20 +105,14 @@ def _glyphs() -> Dataset:
 @functools.lru_cache(maxsize=KEPT_DATASETS)
 def _read_dataset(name: str, stamps: tuple[_Stamp, ...], *, known: str | None) -> Dataset:
     """Reads four files; those of a known dataset must have their published checksums."""
-    contents = {}
-    for stamp in stamps:
-        contents[stamp.stem] = read_unpacked(stamp.path)
-        mismatch = CATALOGUE[known][stamp.stem].mismatch(stamp.path, contents[stamp.stem]) if known else None
-        if mismatch:
-            raise DrilldownError(
-                Problem(
-                    file=stamp.path,
-                    found=mismatch,
-                    expected=f"the published {name}",
-                    suggestion="delete the file to fetch it again, or give the folder's path as the dataset",
-                )
-            )
-    train, test = _splits(contents, {stamp.stem: str(stamp.path) for stamp in stamps})
+    paths = {stamp.stem: stamp.path for stamp in stamps}
+    if known:
+        contents = {stem: CATALOGUE[known][stem].read(path) for stem, path in paths.items()}
+    else:
+        sizes = {stem: math.prod(read_header(path, 3 if "images" in stem else 1)) for stem, path in paths.items()}
+        check_memory(sum(sizes.values()) + LOADING_BYTES, "loading the dataset", file=name)
+        contents = {stem: read_unpacked(path, sizes[stem] + SPARE_BYTES) for stem, path in paths.items()}
+    train, test = _splits(contents, {stem: str(path) for stem, path in paths.items()})
     if known:
         return _dataset(name, train, test, identity=known)
     digest = hashlib.sha256(b"".join(hashlib.sha256(contents[stem]).digest() for stem in STEMS))
@@ -126,7 +128,8 @@ def _read_info(name: str, stamps: tuple[_Stamp, ...]) -> DatasetInfo:
     for part in ("train", "t10k"):
         image_file, label_file = files[f"{part}-images-idx3-ubyte"], files[f"{part}-labels-idx1-ubyte"]
         sizes = read_header(image_file, 3)
-        labels.append(parse_idx(read_unpacked(label_file), 1, label_file))
+        count = math.prod(read_header(label_file, 1))
+        labels.append(parse_idx(read_unpacked(label_file, count + SPARE_BYTES), 1, label_file))
         _check_shapes(sizes, len(labels[-1]), shape, str(image_file), str(label_file))
         shape = sizes[1:]
     assert shape is not None
@@ -151,8 +154,11 @@ def _dataset_files(folder: Path) -> dict[str, Path]:
     files = _files_in(folder)
     if files is not None:
         return files
-    present = sorted(path.name for path in folder.iterdir())[:5] if os.path.isdir(folder) else None
-    found = "no such folder" if present is None else f"contains {', '.join(present) or 'nothing'}"
+    try:
+        present = sorted(path.name for path in folder.iterdir())[:5] if os.path.isdir(folder) else None
+        found = "no such folder" if present is None else f"contains {', '.join(present) or 'nothing'}"
+    except OSError as error:
+        found = f"cannot be read ({error.strerror})"
     raise DrilldownError(Problem(file=folder, found=found, expected=f"IDX files {', '.join(STEMS)}, plain or .gz"))
 
 
@@ -191,7 +197,7 @@ def _fetch(
         ) from None
 
 
-def _splits(contents: dict[str, bytes], files: dict[str, str]) -> Iterator[Split]:
+def _splits(contents: dict[str, bytearray], files: dict[str, str]) -> Iterator[Split]:
     """Yields the training split, then the test split; raises DrilldownError where they do not fit together."""
     shape: tuple[int, ...] | None = None
     for part in ("train", "t10k"):
@@ -200,8 +206,7 @@ def _splits(contents: dict[str, bytes], files: dict[str, str]) -> Iterator[Split
         labels = parse_idx(contents[label_stem], 1, files[label_stem])
         _check_shapes(images.shape, len(labels), shape, files[image_stem], files[label_stem])
         shape = images.shape[1:]
-        # A copy, because PyTorch needs memory that it may write to.
-        yield Split(torch.from_numpy(images.copy()), torch.from_numpy(labels.astype("int64")))
+        yield Split(torch.from_numpy(images), torch.from_numpy(labels.astype("int64")))
 
 
 def _check_shapes(
@@ -266,7 +271,10 @@ def _dataset(name: str, train: Split, test: Split, *, identity: str) -> Dataset:
     """Makes a dataset with its statistics; raises DrilldownError where its labels or pixels allow no training."""
     classes = _count_classes(name, train.labels.numpy(), test.labels.numpy())
     # Counting pixel values is exact, and much faster than converting 47 million pixels to floating point.
-    counts = torch.bincount(train.images.flatten().to(torch.int32), minlength=256).double()
+    pixels, totals = train.images.flatten(), torch.zeros(256, dtype=torch.int64)
+    for start in range(0, len(pixels), COUNTED_AT_ONCE):
+        totals += torch.bincount(pixels[start : start + COUNTED_AT_ONCE].to(torch.int32), minlength=256)
+    counts = totals.double()
     values = torch.arange(256, dtype=torch.float64) / 255
     mean = float((counts * values).sum() / counts.sum())
     std = float(((counts * (values - mean) ** 2).sum() / counts.sum()).sqrt())
