@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from drilldown import Compute, Training, load
 from drilldown.data.dataset import Dataset
 from drilldown.errors import DrilldownError
 from drilldown.training.choice import MAX_THREADS, choose_device, choose_threads
+from support.cli import environment
 
 GLYPHS = ["recipe.dataset=glyphs", "recipe.epochs=1"]
 
@@ -45,3 +48,46 @@ def test_auto_trains_natively_and_says_why_where_it_cannot(tiny: Dataset) -> Non
     training = Training(adam, tiny, compute=Compute(device="cpu"), on_notice=notices.append)
     assert training.engine.name == "torch"
     assert notices == ["training with PyTorch; the native engine cannot: it has no adam, only sgd"]
+
+
+def test_a_network_that_pytorch_has_no_memory_for_is_refused_with_both_figures(
+    tiny: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = load("under-8k", [*GLYPHS, f"network.layers={['conv 3x3 16 pad=1, relu'] * 1500 + ['gap, linear 10']}"])
+    monkeypatch.setattr("drilldown.memory.available_memory", lambda: 2_000_000_000)
+    with pytest.raises(
+        DrilldownError, match=r"batches of 64 images takes about 14\.5 GB .* 2\.0 GB are free"
+    ):
+        Training(deep, tiny)
+    assert Training(load("under-8k", GLYPHS), tiny, compute=Compute(engine="torch")).engine.name == "torch"
+
+
+STEP = """
+import sys
+from drilldown import Compute, Training, load
+from drilldown.training.choice import training_bytes
+def peak():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+size = ["recipe.dataset=glyphs", "recipe.epochs=1", "recipe.batch_size=128", "recipe.augment={}"]
+training = Training(load("under-8k", [*size, sys.argv[1]]), compute=Compute(engine="torch"))
+before = peak()
+class Enough(Exception): pass
+def stop(progress): raise Enough
+try:
+    training.engine.train_epoch(training.plan(1), stop)
+except Enough:
+    print((peak() - before) / training_bytes(training.experiment))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak in this way")
+@pytest.mark.parametrize(
+    "block", ["conv 3x3 32 pad=1, bn, relu", "conv 3x3 32 pad=1", "conv 3x3 32 pad=1, relu, dropout 0.1"]
+)
+def test_the_estimate_of_memory_is_about_what_a_step_takes(block: str) -> None:
+    layers = f"network.layers={[block] * 12 + ['gap, linear 10']}"
+    done = subprocess.run(
+        [sys.executable, "-c", STEP, layers], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert 0.3 < float(done.stdout) < 1.25
