@@ -14,7 +14,7 @@ DRILLDOWN_DATA := $(firstword $(wildcard $(CURDIR)/data $(CURDIR)/../data $(CURD
 endif
 export DRILLDOWN_DATA
 
-.PHONY: run test sanitize docs setup clean
+.PHONY: run test faults sanitize docs setup clean
 
 run: setup
 	$(BIN)/drilldown run
@@ -29,6 +29,11 @@ test: setup
 	$(BIN)/pytest -m "not slow" -n 2 --cov --cov-report=
 	$(BIN)/coverage report --format=total --fail-under=$(COVERAGE_FLOOR)
 	$(BIN)/pytest -m slow -n 2 tests
+
+# Faults: 50 kills, each write, flush and rename failing once, each region of each file damaged, processes at once.
+# `make test` tries a part of them.
+faults: setup
+	FAULTS=all $(BIN)/pytest tests/faults -n 2
 
 # The native engine under the address, undefined-behaviour and thread sanitizers; `make test` does so as well.
 sanitize: setup

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 import resource
 import shutil
@@ -23,17 +21,7 @@ from drilldown.runs.perform import perform, resume_run
 from drilldown.runs.run import Run
 from drilldown.training.training import Training
 from support.cli import LONG_RUN_EPOCHS, drilldown, environment, only_run, start, world
-
-TIMES = ("train_seconds", "test_seconds")
-
-
-def outcome(run: Path) -> tuple[str, str, list[dict[str, object]]]:
-    """Returns everything that must be equal in two runs: weights, predictions, and records without their times."""
-    weights, predictions = (
-        hashlib.sha256((run / f"{name}.safetensors").read_bytes()).hexdigest() for name in ("weights", "predictions")
-    )
-    records = [json.loads(line) for line in (run / "epochs.jsonl").read_text().splitlines()]
-    return weights, predictions, [{k: v for k, v in record.items() if k not in TIMES} for record in records]
+from support.outcome import outcome
 
 
 def test_two_processes_train_the_same_bits(uninterrupted: Path, tmp_path: Path) -> None:

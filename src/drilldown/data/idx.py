@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import math
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -156,10 +157,11 @@ def read_unpacked(file: Path, limit: int) -> bytearray:
 
 def _read_start(file: Path, count: int) -> bytes:
     """Reads the first decompressed bytes of a file, or all if there are fewer; see `read_unpacked`."""
-    return next(_unpacked_chunks(file, count, limit=count), b"")
+    with contextlib.closing(_unpacked_chunks(file, count, limit=count)) as chunks:
+        return next(chunks, b"")
 
 
-def _unpacked_chunks(file: Path, length: int, limit: int) -> Iterator[bytes]:
+def _unpacked_chunks(file: Path, length: int, limit: int) -> Generator[bytes, None, None]:
     """Yields the decompressed bytes of a file in pieces of this length; see `read_unpacked`."""
     size = 0
     try:
