@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.numpy
 from PIL import Image, ImageDraw
 
 from drilldown.data.glyphs import _template
 from drilldown.data.pictures import read_picture
 from drilldown.errors import DrilldownError
-from support.cli import drilldown, plain_run
+from support.cli import drilldown, plain_run, world
 from support.study import command
 
 
@@ -176,3 +181,113 @@ def test_a_drawn_digit_is_prepared_as_mnist_was(tmp_path: Path) -> None:
     mass = image.double() / image.sum()
     assert abs(float((mass.sum(0) * (mass.new_tensor(range(28)) - 13.5)).sum())) <= 0.5
     assert abs(float((mass.sum(1) * (mass.new_tensor(range(28)) - 13.5)).sum())) <= 0.5
+
+
+def a_folder(file: Path) -> None:
+    file.mkdir()
+
+
+def a_loop(file: Path) -> None:
+    file.symlink_to(file)
+
+
+def a_pipe(file: Path) -> None:
+    os.mkfifo(file)
+
+
+def a_link_to_nowhere(file: Path) -> None:
+    file.symlink_to("nowhere")
+
+
+def no_utf8(file: Path) -> None:
+    file.write_bytes(b"\xff\xfe" * 20)
+
+
+def nested(file: Path) -> None:
+    file.write_text('{"a":' * 50_000 + "1" + "}" * 50_000)
+
+
+def a_long_number(file: Path) -> None:
+    file.write_text('{"seed": ' + "9" * 10_000 + "}")
+
+
+def a_state_without_metadata(file: Path) -> None:
+    file.write_bytes(safetensors.numpy.save({"weight": np.zeros(3, np.float32)}))
+
+
+ODD = (a_folder, a_loop, a_pipe, a_link_to_nowhere, no_utf8, nested, a_long_number, a_state_without_metadata)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and links are those of POSIX")
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("odd", ODD)
+def test_the_list_of_runs_never_fails_because_of_one_folder(
+    odd: Callable[[Path], None], lab: Path, tmp_path: Path
+) -> None:
+    source = next(lab.glob("runs/*/*/seed-0"))
+    for name in ("summary.json", "state.safetensors", "epochs.jsonl", "diverged.json", ".lock", "experiment.toml"):
+        copy = Path(shutil.copytree(source, tmp_path / "some" / name / "seed-0"))
+        if name != "summary.json":
+            (copy / "summary.json").unlink()
+        (copy / name).unlink(missing_ok=True)
+        odd(copy / name)
+    shutil.copytree(source, tmp_path / "some" / "good" / "seed-0")
+    out, err = command("runs", "--runs", str(tmp_path), cwd=lab)
+    assert "some/good/seed-0" in out
+    assert "Traceback" not in err
+    documents = json.loads(command("runs", "--json", "--runs", str(tmp_path), cwd=lab)[0])
+    assert len(documents) == len(out.splitlines()) - 1
+    statuses = {"finished", "interrupted", "diverged", "damaged"}
+    assert {document["status"] for document in documents} <= statuses
+
+
+def test_a_folder_that_cannot_be_read_is_named(lab: Path, tmp_path: Path) -> None:
+    shutil.copytree(lab / "runs", tmp_path / "runs")
+    for place in ("runs/odd", "runs/some/odd"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).mkdir(mode=0o000)
+    try:
+        os.listdir(tmp_path / "runs/odd")
+        pytest.skip("root can read every folder")
+    except PermissionError:
+        pass
+    out, err = command("runs", cwd=tmp_path)
+    assert "seed-0" in out
+    assert err.count("the folder cannot be read (Permission denied)") == 2
+
+
+@pytest.mark.parametrize("name", ["summary.json", "epochs.jsonl", "weights.safetensors", "predictions.safetensors"])
+@pytest.mark.parametrize("asked", ["report", "predict", "compare", "verdict", "run", "new"])
+def test_each_command_names_the_damaged_file_that_it_reads(asked: str, name: str, lab: Path, tmp_path: Path) -> None:
+    source = next(lab.glob("runs/*/*/seed-0"))
+    world(tmp_path, epochs=3)
+    run = Path(shutil.copytree(source, tmp_path / "runs" / tmp_path.name / source.parent.name / "seed-0"))
+    content = bytearray((run / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (run / name).write_bytes(content)
+    (run / "report.html").unlink()
+    picture = Image.new("L", (28, 28), 255)
+    picture.paste(0, (12, 5, 15, 24))
+    picture.save(tmp_path / "one.png")
+    commands = {
+        "report": ("report", str(run)),
+        "predict": ("predict", str(run), "one.png"),
+        "compare": ("compare", str(run), "under-8k"),
+        "verdict": ("verdict", str(run)),
+        "run": ("run", "tiny.toml"),
+        "new": ("new", "copy.toml", "--from", str(run)),
+    }
+    reads = {
+        "report": {"summary.json", "epochs.jsonl", "weights.safetensors", "predictions.safetensors"},
+        "predict": {"summary.json", "weights.safetensors"},
+        "compare": {"summary.json", "epochs.jsonl"},
+        "verdict": {"summary.json", "epochs.jsonl"},
+        "run": {"summary.json", "epochs.jsonl", "weights.safetensors", "predictions.safetensors"},
+        "new": {"summary.json"},
+    }
+    if name in reads[asked]:
+        with pytest.raises(DrilldownError, match=re.escape(f"{run / name}".removeprefix(f"{tmp_path}/"))) as refused:
+            command(*commands[asked], cwd=tmp_path)
+        assert refused.value.exit_code == 2
+    else:
+        command(*commands[asked], cwd=tmp_path)

@@ -108,13 +108,15 @@ def list_runs(runs: RunsOption = RUNS_DIR, as_json: JsonOption = False) -> None:
     if runs != RUNS_DIR and not os.path.isdir(runs):
         reason = "is not a folder" if os.path.exists(runs) else "no such folder"
         raise DrilldownError(Problem(file=runs, found=reason, expected="the folder that --runs names"))
-    listed = [RunFolder(path) for path in run_paths(runs)]
+    errors: list[DrilldownError] = []
+    listed = [RunFolder(path) for path in run_paths(runs, errors.append)]
     if as_json:
         print_json([_run_document(run.path) for run in listed])
     elif listed:
-        for error in print_runs(make_console(stderr=False), listed):
-            print_notice(str(error))
-    else:
+        errors += print_runs(make_console(stderr=False), listed)
+    for error in errors:
+        print_notice(str(error))
+    if not listed and not errors:
         print_notice(f"no runs in {runs} yet; train the first with: drilldown run")
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +34,7 @@ EXPERIMENT, PARENT = "experiment.toml", "parent.toml"
 STATE, RECORDS, LOG = "state.safetensors", "epochs.jsonl", "train.log"
 WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.safetensors"
 SUMMARY, DIVERGENCE = "summary.json", "diverged.json"
+OnUnreadable = Callable[[DrilldownError], None]
 OWNER_KEY = "drilldown"
 """The key of the metadata in a tensor file; the value is JSON."""
 
@@ -216,6 +219,8 @@ class RunFolder:
 def read_bytes(file: Path) -> bytes:
     """Reads a file of a run; raises DrilldownError where it is missing or cannot be read."""
     try:
+        if file.exists() and not file.is_file():  # a pipe, for instance, would be read for ever
+            raise damaged_file(file, "not a file")
         return file.read_bytes()
     except OSError as error:
         raise damaged_file(file, error) from None
@@ -234,15 +239,42 @@ def read_metadata(file: Path) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def run_paths(runs_dir: Path | str = RUNS_DIR) -> list[Path]:
+def run_paths(runs_dir: Path | str = RUNS_DIR, on_unreadable: OnUnreadable = lambda _: None) -> list[Path]:
     """The folders of all runs, the one that changed last first.
+
+    *Arguments*: `on_unreadable`: called with the error of each folder that cannot be read; its runs are left out.
 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     run_paths(folder)
     []
     """
-    folders = [file.parent for file in Path(runs_dir).glob(f"*/*/seed-*/{EXPERIMENT}")]
-    return sorted(folders, key=_modified, reverse=True)
+    folders = [Path(runs_dir)]
+    for _level in ("studies", "steps", "seeds"):
+        folders = [inside for folder in folders for inside in _folders_in(folder, on_unreadable)]
+    runs = [folder for folder in folders if folder.name.startswith("seed-") and _is_run(folder, on_unreadable)]
+    return sorted(runs, key=_modified, reverse=True)
+
+
+def _is_run(folder: Path, on_unreadable: OnUnreadable) -> bool:
+    try:
+        return (folder / EXPERIMENT).is_file()
+    except OSError as error:
+        on_unreadable(_unreadable_folder(folder, error))
+        return False
+
+
+def _folders_in(folder: Path, on_unreadable: OnUnreadable) -> list[Path]:
+    try:
+        return [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        on_unreadable(_unreadable_folder(folder, error))
+        return []
+
+
+def _unreadable_folder(folder: Path, error: OSError) -> DrilldownError:
+    return DrilldownError(Problem(file=folder, found=f"the folder cannot be read ({error.strerror})"))
 
 
 def _modified(folder: Path) -> float:

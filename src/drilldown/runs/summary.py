@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_serializer, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator
 
 from drilldown.evaluation.records import Tally
 from drilldown.evaluation.verdict import Verdict
@@ -46,7 +46,7 @@ class RunSummary(_Part):
     seed: int
     fingerprint: str = ""
     parameters: int
-    epochs: int
+    epochs: Annotated[int, Field(ge=1)]
     engine: str
     device: str
     threads: int
@@ -56,7 +56,7 @@ class RunSummary(_Part):
     """Of training and evaluation, all epochs."""
     accuracy: AccuracyFigures
     last_correct: tuple[int, ...] = ()
-    total: int
+    total: Annotated[int, Field(ge=1)]
     """Images that each epoch is judged on."""
     test: Tally
     """Of the final model on the test images."""
@@ -65,7 +65,7 @@ class RunSummary(_Part):
     normalisation: Normalisation
     clean_train_correct: int
     """Training images that the final model predicts correctly, without augmentation, in evaluation mode."""
-    clean_train_total: int
+    clean_train_total: Annotated[int, Field(ge=1)]
     verdict: Verdict
 
     @field_validator("verdict", mode="before")
