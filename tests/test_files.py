@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from drilldown.files import write_atomically
+from drilldown.errors import DrilldownError
+from drilldown.files import append_durably, parse_json, sealed, write_atomically
 
 
 def test_a_failed_write_leaves_the_file_unchanged(tmp_path: Path) -> None:
@@ -16,3 +23,74 @@ def test_a_failed_write_leaves_the_file_unchanged(tmp_path: Path) -> None:
         write_atomically(file, "not bytes")  # type: ignore[arg-type]
     assert file.read_bytes() == b"before"
     assert [entry.name for entry in tmp_path.iterdir()] == ["precious"]
+
+
+def test_two_writers_of_one_file_never_share_a_temporary_file(tmp_path: Path) -> None:
+    contents = [bytes([number]) * 200_000 for number in range(8)]
+    file = tmp_path / "shared"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda content: write_atomically(file, content), contents * 5))
+    assert file.read_bytes() in contents
+    assert [entry.name for entry in tmp_path.iterdir()] == ["shared"]
+
+
+def test_a_guessed_temporary_name_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a name is there already, whoever made it, the write fails instead of following it."""
+    monkeypatch.setattr("secrets.token_hex", lambda count: "0" * 2 * count)
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / f".file.{'0' * 16}.partial").symlink_to(precious)
+    with pytest.raises(FileExistsError):
+        write_atomically(tmp_path / "file", b"content")
+    assert precious.read_text() == "mine"
+
+
+def test_a_written_file_has_the_rights_that_the_user_chose(tmp_path: Path) -> None:
+    for mask in (0o022, 0o077):
+        before = os.umask(mask)
+        try:
+            write_atomically(tmp_path / "file", b"content")
+        finally:
+            os.umask(before)
+        assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_an_addition_is_whole_or_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "lines"
+    file.write_bytes(b"one\n")
+    append_durably(file, b"two\n", 4)
+    assert file.read_bytes() == b"one\ntwo\n"
+    with pytest.raises(OSError, match="another program has changed the file"):
+        append_durably(file, b"three\n", 4)
+    link = tmp_path / "link"
+    link.symlink_to(file)
+    with pytest.raises(OSError, match="symbolic"):
+        append_durably(link, b"three\n", 8)
+    assert file.read_bytes() == b"one\ntwo\n"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+DOCUMENTS = st.dictionaries(st.text(max_size=8).filter(lambda key: key != "sha256"), JSON, max_size=5)
+
+
+@settings(max_examples=200, deadline=None)
+@given(DOCUMENTS)
+def test_a_sealed_document_reads_back(document: dict[str, Any]) -> None:
+    content = json.dumps(sealed(document)).encode()
+    assert parse_json(content, Path("file")) == sealed(document)
+
+
+@settings(max_examples=300, deadline=None)
+@given(DOCUMENTS, st.data())
+def test_a_changed_byte_of_a_sealed_document_changes_no_value(document: dict[str, Any], data: st.DataObject) -> None:
+    content = bytearray(json.dumps(sealed(document)).encode())
+    content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        read = parse_json(bytes(content), Path("file"))
+    except DrilldownError:
+        return
+    assert read == sealed(document) or "sha256" not in read

@@ -152,8 +152,8 @@ def parse_json(content: bytes, file: Path) -> dict[str, Any]:
         document = json.loads(content.decode("utf-8"))
         if not isinstance(document, dict):
             raise damaged_file(file, "not a table")
-        seal = document.pop(SEAL, None)
-        if seal is not None and seal != _checksum(document):
+        values = {key: value for key, value in document.items() if key != SEAL}
+        if SEAL in document and document[SEAL] != _checksum(values):
             raise damaged_file(file, "its checksum is wrong")
     except RecursionError:
         raise damaged_file(file, "its values are nested too deeply") from None

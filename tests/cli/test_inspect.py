@@ -105,7 +105,7 @@ def test_damaged_runs_are_listed_with_their_problems(lab: Path, tmp_path: Path) 
     (lacking / "summary.json").write_text('{"experiment": "some/step"}')
     summary = json.loads((odd / "summary.json").read_text())
     (changed / "summary.json").write_text(json.dumps({**summary, "seed": 1}))
-    del summary["sha256"]
+    del summary["sha256"], summary["files"]  # as version 0.1 wrote it
     (odd / "summary.json").write_text(json.dumps({**summary, "seed": "none"}))
     (state / "summary.json").unlink()
     (state / "state.safetensors").write_text("cut")

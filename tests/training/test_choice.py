@@ -55,9 +55,7 @@ def test_a_network_that_pytorch_has_no_memory_for_is_refused_with_both_figures(
 ) -> None:
     deep = load("under-8k", [*GLYPHS, f"network.layers={['conv 3x3 16 pad=1, relu'] * 1500 + ['gap, linear 10']}"])
     monkeypatch.setattr("drilldown.memory.available_memory", lambda: 2_000_000_000)
-    with pytest.raises(
-        DrilldownError, match=r"batches of 64 images takes about 14\.5 GB .* 2\.0 GB are free"
-    ):
+    with pytest.raises(DrilldownError, match=r"batches of 64 images takes about 14\.5 GB .* 2\.0 GB are free"):
         Training(deep, tiny)
     assert Training(load("under-8k", GLYPHS), tiny, compute=Compute(engine="torch")).engine.name == "torch"
 

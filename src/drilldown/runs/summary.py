@@ -67,6 +67,8 @@ class RunSummary(_Part):
     """Training images that the final model predicts correctly, without augmentation, in evaluation mode."""
     clean_train_total: Annotated[int, Field(ge=1)]
     verdict: Verdict
+    sha256: Annotated[str, Field(exclude=True)] = ""
+    """The checksum of all other values, see `drilldown.files.sealed`."""
 
     @field_validator("verdict", mode="before")
     @classmethod
@@ -95,8 +97,11 @@ class RunSummary(_Part):
 def read_summary(file: Path) -> RunSummary:
     """Reads `summary.json`; raises DrilldownError where it is damaged."""
     try:
-        return RunSummary.model_validate(read_json(file))
+        summary = RunSummary.model_validate(read_json(file))
     except ValidationError as error:
         detail = error.errors()[0]
         key = ".".join(map(str, detail["loc"]))
         raise damaged_file(file, f'"{key}" is {"missing" if detail["type"] == "missing" else "invalid"}') from None
+    if summary.files and not summary.sha256:
+        raise damaged_file(file, "its checksum is missing")
+    return summary
