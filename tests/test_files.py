@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drilldown.errors import DrilldownError
-from drilldown.files import append_durably, parse_json, sealed, write_atomically
+from drilldown.files import append, parse_json, sealed, write_atomically
 
 
 def test_a_failed_write_leaves_the_file_unchanged(tmp_path: Path) -> None:
@@ -58,14 +58,14 @@ def test_a_written_file_has_the_rights_that_the_user_chose(tmp_path: Path) -> No
 def test_an_addition_is_whole_or_not_there(tmp_path: Path) -> None:
     file = tmp_path / "lines"
     file.write_bytes(b"one\n")
-    append_durably(file, b"two\n", 4)
+    append(file, b"two\n", 4)
     assert file.read_bytes() == b"one\ntwo\n"
     with pytest.raises(OSError, match="another program has changed the file"):
-        append_durably(file, b"three\n", 4)
+        append(file, b"three\n", 4)
     link = tmp_path / "link"
     link.symlink_to(file)
     with pytest.raises(OSError, match="symbolic"):
-        append_durably(link, b"three\n", 8)
+        append(link, b"three\n", 8)
     assert file.read_bytes() == b"one\ntwo\n"
 
 

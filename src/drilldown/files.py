@@ -54,8 +54,10 @@ def write_atomically(file: Path, content: bytes) -> None:
             os.close(folder)
 
 
-def append_durably(file: Path, content: bytes, size: int) -> None:
-    """Appends to a file of `size` bytes; after the call the addition survives a power cut.
+def append(file: Path, content: bytes, size: int, *, durable: bool = True) -> None:
+    """Appends to a file of `size` bytes.
+
+    *Arguments*: `durable`: after the call the addition survives a power cut.
 
     *Raises* OSError where the file is a link, has another size, or cannot be written; then nothing is appended.
     """
@@ -67,7 +69,8 @@ def append_durably(file: Path, content: bytes, size: int) -> None:
         try:
             sink.write(content)
             sink.flush()
-            os.fsync(sink.fileno())
+            if durable:
+                os.fsync(sink.fileno())
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(sink.fileno(), size)

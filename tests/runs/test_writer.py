@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import statistics
-import time
 from pathlib import Path
 
 import pytest
 
 from drilldown import Compute, load
 from drilldown.errors import DrilldownError
-from drilldown.evaluation.records import EpochRecord
 from drilldown.runs.folder import INTERRUPTED
 from drilldown.runs.perform import perform, resume_run
 from drilldown.runs.run import TRAINED_FILES, Run
 from drilldown.runs.writer import RunWriter
 from drilldown.training.training import Training
-from support.cli import TINY, world, write_idx
-
-EPOCHS = 10_000
+from support.cli import world
 
 
 @pytest.fixture
@@ -36,27 +31,6 @@ def interrupted(uninterrupted: Path, folder: Path) -> Run:
     for name in ("summary.json", "weights.safetensors", "predictions.safetensors"):
         (copy / name).unlink()
     return Run(copy)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_the_last_of_ten_thousand_commits_takes_no_longer_than_twice_the_tenth(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_idx(tmp_path / "letters", train=100, test=20)
-    (tmp_path / "tiny.toml").write_text(TINY.format(epochs=EPOCHS, accuracy=0))
-    seconds: list[float] = []
-    commit = RunWriter.commit
-
-    def timed(writer: RunWriter, epoch: EpochRecord) -> None:
-        started = time.perf_counter()
-        commit(writer, epoch)
-        seconds.append(time.perf_counter() - started)
-
-    monkeypatch.setattr(RunWriter, "commit", timed)
-    run = perform(load(tmp_path / "tiny.toml"), run_dir=tmp_path / "seed-0", compute=Compute(threads=1))
-    assert statistics.median(seconds[-50:]) < 2 * statistics.median(seconds[5:55])
-    assert len(run.epochs) == EPOCHS
 
 
 def test_a_torn_record_and_one_without_a_state_are_cut_off(uninterrupted: Path, tmp_path: Path) -> None:

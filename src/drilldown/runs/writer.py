@@ -14,7 +14,7 @@ from drilldown.errors import TrainingDivergedError
 from drilldown.evaluation.predictions import Evaluation
 from drilldown.evaluation.records import EpochRecord, Tally, log_text
 from drilldown.files import (
-    append_durably,
+    append,
     explain_write_errors,
     file_digest,
     json_bytes,
@@ -67,7 +67,7 @@ class RunWriter:
         """Saves the last epoch: first its record, then the state, which makes it count."""
         line = (json.dumps(epoch.to_json()) + "\n").encode()
         with explain_write_errors(self.folder):
-            append_durably(self.folder / RECORDS, line, self._size)
+            append(self.folder / RECORDS, line, self._size)
             self._digest.update(line)
             self._size += len(line)
             checkpoint = self.training.checkpoint()
@@ -84,7 +84,7 @@ class RunWriter:
                 ),
             )
             text = log_text(epoch).encode()
-            append_durably(self.folder / LOG, text, self._log_size)
+            append(self.folder / LOG, text, self._log_size, durable=False)  # it can be written again
             self._log_size += len(text)
 
     def finish(self, test: Evaluation, clean_train: Tally) -> None:
