@@ -7,29 +7,26 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 import psutil
 
 from drilldown.errors import DrilldownError, Problem
 
-_CGROUP_FILES = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-)
-"""The limit and the use of a container's memory, version 2 and version 1."""
+CGROUPS = Path("/sys/fs/cgroup")
+"""The folder of control groups, by which containers, systemd and clusters limit memory."""
+OWN_CGROUPS = Path("/proc/self/cgroup")
+"""The file that names the groups of this process."""
 
 
 def available_memory() -> int:
-    """The bytes that this process can still take: what is free, and what a container or `ulimit -v` allows.
+    """The bytes that this process can still take: the least of free memory, control groups and `ulimit -v`.
 
     >>> available_memory() > 1_000_000
     True
     """
-    free = [psutil.virtual_memory().available]
-    for limit, used in _CGROUP_FILES:
-        with contextlib.suppress(OSError, ValueError):  # no such container, or "max"
-            free.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
+    free = [psutil.virtual_memory().available, *_left_in_cgroups()]
     if sys.platform == "linux":
         import resource
 
@@ -39,10 +36,42 @@ def available_memory() -> int:
     return max(0, min(free))
 
 
-def check_memory(needed: int, purpose: str, *, file: Path | str | None = None, suggestion: str | None = None) -> None:
+def _left_in_cgroups() -> Iterator[int]:
+    """Yields the bytes that each memory limit of this process leaves, in version 2 and in version 1."""
+    try:
+        own = OWN_CGROUPS.read_text().splitlines()
+    except OSError:  # not Linux
+        return
+    for line in own:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            root, limit, used, cached = CGROUPS, "memory.max", "memory.current", "inactive_file"
+        elif "memory" in controllers.split(","):
+            root, limit, used = CGROUPS / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+            cached = "total_inactive_file"
+        else:
+            continue
+        group = PurePosixPath(path)
+        for above in (group, *group.parents):  # a limit also holds for the groups below it
+            folder = root / above.relative_to("/")
+            with contextlib.suppress(OSError, ValueError, KeyError):  # no such file, or "max"
+                left = int((folder / limit).read_text()) - int((folder / used).read_text())
+                stat = dict(row.split() for row in (folder / "memory.stat").read_text().splitlines())
+                yield left + int(stat[cached])  # the system drops these copies of files when memory is needed
+
+
+def check_memory(
+    needed: int,
+    purpose: str,
+    *,
+    file: Path | str | None = None,
+    place: str | None = None,
+    suggestion: str | None = None,
+) -> None:
     """Refuses what does not fit into memory.
 
-    *Arguments*: `needed`: bytes. `purpose`: what takes them, as the subject of a sentence.
+    *Arguments*: `needed`: bytes. `purpose`: what takes them, as the subject of a sentence. `file`, `place` and
+    `suggestion`: see `Problem`.
 
     *Raises* DrilldownError with both figures.
 
@@ -55,6 +84,7 @@ def check_memory(needed: int, purpose: str, *, file: Path | str | None = None, s
         raise DrilldownError(
             Problem(
                 file=file,
+                place=place,
                 found=f"{purpose} takes about {memory_text(needed)} of memory; {memory_text(available)} are free",
                 suggestion=suggestion,
             )

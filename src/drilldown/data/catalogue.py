@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from drilldown.data.idx import read_unpacked
+from drilldown.data.idx import explain_read_errors, hash_unpacked, read_unpacked
 from drilldown.errors import DrilldownError, Problem, did_you_mean, quoted
 
 STEMS = (
@@ -39,19 +39,28 @@ class PublishedFile:
     def read(self, file: Path) -> bytearray:
         """Reads and verifies a stored file; returns its decompressed bytes.
 
-        Where the checksum of the archive is known, it is compared before anything is decompressed.
-
-        *Raises* DrilldownError where the file is not the published one.
+        *Raises* DrilldownError where the file cannot be read, or is not the published one.
         """
         if self.packed:
-            with file.open("rb") as archive:
-                self._verify(file, hashlib.file_digest(archive, "sha256").hexdigest())
+            self.verify(file)  # before anything is decompressed
             return read_unpacked(file, self.size)
         content = read_unpacked(file, self.size)
-        self._verify(file, hashlib.sha256(content).hexdigest())
+        self._compare(file, hashlib.sha256(content).hexdigest())
         return content
 
-    def _verify(self, file: Path, checksum: str) -> None:
+    def verify(self, file: Path) -> None:
+        """Verifies a stored file and keeps none of its bytes in memory.
+
+        *Raises* DrilldownError where the file cannot be read, or is not the published one.
+        """
+        if self.packed:
+            with explain_read_errors(file), file.open("rb") as archive:
+                checksum = hashlib.file_digest(archive, "sha256").hexdigest()
+        else:
+            checksum = hash_unpacked(file, self.size)
+        self._compare(file, checksum)
+
+    def _compare(self, file: Path, checksum: str) -> None:
         if checksum != self.sha256:
             kind = "archive" if self.packed else "data"
             raise DrilldownError(

@@ -24,7 +24,7 @@ import pooch
 import requests
 import urllib3
 
-from drilldown.data.catalogue import PublishedFile
+from drilldown.data.catalogue import STEMS, PublishedFile
 from drilldown.errors import DrilldownError, Problem
 from drilldown.files import LOCK
 
@@ -34,8 +34,6 @@ PATIENCE_SECONDS = 20.0
 """A mirror may be silent for this number of seconds; after the same time, a slow mirror is given up."""
 SLOWEST_BYTES_PER_SECOND = 10_000
 """A mirror that sends fewer bytes per second is slow."""
-TEMPORARY = ".download-"
-"""The beginning of the names of temporary folders."""
 LARGEST_ARCHIVE = 64 * 2**20
 """The largest archive in bytes; the datasets in the catalogue are much smaller."""
 
@@ -67,28 +65,31 @@ def fetch_file(
     """
     with _explain_storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / LOCK)
-        lock.acquire()
-    try:
-        _remove_leftovers(folder)
-        stored = folder / f"{file.stem}.gz"
-        with contextlib.suppress(DrilldownError, OSError):  # another process has fetched it in the meantime
-            file.read(stored)
-            return stored
-        return _fetch_from_any(file, folder, on_download, patience)
-    finally:
-        with contextlib.suppress(OSError):  # it cannot be removed on Windows
-            (folder / LOCK).unlink()
-        lock.release()
+        # The lock's file is never removed: otherwise two processes could hold two locks of the same name.
+        with filelock.FileLock(folder / LOCK):
+            _remove_leftovers(folder)
+            stored = folder / f"{file.stem}.gz"
+            with contextlib.suppress(DrilldownError):
+                file.verify(stored)
+                return stored  # another process has fetched it in the meantime
+            return _fetch_from_any(file, folder, on_download, patience)
+
+
+def _temporary_prefix(stem: str) -> str:
+    """Returns the beginning of the names of temporary folders."""
+    return f".{stem}-"
 
 
 def _remove_leftovers(folder: Path) -> None:
     """Removes the temporary folders of killed downloads; the caller holds the lock."""
-    for leftover in folder.glob(f"{TEMPORARY}*"):
-        if leftover.is_symlink():
-            leftover.unlink(missing_ok=True)
+    prefixes = tuple(map(_temporary_prefix, STEMS))
+    for entry in folder.iterdir():
+        if not entry.name.startswith(prefixes):
+            continue
+        if entry.is_symlink() or not entry.is_dir():
+            entry.unlink(missing_ok=True)  # somebody may have planted a link: it is not followed
         else:
-            shutil.rmtree(leftover, ignore_errors=True)
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def _fetch_from_any(file: PublishedFile, folder: Path, on_download: OnDownload | None, patience: float) -> Path:
@@ -106,7 +107,7 @@ def _fetch_from_any(file: PublishedFile, folder: Path, on_download: OnDownload |
 def _fetch_from(url: str, file: PublishedFile, folder: Path, on_download: OnDownload | None, patience: float) -> Path:
     target = folder / f"{file.stem}.gz"
     # In a new folder, because pooch does not replace a file unless the checksum of the archive is known.
-    with _explain_storage_errors(folder), tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as temporary:
+    with tempfile.TemporaryDirectory(prefix=_temporary_prefix(file.stem), dir=folder) as temporary:
         archive = pooch.retrieve(
             url,
             known_hash=None,  # pooch cannot verify decompressed bytes
@@ -149,7 +150,7 @@ def _download(
 def _verify(file: PublishedFile, archive: str, _action: str, _pooch: object) -> str:
     """A processor for pooch: returns the archive's path; raises _RefusedError where the content is wrong."""
     try:
-        file.read(Path(archive))
+        file.verify(Path(archive))
     except DrilldownError as error:
         raise _RefusedError(error.problems[0].found) from None
     return archive

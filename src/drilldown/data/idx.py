@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
 import math
 import os
 import struct
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,7 @@ def read_header(file: Path, dimensions: int) -> tuple[int, ...]:
     the wrong size.
     """
     sizes = parse_header(_read_start(file, 4 + 4 * dimensions), dimensions, file)
-    with file.open("rb") as raw:
+    with explain_read_errors(file), file.open("rb") as raw:
         packed, length = raw.read(2) == GZIP, raw.seek(0, os.SEEK_END)
     if not packed:  # of compressed data, the length is only known after unpacking
         _check_length(length, sizes, file)
@@ -155,6 +156,23 @@ def read_unpacked(file: Path, limit: int) -> bytearray:
     return content
 
 
+def hash_unpacked(file: Path, limit: int) -> str:
+    """Returns the SHA-256 of a file's decompressed bytes, of which few are in memory at once; see `read_unpacked`."""
+    digest = hashlib.sha256()
+    for chunk in _unpacked_chunks(file, CHUNK_BYTES, limit):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def explain_read_errors(file: Path) -> Iterator[None]:
+    """Turns errors of the operating system while reading a file or a folder into one message."""
+    try:
+        yield
+    except OSError as error:
+        raise DrilldownError(Problem(file=file, found=f"cannot be read ({error.strerror})")) from None
+
+
 def _read_start(file: Path, count: int) -> bytes:
     """Reads the first decompressed bytes of a file, or all if there are fewer; see `read_unpacked`."""
     with contextlib.closing(_unpacked_chunks(file, count, limit=count)) as chunks:
@@ -164,22 +182,20 @@ def _read_start(file: Path, count: int) -> bytes:
 def _unpacked_chunks(file: Path, length: int, limit: int) -> Generator[bytes, None, None]:
     """Yields the decompressed bytes of a file in pieces of this length; see `read_unpacked`."""
     size = 0
-    try:
-        with file.open("rb") as raw:
-            packed = raw.read(2) == GZIP
-            raw.seek(0)
+    with explain_read_errors(file), file.open("rb") as raw:
+        packed = raw.read(2) == GZIP
+        raw.seek(0)
+        try:
             with gzip.GzipFile(fileobj=raw) if packed else raw as unpacked:
                 while chunk := unpacked.read(length):
                     size += len(chunk)
                     if size > limit:
                         break
                     yield chunk
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DrilldownError(
-            Problem(file=file, found=f"damaged gzip data ({error})", suggestion="fetch or copy the file again")
-        ) from None
-    except OSError as error:
-        raise DrilldownError(Problem(file=file, found=f"cannot be read ({error.strerror})")) from None
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise DrilldownError(
+                Problem(file=file, found=f"damaged gzip data ({error})", suggestion="fetch or copy the file again")
+            ) from None
     if size > limit:
         raise DrilldownError(
             Problem(file=file, found=f"more than {limit:,} bytes", expected="the size that its header says")

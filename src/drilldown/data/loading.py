@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import math
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +20,14 @@ import torch
 from drilldown.data.catalogue import CATALOGUE, GLYPHS, STEMS, PublishedFile, check_dataset_name, is_dataset_folder
 from drilldown.data.dataset import Dataset, DatasetInfo, Split
 from drilldown.data.download import OnDownload, UnreachableError, fetch_file
-from drilldown.data.idx import parse_idx, read_header, read_unpacked
+from drilldown.data.idx import explain_read_errors, parse_idx, read_header, read_unpacked
 from drilldown.errors import DrilldownError, Problem
 from drilldown.memory import check_memory
 
-LOADING_BYTES = 200_000_000
-"""Memory that loading takes beside the images: labels, and what is counted at once."""
+LOADING_BYTES = 64_000_000
+"""The memory that loading takes beside images and labels: chunks of a file, and pixels that are counted at once."""
+LABEL_BYTES = 8
+"""The memory of one label, beside its byte in the file."""
 SPARE_BYTES = 65_536
 """The bytes beyond the promised size that are read of a file that is too long, to say how long it is."""
 COUNTED_AT_ONCE = 2**22
@@ -40,7 +44,8 @@ def load_dataset(name: str, folder: Path | str | None = None, *, on_download: On
     *Arguments*: `folder`: the first folder to search (`--data`); then `$DRILLDOWN_DATA`, then the user's cache.
     `on_download`: called while files are fetched.
 
-    *Raises* DrilldownError where files are missing and cannot be fetched, or where their content is wrong.
+    *Raises* DrilldownError where files are missing and cannot be fetched, where a folder or file cannot be read, or
+    where the content is wrong.
 
     >>> data = load_dataset("glyphs")
     >>> data.image_shape, data.classes, len(data.train)
@@ -91,8 +96,12 @@ class _Stamp:
 
 
 def _stamped(files: Mapping[str, Path]) -> tuple[_Stamp, ...]:
-    stats = {stem: os.stat(file) for stem, file in files.items()}
-    return tuple(_Stamp(stem, files[stem], stat.st_mtime_ns, stat.st_size) for stem, stat in stats.items())
+    stamps = []
+    for stem, file in files.items():
+        with explain_read_errors(file):
+            status = file.stat()
+        stamps.append(_Stamp(stem, file, status.st_mtime_ns, status.st_size))
+    return tuple(stamps)
 
 
 @functools.lru_cache(maxsize=1)
@@ -107,10 +116,14 @@ def _read_dataset(name: str, stamps: tuple[_Stamp, ...], *, known: str | None) -
     """Reads four files; those of a known dataset must have their published checksums."""
     paths = {stamp.stem: stamp.path for stamp in stamps}
     if known:
-        contents = {stem: CATALOGUE[known][stem].read(path) for stem, path in paths.items()}
+        sizes = {stem: file.size for stem, file in CATALOGUE[known].items()}
     else:
         sizes = {stem: math.prod(read_header(path, 3 if "images" in stem else 1)) for stem, path in paths.items()}
-        check_memory(sum(sizes.values()) + LOADING_BYTES, "loading the dataset", file=name)
+    labels = sum(size for stem, size in sizes.items() if "labels" in stem)
+    check_memory(sum(sizes.values()) + LABEL_BYTES * labels + LOADING_BYTES, "loading the dataset", file=name)
+    if known:
+        contents = {stem: CATALOGUE[known][stem].read(path) for stem, path in paths.items()}
+    else:
         contents = {stem: read_unpacked(path, sizes[stem] + SPARE_BYTES) for stem, path in paths.items()}
     train, test = _splits(contents, {stem: str(path) for stem, path in paths.items()})
     if known:
@@ -138,10 +151,18 @@ def _read_info(name: str, stamps: tuple[_Stamp, ...]) -> DatasetInfo:
 
 
 def _candidate_folders(name: str, folder: Path | str | None) -> list[Path]:
-    """Returns the folders that may hold the dataset, in the order of the search."""
+    """Returns the folders that may hold the dataset, in the order of the search.
+
+    *Raises* DrilldownError where a folder that the user named is a file or cannot be read; it may be missing.
+    """
     roots: list[Path] = [] if folder is None else [Path(folder)]
     if os.environ.get("DRILLDOWN_DATA"):
         roots.append(Path(os.environ["DRILLDOWN_DATA"]))
+    for root in roots:
+        with explain_read_errors(root):
+            mode = _mode(root)
+        if mode is not None and not stat.S_ISDIR(mode):
+            raise DrilldownError(Problem(file=root, found="not a folder", expected="a folder that holds datasets"))
     roots.append(cache_folder())
     published = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}[name]
     # The names of the files are the same for all datasets, so the folder itself is only searched for MNIST.
@@ -154,25 +175,48 @@ def _dataset_files(folder: Path) -> dict[str, Path]:
     files = _files_in(folder)
     if files is not None:
         return files
-    try:
-        present = sorted(path.name for path in folder.iterdir())[:5] if os.path.isdir(folder) else None
-        found = "no such folder" if present is None else f"contains {', '.join(present) or 'nothing'}"
-    except OSError as error:
-        found = f"cannot be read ({error.strerror})"
+    if os.path.isdir(folder):
+        with explain_read_errors(folder):
+            present = sorted(path.name for path in folder.iterdir())[:5]
+        found = f"contains {', '.join(present) or 'nothing'}"
+    else:
+        found = "not a folder" if os.path.exists(folder) else "no such folder"
     raise DrilldownError(Problem(file=folder, found=found, expected=f"IDX files {', '.join(STEMS)}, plain or .gz"))
 
 
 def _files_in(folder: Path) -> dict[str, Path] | None:
-    """Returns the four IDX files of a folder, or None where one is missing."""
+    """Returns the four IDX files of a folder, or None where one is missing.
+
+    *Raises* DrilldownError where the folder or a file cannot be read: the search does not go on to another folder.
+    """
     files: dict[str, Path] = {}
     for stem in STEMS:
         # Some unpacked copies have a dot before idx where the published names have a dash.
         names = (stem, stem.replace("-idx", ".idx"), f"{stem}.gz")
-        file = next((folder / name for name in names if os.path.isfile(folder / name)), None)
+        file = next((folder / name for name in names if _is_file(folder / name)), None)
         if file is None:
             return None
         files[stem] = file
     return files
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a file; raises DrilldownError where the operating system does not tell."""
+    try:
+        return stat.S_ISREG(_mode(path) or 0)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # there can be no such file
+            return False
+        with explain_read_errors(path):
+            raise
+
+
+def _mode(path: Path) -> int | None:
+    """Returns the type of a file or folder, as `stat` has it; None where nothing has this path."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: the path contains a null byte
+        return None
 
 
 def _fetch(
