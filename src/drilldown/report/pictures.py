@@ -20,14 +20,19 @@ def figure_png(figure: Figure, dpi: int = 110) -> bytes:
     return file.getvalue()
 
 
-def picture_address(image: torch.Tensor) -> str:
+def picture_address(image: torch.Tensor, largest: int = 256) -> str:
     """An image (height, width), uint8, 0 background to 255 ink, as the `data:` address of a PNG file.
+
+    *Arguments*: `largest`: a longer side is reduced to this number of pixels. A page shows images as small as stamps,
+    and hundreds of photographs would make it too large to open.
 
     >>> picture_address(torch.zeros(28, 28, dtype=torch.uint8))[:22]
     'data:image/png;base64,'
     """
     file = io.BytesIO()
-    Image.fromarray((255 - image).numpy()).save(file, "PNG", optimize=True)
+    picture = Image.fromarray((255 - image).numpy())
+    picture.thumbnail((largest, largest))
+    picture.save(file, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 

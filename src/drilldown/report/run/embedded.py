@@ -18,6 +18,8 @@ from drilldown.runs.run import Run
 
 MAX_PARAMETERS = 250_000
 """A larger network is not embedded: the page would exceed 1.3 MB and answer slowly."""
+MAX_PIXELS = 65_536
+"""Larger images are not given to a page: its examples would have megabytes, and its layers answer slowly."""
 BROWSER_LAYERS = frozenset({"conv", "bn", "relu", "maxpool", "avgpool", "gap", "dropout", "flatten", "linear"})
 """The layers, by their word in the notation, that `templates/network.js` can run."""
 BATCHNORM_EPS = torch.nn.BatchNorm2d(1).eps
@@ -40,6 +42,9 @@ def why_not_embedded(experiment: Experiment) -> str | None:
     parameters = experiment.model_summary.parameters
     if parameters > MAX_PARAMETERS:
         return f"With {parameters:,} parameters the network is too large for a page; the limit is {MAX_PARAMETERS:,}."
+    _, height, width = experiment.image[0]
+    if height * width > MAX_PIXELS:
+        return f"Images of {height:,}x{width:,} are too large for a page; the limit is {MAX_PIXELS:,} pixels."
     return None
 
 

@@ -20,6 +20,8 @@ MAX_MISCLASSIFIED = 200
 """The largest number of misclassified images in a page; an untrained network would fill megabytes with them."""
 HARD_EXAMPLES = 3
 """The number of misclassified images among the examples for the pad."""
+SAMPLES_SIDE = 1024
+"""The longest side, in pixels, of the picture with all augmented samples."""
 SHADES = 5
 """The number of shades in the confusion matrix."""
 NOUNS = {"mnist": "digit", "glyphs": "digit", "kmnist": "character"}
@@ -53,7 +55,7 @@ def run_page(evidence: RunEvidence) -> str:
         changed=find_difference(experiment.parent, experiment) if experiment.parent else None,
         misclassified=[(image, picture_address(evidence.dataset.test.images[image.index])) for image in misclassified],
         shades=_shades(evidence),
-        samples=picture_address(join_images(samples)),
+        samples=picture_address(join_images(samples), largest=SAMPLES_SIDE),
         sample_shape=samples.shape[:2],
         toml=experiment.to_toml().strip(),
     )
