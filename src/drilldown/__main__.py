@@ -6,20 +6,19 @@ Only quick modules are imported at the top. `main` installs the handlers of sign
 from __future__ import annotations
 
 import contextlib
+import gc
+import io
 import os
 import signal
 import sys
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
-
-if TYPE_CHECKING:
-    from drilldown.errors import DrilldownError
+from typing import Any, NoReturn, TextIO, cast
 
 READER_GONE = 128 + 13
 """The exit code that shells give a program ended by SIGPIPE."""
 
 INTERNAL_ERROR = 1
-WRONG_USE = 2
+BAD_INPUT = 2
 
 
 class Interruption:
@@ -41,6 +40,12 @@ class Interruption:
             if signal.getsignal(signum) != signal.SIG_IGN:
                 signal.signal(signum, self._handle)
         sys.unraisablehook = self._handle_unraisable
+
+    def remove(self) -> None:
+        """Gives the signals their usual effect: while Python exits, it would ignore them, and exit with code 0."""
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(signum) == self._handle:
+                signal.signal(signum, signal.SIG_DFL)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self.signum is not None or not self.working or _is_importing(frame):
@@ -68,7 +73,9 @@ def _leave(signum: int) -> NoReturn:
     with contextlib.suppress(ValueError):  # in another thread
         for again in (signal.SIGINT, signal.SIGTERM):
             signal.signal(again, signal.SIG_IGN)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is None:  # the parent process has closed it
+            continue
         with contextlib.suppress(Exception):  # also where the signal came while this stream was being written
             descriptor = stream.fileno()
             blocking = os.get_blocking(descriptor)
@@ -76,7 +83,7 @@ def _leave(signum: int) -> NoReturn:
             try:
                 with contextlib.suppress(Exception):
                     stream.flush()
-                if stream is sys.stderr:
+                if stream is sys.__stderr__:
                     cursor = "\x1b[?25h\n" if stream.isatty() else ""  # a progress bar hides it
                     os.write(descriptor, f"{cursor}drilldown: interrupted\n".encode())
             finally:
@@ -99,26 +106,26 @@ class Stream:
 
     def write(self, text: str) -> int:
         """Writes a text; returns its length."""
-        with self._failures():
+        try:
             self._stream.write(text)
+        except OSError as error:
+            self._fail(error)
         return len(text)
 
     def flush(self) -> None:
         """Writes what is in the buffer."""
-        with self._failures():
-            self._stream.flush()
-
-    @contextlib.contextmanager
-    def _failures(self) -> Any:
         try:
-            yield
+            self._stream.flush()
         except OSError as error:
-            self.error = self.error or error
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
-            if self._needed or isinstance(error, BrokenPipeError):
-                raise
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        self.error = error
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+        if self._needed or isinstance(error, BrokenPipeError):
+            raise error
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -147,33 +154,67 @@ def main() -> None:
     interruption = Interruption()
     interruption.install()
     output = _open_streams()
+    code = _run(interruption, output)
     try:
-        code = _run(interruption, output)
-        output.flush()
-    except (SystemExit, BrokenPipeError):  # typer and rich raise SystemExit where the reader has closed the pipe
+        output.flush()  # Python would do it too late for a message
+    except OSError:
         code = READER_GONE
-    except OSError as error:
-        code = _report_output(error)
-    sys.exit(128 + interruption.signum if interruption.signum is not None else code)
+    if output.error is not None and not isinstance(output.error, BrokenPipeError):
+        code = BAD_INPUT
+        print(f"drilldown: standard output cannot be written ({output.error.strerror})", file=sys.stderr, flush=True)
+    gc.freeze()  # otherwise Python visits every object of PyTorch before it exits, which takes half a second
+    interruption.remove()
+    sys.exit(code if interruption.signum is None else 128 + interruption.signum)
 
 
 def _run(interruption: Interruption, output: Stream) -> int:
-    """Runs the command and prints its error; returns the exit code."""
+    """Runs the command; returns the exit code."""
     from drilldown.cli.app import app
-    from drilldown.errors import DrilldownError
 
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]  # at any position
     try:
         interruption.working = True
-        return app(arguments, standalone_mode=False) or 0
+        try:
+            return app(arguments, standalone_mode=False) or 0
+        except Exception as error:  # noqa: BLE001 - it becomes a message
+            return _report(error, interruption, output, debug=debug)
+        finally:
+            interruption.working = False
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except Exception as error:
-        if output.error is not None:
-            raise output.error from error
-        if debug:
-            _print_traceback()
-    	...
-    finally:
-        interruption.working = False
+    except (SystemExit, BrokenPipeError):  # typer and rich raise SystemExit where the reader has closed the pipe
+        return READER_GONE
+
+
+def _report(error: Exception, interruption: Interruption, output: Stream, *, debug: bool) -> int:
+    """Prints an error of the command as its message; returns the exit code."""
+    import traceback
+
+    import typer
+
+    from drilldown.errors import DrilldownError
+    from drilldown.terminal.console import echo
+
+    if output.error is not None:
+        return READER_GONE  # or `main` finds another reason, which it prints: the output may also fail later
+    if isinstance(error, typer.Abort):
+        return 128 + signal.SIGINT
+    if hasattr(error, "exit_code") and hasattr(error, "show"):  # typer's own error: wrong usage
+        message = io.StringIO()
+        error.show(message)
+        echo(message.getvalue().rstrip("\n"), stderr=True)
+        return int(error.exit_code)
+    if debug:
+        echo("".join(traceback.format_exception(error)), stderr=True)
+    elif isinstance(error, DrilldownError):
+        lines = [str(problem).replace("\n", "\n  ") for problem in error.problems]  # no problem pretends to be two
+        echo("drilldown: " + "\n".join(lines), stderr=True)
+    elif interruption.signum is None:  # a library may turn the interruption into an error of its own
+        echo(f"drilldown: internal error: {type(error).__name__}: {error}", stderr=True)
+        echo("repeat the command with --debug for the traceback", stderr=True)
+    return error.exit_code if isinstance(error, DrilldownError) else INTERNAL_ERROR
+
+
+if __name__ == "__main__":
+    main()

@@ -48,9 +48,9 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def heading(*parts: str) -> str:
-    r"""The parts of a heading on one line: a title with a line break cannot pretend to be two lines.
+    r"""The parts of a heading as one visible line: a title with a line break cannot pretend to be two lines.
 
     >>> heading("A title\n of two lines", "mine.toml")
     'A title of two lines · mine.toml'
     """
-    return " · ".join(" ".join(part.split()) for part in parts)
+    return visible_text(" · ".join(" ".join(part.split()) for part in parts))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +14,8 @@ import pytest
 
 from drilldown.cli.app import app
 from drilldown.errors import DrilldownError
-from support.cli import drilldown, environment, world
+from drilldown.runs.folder import FINISHED, RunFolder
+from support.cli import drilldown, environment, only_run, world
 from support.study import command
 
 
@@ -68,6 +72,144 @@ def test_text_from_files_is_not_read_as_markup(tmp_path: Path) -> None:
     assert "A [/b] title · tiny.toml" in out
 
 
+CONTROLS = "\x1b]0;owned\x07\x9b31m\u202etxt"
+"""A terminal title, a colour and a change of direction; a file that people exchange may hold them."""
+RAW = ("\x1b]", "\x07", "\x9b", "\u202e")
+
+
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder, dataset, experiment and title whose names hold control characters, with one finished run."""
+    folder = tmp_path_factory.mktemp("strange")
+    file = world(folder, epochs=1)
+    (folder / "letters").rename(folder / f"let{CONTROLS}")
+    escaped = CONTROLS.encode("unicode_escape").decode().replace("\\x", "\\u00")
+    text = file.read_text().replace('"Tiny"', f'"A title{escaped}\\ndrilldown: fake line"')
+    (folder / f"exp{CONTROLS}.toml").write_text(text.replace("./letters", f"./let{escaped}"))
+    done = drilldown("run", f"exp{CONTROLS}.toml", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def strange_commands() -> dict[str, list[str]]:
+    file = f"exp{CONTROLS}.toml"
+    return {
+        "run": ["run", file], "run again": ["run", file, "--again"], "runs": ["runs"], "report": ["report", "last"],
+        "summary": ["summary", file], "data": ["data", f"let{CONTROLS}"], "compare": ["compare", file, "under-8k"],
+        "wrong key": ["summary", file, "--set", f"recipe.{CONTROLS}=1"],
+        "missing experiment": ["summary", f"absent{CONTROLS}.toml"],
+        "missing picture": ["predict", "last", f"digit{CONTROLS}.png"],
+        "missing data folder": ["run", file, "--data", f"absent{CONTROLS}"],
+        "unknown option": ["run", f"--{CONTROLS}"], "unknown command": [f"fly{CONTROLS}"],
+        "traceback": ["summary", f"absent{CONTROLS}.toml", "--debug"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", strange_commands().values(), ids=strange_commands().keys())
+def test_control_characters_from_files_are_printed_as_escapes(arguments: list[str], strange: Path) -> None:
+    shown = drilldown(*arguments, cwd=strange)
+    printed = shown.stdout + shown.stderr
+    assert r"\x1b]0;owned\x07" in printed
+    assert not any(raw in printed for raw in RAW)
+    assert "internal error" not in printed
+    assert not any(line.startswith("drilldown: fake") for line in printed.splitlines())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("arguments", strange_commands().values(), ids=strange_commands().keys())
+def test_a_terminal_obeys_no_control_character_from_files(arguments: list[str], strange: Path) -> None:
+    import pexpect
+
+    child = pexpect.spawn(
+        sys.executable, ["-m", "drilldown", *arguments],
+        cwd=strange, env={**environment(), "TERM": "xterm"}, dimensions=(24, 80), encoding="utf-8", timeout=60,
+    )  # fmt: skip
+    child.expect(pexpect.EOF)
+    child.close()
+    assert r"\x1b]0;owned" in child.before
+    assert not any(raw in child.before for raw in RAW)
+
+
+@pytest.mark.parametrize("command", ["runs --json", "summary {file} --json"])
+def test_json_holds_no_control_character_and_the_same_text(command: str, strange: Path) -> None:
+    shown = drilldown(*(part.format(file=f"exp{CONTROLS}.toml") for part in command.split()), cwd=strange)
+    assert shown.returncode == 0, shown.stderr
+    assert not any(raw in shown.stdout for raw in RAW)
+    document = json.loads(shown.stdout)
+    if command.startswith("runs"):
+        assert any(CONTROLS in run["path"] for run in document)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names of files that are not UTF-8")
+def test_a_name_that_is_not_utf8_is_printed_with_its_bytes_as_numbers(lab: Path) -> None:
+    shown = drilldown("summary", os.fsdecode(b"a\xff.toml"), cwd=lab)
+    assert shown.returncode == 2
+    assert r"a\udcff.toml" in shown.stderr
+
+
+FULL = "drilldown: standard output cannot be written (No space left on device)\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", ["summary tiny.toml", "--version", "--help", "runs --json", "runs", "run --help"])
+def test_a_full_standard_output_gives_one_line_and_exit_code_2(arguments: str, unbuffered: str, lab: Path) -> None:
+    command = f"{sys.executable} -m drilldown {arguments} > /dev/full"
+    env = environment(PYTHONUNBUFFERED=unbuffered)
+    done = subprocess.run(command, shell=True, cwd=lab, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, FULL)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_waits_in_the_buffer_at_the_end_is_not_lost_in_silence(tmp_path: Path) -> None:
+    code = "from drilldown import __main__\nfrom drilldown.cli import app\n"
+    code += "app.app = lambda *arguments, **options: print('waits')\n__main__.main()\n"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment(PYTHONUNBUFFERED=""),
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, FULL)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_standard_output_keeps_the_finished_run(tmp_path: Path) -> None:
+    world(tmp_path, epochs=1)
+    command = f"{sys.executable} -m drilldown run tiny.toml > /dev/full"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 2
+    assert done.stderr.decode().endswith(FULL)
+    assert RunFolder(only_run(tmp_path)).status == FINISHED
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("redirection", ["2> /dev/full", "2>&-", "<&- 2>&-"])
+def test_a_training_ends_well_without_a_standard_error(redirection: str, tmp_path: Path) -> None:
+    world(tmp_path, epochs=2)
+    for arguments, code in (("run tiny.toml", 0), ("run absent.toml", 2), ("run --fast", 2)):
+        command = f"{sys.executable} -m drilldown {arguments} {redirection}"
+        done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment(), capture_output=True, check=False)
+        assert done.returncode == code
+        assert (b"report.html" in done.stdout) == (code == 0)
+    assert RunFolder(only_run(tmp_path)).status == FINISHED
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell that closes streams")
+@pytest.mark.parametrize("redirection", [">&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_a_closed_standard_output_is_no_error_and_damages_no_file(redirection: str, tmp_path: Path) -> None:
+    """A file that is opened first would have the number of standard output, and get what is printed."""
+    world(tmp_path, epochs=2)
+    for arguments in ("run tiny.toml", "summary tiny.toml", "runs --json", "--version", "--help"):
+        command = f"{sys.executable} -m drilldown {arguments} {redirection}"
+        done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment(), capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert b"Traceback" not in done.stderr
+        assert b"Exception" not in done.stderr
+    run = only_run(tmp_path)
+    assert RunFolder(run).status == FINISHED
+    assert not any(b"Budget met" in file.read_bytes() for file in run.iterdir() if file.suffix in (".json", ".log"))
+
+
 BAD = {
     "unknown command": ["fly"],
     "unknown option": ["run", "--fast"],
@@ -110,15 +252,13 @@ def test_bad_input_gives_one_message_and_leaves_no_files(arguments: list[str], t
     assert not (tmp_path / "runs").exists()
 
 
-def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+def test_debug_shows_the_traceback_and_keeps_the_exit_code(tmp_path: Path) -> None:
     refused = drilldown("run", "absent.toml", "--debug", cwd=tmp_path)
-    assert refused.returncode != 0
+    assert refused.returncode == 2
     assert "Traceback" in refused.stderr
 
 
 def test_a_reader_that_leaves_early_is_no_error(lab: Path) -> None:
-    import subprocess
-
     command = f"{sys.executable} -m drilldown summary under-8k | head -n 1"
     done = subprocess.run(command, shell=True, cwd=lab, env=environment(), capture_output=True, text=True, check=False)
     assert done.stderr == ""
@@ -127,8 +267,6 @@ def test_a_reader_that_leaves_early_is_no_error(lab: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell with pipefail")
 def test_a_closed_pipe_gives_the_exit_code_of_other_tools(lab: Path) -> None:
-    import subprocess
-
     for arguments in ("summary under-8k", "summary under-8k --json"):
         command = f"set -o pipefail; {sys.executable} -m drilldown {arguments} | true"
         done = subprocess.run(["bash", "-c", command], cwd=lab, env=environment(), capture_output=True, check=False)
@@ -147,8 +285,6 @@ def test_a_name_that_is_too_long_gives_one_message(arguments: str, lab: Path) ->
 
 
 def test_help_answers_without_loading_pytorch(tmp_path: Path) -> None:
-    import subprocess
-
     code = "import sys; sys.argv = ['drilldown', '--help']\nfrom drilldown.__main__ import main\n"
     code += "try: main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules\n"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)

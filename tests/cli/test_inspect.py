@@ -259,7 +259,7 @@ def test_a_folder_that_cannot_be_read_is_named(lab: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["summary.json", "epochs.jsonl", "weights.safetensors", "predictions.safetensors"])
 @pytest.mark.parametrize("asked", ["report", "predict", "compare", "verdict", "run", "new"])
 def test_each_command_names_the_damaged_file_that_it_reads(asked: str, name: str, lab: Path, tmp_path: Path) -> None:
-    source = next(lab.glob("runs/*/*/seed-0"))
+    source = plain_run(lab)
     world(tmp_path, epochs=3)
     run = Path(shutil.copytree(source, tmp_path / "runs" / tmp_path.name / source.parent.name / "seed-0"))
     content = bytearray((run / name).read_bytes())

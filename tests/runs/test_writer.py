@@ -106,3 +106,18 @@ def test_a_killed_repetition_leaves_no_result_of_the_earlier_training(uninterrup
         resume_run(run)
         assert run.verdict == Run(uninterrupted).verdict
         assert run.epochs[-1].test == Run(uninterrupted).epochs[-1].test
+
+
+def test_a_new_title_reaches_a_resumed_run(tmp_path: Path) -> None:
+    """The title is not part of the fingerprint; the state must vouch for the new file at once."""
+    file = world(tmp_path, epochs=4)
+    run = perform(load(file), run_dir=tmp_path / "seed-0")
+    for name in ("summary.json", "weights.safetensors", "predictions.safetensors"):
+        (run.path / name).unlink()
+    file.write_text(file.read_text().replace('title = "Tiny"', 'title = "Renamed"'))
+    training = Training(load(file), checkpoint=run.checkpoint(load(file), 0))
+    with run.lock():
+        RunWriter(Run(run.path), training)  # killed here
+    assert Run(run.path).experiment.title == "Renamed"
+    resume_run(Run(run.path))
+    assert Run(run.path).read().summary.title == "Renamed"

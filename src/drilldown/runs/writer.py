@@ -49,6 +49,7 @@ class RunWriter:
 
     def __init__(self, run: Run, training: Training) -> None:
         self.folder, self.training = run.path, training
+        before = run.checksums()
         self.files: dict[str, str] = {}
         """The SHA-256 of the files that are written once, by name."""
         self._write_experiment()
@@ -59,6 +60,8 @@ class RunWriter:
         log = "".join(map(log_text, training.epochs)).encode()
         self._log_size = len(log)
         self._write(LOG, log)
+        if training.epochs and self.files != before:  # the title, for instance, is another one
+            self._write_state(training.epochs[-1])
         experiment = training.experiment.located(path=self.folder / EXPERIMENT, name=run.name)
         self.run = Run(self.folder, experiment)
         """The run with its experiment in memory. A user's module is then that of the folder."""
@@ -70,22 +73,25 @@ class RunWriter:
             append(self.folder / RECORDS, line, self._size)
             self._digest.update(line)
             self._size += len(line)
-            checkpoint = self.training.checkpoint()
-            self._write(
-                STATE,
-                tensor_bytes(
-                    checkpoint.tensors,
-                    self._owner,
-                    engine=checkpoint.engine,
-                    threads=checkpoint.threads,
-                    device=checkpoint.device,
-                    records={"count": epoch.epoch, "bytes": self._size, "sha256": self._digest.hexdigest()},
-                    files=self.files,
-                ),
-            )
+            self._write_state(epoch)
             text = log_text(epoch).encode()
             append(self.folder / LOG, text, self._log_size, durable=False)  # it can be written again
             self._log_size += len(text)
+
+    def _write_state(self, epoch: EpochRecord) -> None:
+        checkpoint = self.training.checkpoint()
+        self._write(
+            STATE,
+            tensor_bytes(
+                checkpoint.tensors,
+                self._owner,
+                engine=checkpoint.engine,
+                threads=checkpoint.threads,
+                device=checkpoint.device,
+                records={"count": epoch.epoch, "bytes": self._size, "sha256": self._digest.hexdigest()},
+                files=self.files,
+            ),
+        )
 
     def finish(self, test: Evaluation, clean_train: Tally) -> None:
         """Writes the judged model, its predictions and the summary; the run is finished then."""
