@@ -100,7 +100,7 @@ def lock_folder(folder: Path, patience: float = REPORT_PATIENCE_SECONDS) -> Iter
 
 
 def is_utf8(name: str) -> bool:
-    """Whether a name can be written to a text file; Python keeps other bytes of file names as lone surrogates.
+    r"""Whether a name can be written to a text file; Python keeps other bytes of file names as lone surrogates.
 
     >>> is_utf8("löwe"), is_utf8("\udcff")
     (True, False)

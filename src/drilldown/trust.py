@@ -25,7 +25,10 @@ _trusts_all = False
 
 
 def trust_all() -> None:
-    """Allows this process to execute the modules of all run folders."""
+    """Allows this process to execute the modules of all run folders.
+
+    >>> drilldown.trust_all()
+    """
     global _trusts_all
     _trusts_all = True
 

@@ -81,6 +81,11 @@ def test_a_finished_run_of_version_0_1_is_read(uninterrupted: Path, tmp_path: Pa
     weights, same = (each.model().state_dict()["conv1.weight"] for each in (run, Run(uninterrupted)))
     assert torch.equal(weights, same)
     write_run_report(run)
+    (run.path / "epochs.jsonl").write_text(records.rpartition("{")[0])
+    with pytest.raises(
+        DrilldownError, match=r"epochs\.jsonl: cannot be read \(it has \d+ epochs, and summary\.json says"
+    ):
+        run.read()
     (run.path / "summary.json").unlink()
     with pytest.raises(DrilldownError, match=r"state\.safetensors: cannot be read \(it does not say which run"):
         resume_run(run)

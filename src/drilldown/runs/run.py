@@ -24,7 +24,7 @@ from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import read_experiment
-from drilldown.files import LOCK, explain_write_errors, is_utf8, lock_folder, unwritable_run
+from drilldown.files import LOCK, damaged_file, explain_write_errors, is_utf8, lock_folder, unwritable_run
 from drilldown.runs.folder import (
     DIVERGED,
     DIVERGENCE,
@@ -111,8 +111,10 @@ class Run(Shown, RunFolder):
 
     def read(self) -> FinishedRun:
         """Reads the records of a finished run, once; raises DrilldownError where it is not finished."""
-        summary = self._summary()
-        return FinishedRun(run=self, seed=summary.seed, epochs=self.epochs, summary=summary)
+        summary, epochs = self._summary(), self.epochs
+        if len(epochs) != summary.epochs:
+            raise damaged_file(self.path / RECORDS, f"it has {len(epochs)} epochs, and {SUMMARY} says {summary.epochs}")
+        return FinishedRun(run=self, seed=summary.seed, epochs=epochs, summary=summary)
 
     def check_finished(self) -> None:
         """Raises DrilldownError where the run has no model: it is unfinished, diverged, or its weights were deleted."""
