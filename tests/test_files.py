@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -94,3 +95,19 @@ def test_a_changed_byte_of_a_sealed_document_changes_no_value(document: dict[str
     except DrilldownError:
         return
     assert read == sealed(document) or "sha256" not in read
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the limit is that of POSIX")
+def test_a_failed_addition_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    import resource
+
+    file = tmp_path / "lines"
+    file.write_bytes(b"one\n")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))  # the first bytes of the addition fit, the others do not
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            append(file, b"two, and much more\n", 4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert file.read_bytes() == b"one\n"

@@ -62,13 +62,14 @@ def append(file: Path, content: bytes, size: int, *, durable: bool = True) -> No
     *Raises* OSError where the file is a link, has another size, or cannot be written; then nothing is appended.
     """
     descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | _NO_FOLLOW | getattr(os, "O_BINARY", 0))
-    with os.fdopen(descriptor, "ab") as sink:
+    with os.fdopen(descriptor, "ab", buffering=0) as sink:  # a buffer would be written again on closing
         found = os.fstat(sink.fileno())
         if not stat.S_ISREG(found.st_mode) or found.st_size != size:
             raise OSError(errno.ESTALE, "another program has changed the file", str(file))
         try:
-            sink.write(content)
-            sink.flush()
+            rest = memoryview(content)
+            while rest:
+                rest = rest[sink.write(rest) :]
             if durable:
                 os.fsync(sink.fileno())
         except OSError:

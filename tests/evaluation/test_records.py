@@ -81,3 +81,43 @@ def test_accuracy_is_percent_of_the_total(total: int, data: st.DataObject) -> No
 def test_a_tally_reads_as_a_percentage() -> None:
     assert str(Tally(0.1, 9_940, 10_000)) == "99.40 %"
     assert str(Tally(0.1, 0, 3)) == "0.00 %"
+
+
+RECORD = EpochRecord(
+    epoch=1, lr=0.1, train=Tally(0.5, 3, 4), test=Tally(0.4, 1, 2), train_seconds=1.0, test_seconds=0.5
+).to_json()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epoch": "1"},
+        {"epoch": -1},
+        {"epoch": True},
+        {"lr": None},
+        {"train_loss": float("nan")},
+        {"train_loss": [0.5]},
+        {"train_correct": 5},
+        {"test_correct": 3},
+        {"test_total": 0},
+        {"test_seconds": {}},
+        {"raw_test_correct": "many"},
+    ],
+    ids=str,
+)
+def test_an_impossible_record_is_refused(change: dict[str, Any]) -> None:
+    assert EpochRecord.from_json(RECORD).to_json() == RECORD
+    with pytest.raises(ValueError, match=r"\w"):
+        EpochRecord.from_json(RECORD | change)
+
+
+@pytest.mark.parametrize("key", RECORD)
+def test_a_record_without_a_value_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        EpochRecord.from_json({name: value for name, value in RECORD.items() if name != key})
+
+
+@pytest.mark.parametrize("document", [None, [], "epoch", 3])
+def test_a_record_that_is_no_table_is_refused(document: object) -> None:
+    with pytest.raises(ValueError, match="not a table"):
+        EpochRecord.from_json(document)

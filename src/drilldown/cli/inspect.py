@@ -284,6 +284,7 @@ def bench(
     overrides: Overrides = [],  # noqa: B006
     data: DataOption = None,
     as_json: JsonOption = False,
+    _trust: TrustOption = False,
 ) -> None:
     """Time an epoch against plain PyTorch pipelines.
 

@@ -45,6 +45,7 @@ def run(
     data: DataOption = None,
     runs: RunsOption = RUNS_DIR,
     again: Annotated[bool, typer.Option("--again", help="Repeat runs that are finished or diverged.")] = False,
+    _trust: TrustOption = False,
 ) -> None:
     """Train an experiment and print its verdict.
 

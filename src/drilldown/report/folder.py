@@ -11,7 +11,7 @@ from typing import NamedTuple
 import filelock
 
 from drilldown.errors import DrilldownError, Problem
-from drilldown.files import explain_write_errors, lock_folder, write_atomically
+from drilldown.files import explain_write_errors, lock_folder, remove_leftovers, write_atomically
 
 MARK = re.compile(rb'(?:<meta name="drilldown-summary" content="|<!-- drilldown-summary )([0-9a-f]{64})')
 """The mark in a report with the SHA-256 of the summary that it was made from."""
@@ -52,6 +52,7 @@ def write_figures(folder: Path, figures: dict[str, bytes]) -> None:
     if target.is_symlink():
         raise NotADirectoryError(20, "figures is a link, not a folder", str(target))
     target.mkdir(exist_ok=True)
+    remove_leftovers(target)
     for name, content in figures.items():
         write_atomically(target / name, content)
 
