@@ -5,7 +5,7 @@ from __future__ import annotations
 import jinja2
 
 from drilldown.evaluation.intervals import PassRate, Spread
-from drilldown.wording import count_text
+from drilldown.wording import count_text, visible_text
 
 TEXT_TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("drilldown.report", "templates"),
@@ -18,12 +18,12 @@ TEXT_TEMPLATES = jinja2.Environment(
 
 
 def escape_text(value: object) -> str:
-    """Escapes text from a file, so that Markdown shows it literally: no tables, HTML, links or line breaks.
+    """Escapes text from a file, so that Markdown shows it literally: no tables, HTML, links, line breaks or controls.
 
     >>> escape_text("a|b <script>")
     'a\\\\|b &lt;script&gt;'
     """
-    escaped = " ".join(str(value).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = visible_text(" ".join(str(value).split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return "".join(f"\\{c}" if c in "\\`*_{}[]#|!~" else c for c in escaped)
 
 

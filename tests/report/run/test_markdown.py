@@ -10,6 +10,7 @@ import pytest
 from drilldown import Run
 from drilldown.report.run.evidence import gather_run
 from drilldown.report.run.markdown import run_markdown
+from drilldown.report.text import escape_text
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_text_from_files_stays_text(page: str) -> None:
     before_toml = page.split("## Reproduce")[0]
     assert "<script>" not in before_toml
     assert re.search(r"(?<!\\)\]\(http", before_toml) is None
-    title = page.splitlines()[0]
+    title = next(line for line in page.splitlines() if line.startswith("# "))
     assert re.search(r"(?<!\\)\|", title) is None
 
 
@@ -46,3 +47,7 @@ def test_a_step_without_changes_says_so(run: Run, page: str) -> None:
     evidence = gather_run(run)
     unchanged = replace(evidence, experiment=evidence.experiment.located(parent=evidence.experiment))
     assert sentence in run_markdown(unchanged)
+
+
+def test_control_characters_of_a_title_do_not_reach_a_terminal_that_shows_the_report() -> None:
+    assert escape_text("\x1b[31mred\x1b[0m \x9b \u202e") == r"\\x1b\[31mred\\x1b\[0m \\u009b \\u202e"
