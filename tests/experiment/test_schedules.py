@@ -41,8 +41,14 @@ def scheduled(create: Factory, steps: int, *, every: int = 1) -> list[float]:
     return rates
 
 
+def all_rates(schedule: Schedule, peak: float, steps_per_epoch: int, epochs: int) -> list[float]:
+    """The learning rates of all steps of a training."""
+    numbers = range(1, epochs + 1)
+    return [rate for epoch in numbers for rate in learning_rates(schedule, peak, steps_per_epoch, epochs, epoch)]
+
+
 def ours(schedule: Schedule) -> list[float]:
-    return learning_rates(schedule, PEAK, STEPS_PER_EPOCH, EPOCHS)
+    return all_rates(schedule, PEAK, STEPS_PER_EPOCH, EPOCHS)
 
 
 def warmed_up(length: int) -> list[float]:
@@ -103,7 +109,7 @@ def test_onecycle_has_the_defaults_of_pytorch() -> None:
 
 def test_onecycle_with_an_early_finish_is_a_shorter_cycle_before_its_floor() -> None:
     # A peak after half of 70 steps and a floor after 56: a cycle of 56 steps with its peak after 35/56 of them.
-    shorter = learning_rates(OneCycleSchedule(name="onecycle", warmup=35 / 56), PEAK, 56, 1)
+    shorter = all_rates(OneCycleSchedule(name="onecycle", warmup=35 / 56), PEAK, 56, 1)
     rates = ours(OneCycleSchedule(name="onecycle", warmup=0.5, finish=0.8))
     assert rates[:56] == pytest.approx(shorter, rel=1e-9)
     assert rates[55:] == [PEAK / 25 / 1e4] * (TOTAL - 55)
@@ -153,7 +159,7 @@ def test_every_learning_rate_is_finite_and_between_zero_and_the_peak(
     scheduled: tuple[Schedule, float], steps_per_epoch: int, epochs: int
 ) -> None:
     schedule, peak = scheduled
-    rates = learning_rates(schedule, peak, steps_per_epoch, epochs)
+    rates = all_rates(schedule, peak, steps_per_epoch, epochs)
     assert len(rates) == steps_per_epoch * epochs
     assert all(math.isfinite(rate) and 0 <= rate <= peak * (1 + 1e-12) for rate in rates)
 
@@ -163,7 +169,7 @@ def test_every_learning_rate_is_finite_and_between_zero_and_the_peak(
 def test_a_warm_up_rises_to_the_peak_in_its_steps(warmup: float, steps_per_epoch: int, epochs: int) -> None:
     length = round(warmup * steps_per_epoch * epochs)
     for schedule in (ConstantSchedule(name="constant", warmup=warmup), CosineSchedule(name="cosine", warmup=warmup)):
-        rates = learning_rates(schedule, PEAK, steps_per_epoch, epochs)
+        rates = all_rates(schedule, PEAK, steps_per_epoch, epochs)
         rising = rates[: max(1, length)]
         assert max(rates) == rising[-1] == PEAK
         assert all(before < after for before, after in pairwise(rising))

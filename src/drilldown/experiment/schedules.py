@@ -108,16 +108,16 @@ class OneCycleSchedule(_AnnealedSchedule):
 Schedule = Annotated[ConstantSchedule | StepSchedule | CosineSchedule | OneCycleSchedule, Field(discriminator="name")]
 
 
-def learning_rates(schedule: Schedule, peak: float, steps_per_epoch: int, epochs: int) -> list[float]:
-    """Returns the learning rate of each step of a training.
+def learning_rates(schedule: Schedule, peak: float, steps_per_epoch: int, epochs: int, epoch: int) -> list[float]:
+    """Returns the learning rate of each step of one epoch.
 
-    *Arguments*: `peak`: the optimizer's learning rate.
+    *Arguments*: `peak`: the optimizer's learning rate. `epochs`: of the whole training. `epoch`: from 1.
 
-    >>> learning_rates(StepSchedule(name="step", every=1, gamma=0.5), 0.1, steps_per_epoch=2, epochs=2)
-    [0.1, 0.1, 0.05, 0.05]
+    >>> learning_rates(StepSchedule(name="step", every=1, gamma=0.5), 0.1, steps_per_epoch=2, epochs=2, epoch=2)
+    [0.05, 0.05]
     """
-    total = steps_per_epoch * epochs
-    return [schedule.learning_rate(peak, step, steps_per_epoch, total) for step in range(total)]
+    steps = range((epoch - 1) * steps_per_epoch, epoch * steps_per_epoch)
+    return [schedule.learning_rate(peak, step, steps_per_epoch, steps_per_epoch * epochs) for step in steps]
 
 
 def _warm_up(step: int, length: int) -> float:

@@ -100,7 +100,6 @@ class Training(Shown):
             self.engine.restore(checkpoint.tensors)
             self.epochs = checkpoint.epochs
         self.steps_per_epoch = math.ceil(len(dataset.train) / recipe.batch_size)
-        self.learning_rates = learning_rates(recipe.schedule, recipe.optimizer.lr, self.steps_per_epoch, recipe.epochs)
 
     def __iter__(self) -> Iterator[EpochRecord]:
         """Trains the remaining epochs."""
@@ -155,12 +154,14 @@ class Training(Shown):
         """The plan of an epoch (from 1), with all its random draws."""
         count = len(self.dataset.train)
         _, height, width = self.dataset.image_shape
-        augmentation = self.experiment.recipe.augment
+        recipe, augmentation = self.experiment.recipe, self.experiment.recipe.augment
         return EpochPlan(
             epoch=number,
             order=torch.randperm(count, generator=stream(self.seed, "order", number)),
             draws=draw_augmentation(augmentation, count, stream(self.seed, "augment", number), height, width),
-            learning_rates=self.learning_rates[(number - 1) * self.steps_per_epoch : number * self.steps_per_epoch],
+            learning_rates=learning_rates(
+                recipe.schedule, recipe.optimizer.lr, self.steps_per_epoch, recipe.epochs, number
+            ),
             dropout_seed=stream_seed(self.seed, "dropout", number),
         )
 
