@@ -40,7 +40,7 @@ def test_a_guessed_temporary_name_is_not_used(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("secrets.token_hex", lambda count: "0" * 2 * count)
     precious = tmp_path / "precious"
     precious.write_text("mine")
-    (tmp_path / f".file.{'0' * 16}.partial").symlink_to(precious)
+    (tmp_path / f".{'0' * 16}.partial").symlink_to(precious)
     with pytest.raises(FileExistsError):
         write_atomically(tmp_path / "file", b"content")
     assert precious.read_text() == "mine"

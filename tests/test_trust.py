@@ -69,7 +69,7 @@ def test_a_module_from_elsewhere_is_executed_only_with_trust(number: int, lab: P
         assert done.returncode == 0, done.stderr
         return
     assert done.returncode == 2
-    assert f"{run / 'model.py'}: this program came with a run that was not trained on this machine" in done.stderr
+    assert f"{run / 'model.py'}: this program belongs to a run that was not trained on this machine" in done.stderr
     assert "repeat the command with --trust" in done.stderr
     assert done.stderr.count("drilldown: ") == 1
     if command[0] == "bench":  # takes a minute
@@ -107,3 +107,18 @@ def test_lists_of_runs_execute_nothing(lab: Path, tmp_path: Path) -> None:
     for command in (("runs",), ("verdict", str(only_run(lab)))):
         drilldown(*command, cwd=lab, XDG_DATA_HOME=str(tmp_path / "another machine"))
     assert not (lab / "witness").exists()
+
+
+def test_a_folder_without_the_files_of_a_training_needs_trust_too(lab: Path, tmp_path: Path) -> None:
+    """Whoever sends a folder can leave out, or replace by links, whatever else a run folder has."""
+    run = tmp_path / "received" / "seed-0"
+    run.mkdir(parents=True)
+    for name in ("experiment.toml", "model.py"):
+        shutil.copy(only_run(lab) / name, run / name)
+    (run / "summary.json").symlink_to("nowhere")
+    witness = lab / "witness"
+    witness.unlink(missing_ok=True)
+    for command in commands(str(run)):
+        done = drilldown(*command, cwd=tmp_path, XDG_DATA_HOME=str(tmp_path / "another machine"))
+        assert not witness.exists(), command
+        assert "internal error" not in done.stderr

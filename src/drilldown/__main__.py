@@ -176,6 +176,7 @@ def _run(interruption: Interruption, output: Stream) -> int:
     try:
         interruption.working = True
         try:
+            _check_working_folder()
             return app(arguments, standalone_mode=False) or 0
         except Exception as error:  # noqa: BLE001 - it becomes a message
             return _report(error, interruption, output, debug=debug)
@@ -185,6 +186,16 @@ def _run(interruption: Interruption, output: Stream) -> int:
         return 128 + signal.SIGINT
     except (SystemExit, BrokenPipeError):  # typer and rich raise SystemExit where the reader has closed the pipe
         return READER_GONE
+
+
+def _check_working_folder() -> None:
+    """Raises DrilldownError where the working folder was deleted: libraries would fail with confusing messages."""
+    from drilldown.errors import DrilldownError
+
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise DrilldownError("the working folder was deleted; change to another folder") from None
 
 
 def _report(error: Exception, interruption: Interruption, output: Stream, *, debug: bool) -> int:

@@ -25,7 +25,7 @@ REPORT_PATIENCE_SECONDS = 120.0
 SEAL = "sha256"
 """The key of a JSON document with the checksum of all its other keys."""
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-_PARTIAL = re.compile(r"\..+\.[0-9a-f]{16}\.partial")
+_PARTIAL = re.compile(r"\.[0-9a-f]{16}\.partial")
 
 
 def write_atomically(file: Path, content: bytes) -> None:
@@ -34,7 +34,7 @@ def write_atomically(file: Path, content: bytes) -> None:
     The temporary name is random, and the file is made exclusively: a link that somebody planted is never followed,
     and two writers never share a temporary file.
     """
-    partial = file.with_name(f".{file.name}.{secrets.token_hex(8)}.partial")
+    partial = file.with_name(f".{secrets.token_hex(8)}.partial")  # without the name, which can be as long as possible
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(descriptor, "wb") as sink:
@@ -157,6 +157,7 @@ def parse_json(content: bytes, file: Path) -> dict[str, Any]:
         if not isinstance(document, dict):
             raise damaged_file(file, "not a table")
         values = {key: value for key, value in document.items() if key != SEAL}
+        json.dumps(document, ensure_ascii=False).encode()  # fails for half a character, which no report could hold
         if SEAL in document and document[SEAL] != _checksum(values):
             raise damaged_file(file, "its checksum is wrong")
     except RecursionError:

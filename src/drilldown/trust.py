@@ -16,9 +16,6 @@ import platformdirs
 from drilldown.errors import DrilldownError, Problem
 from drilldown.files import file_digest
 
-RUN_FILES = ("summary.json", "state.safetensors", "epochs.jsonl", "diverged.json", "weights.safetensors")
-"""One of these files beside `experiment.toml` makes a folder the folder of a run."""
-
 _trusted: set[str] = set()
 """The SHA-256 of files that this process may execute, beside those that are stored."""
 _trusts_all = False
@@ -43,8 +40,11 @@ def trust_file(file: Path) -> None:
 
 
 def check_trust(file: Path) -> None:
-    """Raises DrilldownError where a Python file lies in a run folder, and was never trained with on this machine."""
-    if _trusts_all or not _is_in_run_folder(file):
+    """Raises DrilldownError where a Python file lies in a run folder, and was never trained with on this machine.
+
+    Every folder with an `experiment.toml` counts: its sender may have left out whatever else a run folder has.
+    """
+    if _trusts_all or not os.path.lexists(file.parent / "experiment.toml"):
         return
     digest = file_digest(file.read_bytes())
     if digest in _trusted or os.path.isfile(_store() / digest):
@@ -52,15 +52,10 @@ def check_trust(file: Path) -> None:
     raise DrilldownError(
         Problem(
             file=file,
-            found="this program came with a run that was not trained on this machine, and can do all that you can",
+            found="this program belongs to a run that was not trained on this machine, and can do all that you can",
             suggestion="read the file; if you trust it, repeat the command with --trust",
         )
     )
-
-
-def _is_in_run_folder(file: Path) -> bool:
-    folder = file.parent
-    return os.path.isfile(folder / "experiment.toml") and any(os.path.isfile(folder / name) for name in RUN_FILES)
 
 
 def _store() -> Path:

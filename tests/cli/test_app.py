@@ -304,3 +304,22 @@ def test_help_fits_80_columns_and_truncates_no_command(tmp_path: Path, monkeypat
         assert max(map(len, lines)) <= 80
         assert not any(line.endswith("...") for line in lines)
     assert re.search(r"--engine\s+\S*auto\|native\|torch", command("run", "--help", cwd=tmp_path)[0])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere the folder of a process cannot be removed")
+def test_a_deleted_working_folder_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = subprocess.run(
+        f'cd "{gone}" && rmdir "{gone}" && exec "{sys.executable}" -m drilldown summary under-8k',
+        shell=True, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "drilldown: the working folder was deleted; change to another folder\n"
+
+
+def test_a_very_long_parent_is_no_internal_error(tmp_path: Path) -> None:
+    (tmp_path / "o.toml").write_text(f'title = "x"\nextends = "{"x" * 5_000}/y"\n')
+    done = drilldown("summary", "o.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "internal error" not in done.stderr

@@ -291,3 +291,10 @@ def test_each_command_names_the_damaged_file_that_it_reads(asked: str, name: str
         assert refused.value.exit_code == 2
     else:
         command(*commands[asked], cwd=tmp_path)
+
+
+def test_a_loop_among_the_studies_hides_no_run(lab: Path, tmp_path: Path) -> None:
+    shutil.copytree(lab / "runs", tmp_path / "runs")
+    (tmp_path / "runs" / "loop").symlink_to("loop")
+    assert "seed-0" in command("runs", cwd=tmp_path)[0]
+    assert "Budget" in command("verdict", "last", cwd=tmp_path)[0]

@@ -16,7 +16,7 @@ from support.cli import environment, start, world
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc, which Linux has")
 
-TRIES = 12
+TRIES = 8
 """The number of moments at which each command is interrupted."""
 SECONDS = 3.0
 WAIT = "import time\ndef wait():\n    for _ in range(600): time.sleep(0.05)\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import warnings
 from collections.abc import Callable
@@ -135,3 +136,21 @@ def test_damaged_pictures_give_an_image_or_a_message(tmp_path: Path) -> None:
             with contextlib.suppress(DrilldownError):
                 assert read_picture(file).shape == (28, 28)
     assert warned == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_pixels_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -> None:
+    pixels = np.zeros((40, 40), np.float32)
+    pixels[5:30, 10:14] = 200
+    pixels[0, 0] = value
+    Image.fromarray(pixels).save(tmp_path / "odd.tiff")
+    with pytest.raises(DrilldownError, match="some pixels are not finite numbers"):
+        read_picture(tmp_path / "odd.tiff")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes are those of POSIX")
+@pytest.mark.timeout(20)
+def test_a_pipe_is_no_picture(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DrilldownError, match="not a file"):
+        read_picture(tmp_path / "pipe.png")

@@ -40,7 +40,7 @@ def test_a_planted_link_is_replaced_and_not_followed(finished: Run, tmp_path: Pa
     for name in ("report.html", "report.md", ".report.html.partial", ".report.md.partial"):
         (run / name).symlink_to(precious)
     (run / "figures").mkdir()
-    leftover = run / "figures" / f".curves.png.{'0' * 16}.partial"
+    leftover = run / "figures" / f".{'0' * 16}.partial"
     leftover.symlink_to(precious)  # also of a killed writer
     write_run_report(Run(run))
     assert not leftover.is_symlink()

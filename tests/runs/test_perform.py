@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import resource
 import shutil
 import signal
@@ -30,39 +29,6 @@ def test_two_processes_train_the_same_bits(uninterrupted: Path, tmp_path: Path) 
     assert outcome(only_run(tmp_path)) == outcome(uninterrupted)
 
 
-def test_a_run_killed_many_times_ends_with_the_same_result(uninterrupted: Path, tmp_path: Path) -> None:
-    world(tmp_path, epochs=LONG_RUN_EPOCHS)
-    chance = random.Random(0)
-    kills = 0
-    for attempt in range(40):
-        command = ("run", "tiny.toml") if attempt % 2 == 0 or not (tmp_path / "runs").exists() else None
-        if command is None:
-            runs = list((tmp_path / "runs").glob("*/*/seed-*"))
-            command = (
-                ("resume", str(runs[0])) if runs and (runs[0] / "experiment.toml").exists() else ("run", "tiny.toml")
-            )
-        process = start(*command, cwd=tmp_path)
-        assert process.stderr is not None
-        # The process is killed either while it starts, or a random moment after its training begins.
-        if attempt % 4 == 0:
-            time.sleep(chance.uniform(0, 2))
-        else:
-            for line in process.stderr:
-                if "epoch" in line:
-                    break
-            time.sleep(chance.uniform(0, 0.6))
-        if process.poll() is None:
-            process.kill()
-            kills += 1
-        process.communicate()
-        if any((tmp_path / "runs").glob("*/*/*/summary.json")):
-            break
-    finished = drilldown("run", "tiny.toml", cwd=tmp_path)
-    assert finished.returncode == 0, finished.stderr
-    assert kills >= 3
-    assert outcome(only_run(tmp_path)) == outcome(uninterrupted)
-
-
 def test_missing_files_are_written_again_from_the_state(uninterrupted: Path, tmp_path: Path) -> None:
     """All other files follow from the state and the records."""
     wanted = outcome(uninterrupted)
@@ -72,7 +38,7 @@ def test_missing_files_are_written_again_from_the_state(uninterrupted: Path, tmp
         shutil.copytree(uninterrupted, copy)
         for name in derived[:lost]:
             (copy / name).unlink()
-        leftover = copy / f".state.safetensors.{'0' * 16}.partial"
+        leftover = copy / f".{'0' * 16}.partial"
         leftover.write_bytes(b"half a file of a killed writer")
         assert Run(copy).status == INTERRUPTED
         resume_run(Run(copy))
@@ -252,3 +218,33 @@ def test_a_run_folder_holds_the_users_module_and_resumes_from_it(tmp_path: Path)
         (run.path / name).unlink()
     resume_run(run)
     assert outcome(run.path) == before
+
+
+@pytest.mark.parametrize(("step", "seed"), [("x-deadbeef", "seed-0"), ("x", "seed-3")])
+def test_a_folder_with_the_name_of_another_run_is_refused_before_training(
+    step: str, seed: str, uninterrupted: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / step / seed
+    folder.mkdir(parents=True)
+    shutil.copy(uninterrupted / "experiment.toml", folder)
+    with pytest.raises(DrilldownError, match="as the folder's name says"):
+        perform(Run(uninterrupted).experiment, run_dir=folder)
+    assert [entry.name for entry in folder.iterdir()] == ["experiment.toml"]
+
+
+def test_a_network_whose_layers_share_a_tensor_is_saved(tmp_path: Path) -> None:
+    file = world(tmp_path, epochs=2)
+    (tmp_path / "model.py").write_text(
+        "from torch import nn\n"
+        "class Tied(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.first, self.again, self.last = nn.Linear(784, 784), nn.Linear(784, 784), nn.Linear(784, 10)\n"
+        "        self.again.weight = self.first.weight\n"
+        "    def forward(self, images):\n"
+        "        return self.last(self.again(self.first(images.flatten(1)).relu()).relu())\n"
+    )
+    run = perform(load(file, ["network.python=model.py:Tied"]), folders=Folders(runs=tmp_path / "runs"))
+    state = run.model().state_dict()
+    assert state["first.weight"].data_ptr() == state["again.weight"].data_ptr()
+    assert run.predictions().tally.total == 100

@@ -59,3 +59,25 @@ def test_records_that_do_not_parse_are_refused_in_a_run_of_version_0_1(uninterru
         (run.path / "epochs.jsonl").write_text(content)
         with pytest.raises(DrilldownError, match=r"epochs\.jsonl: cannot be read"):
             run.read()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"normalisation": {"mean": 0.1, "std": 0}},
+        {"normalisation": {"mean": float("nan"), "std": 1}},
+        {"seconds": -5},
+        {"clean_train_correct": 10**9},
+        {"last_correct": [1, 2]},
+        {"title": "\ud800"},
+    ],
+    ids=str,
+)
+def test_impossible_figures_are_refused(
+    change: dict[str, Any], document: dict[str, Any], uninterrupted: Path, tmp_path: Path
+) -> None:
+    run = Run(Path(shutil.copytree(uninterrupted, tmp_path / "seed-0")))
+    content = json.dumps(sealed({**document, **change}))
+    (run.path / "summary.json").write_text(content)
+    with pytest.raises(DrilldownError, match=r"summary\.json: cannot be read"):
+        run.read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -228,7 +229,7 @@ def _train_all(
     """Trains the remaining runs of a list; `command` resumes the list after an interruption."""
     from drilldown.runs.worklist import plan_work, train_all
 
-    plan = plan_work(tasks, compute.engine, again=again)
+    plan, started = plan_work(tasks, compute.engine, again=again), time.time()
     live.on_plan(plan)
     try:
         train_all(plan, live, compute=compute, folders=folders, again=again)
@@ -236,7 +237,10 @@ def _train_all(
         live.stop()
         finished = sum(task.ended for task in tasks)
         print_notice(f"interrupted: {finished} of {len(tasks)} runs finished, and every finished epoch is saved")
-        print_notice(f"resume with: {command_text(command, compute, folders)}")
+        print_notice(f"resume with: {command_text([part for part in command if part != '--again'], compute, folders)}")
+        old = [str(task.seed) for task in tasks if task.ended and task.run.modified < started] if again else []
+        if old:
+            print_notice(f"not repeated yet: seed {', '.join(old)}; repeat each with --again --seed N")
         raise
     finally:
         live.stop()

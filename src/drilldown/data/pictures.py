@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
 import warnings
 from pathlib import Path
@@ -64,6 +65,8 @@ def _pixels(file: Path) -> npt.NDArray[np.float32]:
 
     *Returns* (height, width), float32, 0…255.
     """
+    if os.path.exists(file) and not os.path.isfile(file) and not os.path.isdir(file):
+        raise _refused(file, "not a file", "a picture file such as PNG")  # a pipe would be read for ever
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a damaged file that can be read is accepted
@@ -85,6 +88,8 @@ def _pixels(file: Path) -> npt.NDArray[np.float32]:
         raise _refused(file, found, "a smaller picture") from None
     except _PILLOW_ERRORS as error:
         raise _refused(file, _reason(file, error), "a picture file such as PNG", _similar_name(file)) from None
+    if not np.isfinite(pixels).all():
+        raise _refused(file, "some pixels are not finite numbers", "a picture file such as PNG")
     return pixels * np.float32(255 / max(255.0, float(pixels.max())))  # pixels may have 16 bits or more
 
 

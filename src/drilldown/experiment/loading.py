@@ -128,7 +128,7 @@ def _parent_path(own: Origin, extends: object, family: tuple[Path, ...]) -> Path
         with contextlib.suppress(DrilldownError):
             path = find_experiment_file(extends)
     if not os.path.isfile(path):  # Path.is_file raises where a name is too long
-        names = [file.name for file in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+        names = [file.name for file in path.parent.glob("*.toml")] if os.path.isdir(path.parent) else []
         raise DrilldownError(
             own.problem(
                 ("extends",),

@@ -57,7 +57,7 @@ def find_experiment_file(reference: str) -> Path:
         return run if os.path.isfile(run) else _last(Study(path))
     if path.suffix == ".toml" or os.path.isfile(path):
         if not os.path.isfile(path):
-            names = [file.name for file in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+            names = [file.name for file in path.parent.glob("*.toml")] if os.path.isdir(path.parent) else []
             raise DrilldownError(Problem(file=path, found="no such file", suggestion=did_you_mean(path.name, names)))
         return path
     studies = available_studies()

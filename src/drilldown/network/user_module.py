@@ -45,7 +45,7 @@ def build_user_network(reference: str, folder: Path, image: Shape, classes: int)
         )
     try:
         network = factory()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DrilldownError(_user_code_problem(file, f"{attribute}() failed", error)) from error
     if not isinstance(network, nn.Module):
         raise DrilldownError(
@@ -63,7 +63,7 @@ def build_user_network(reference: str, folder: Path, image: Shape, classes: int)
     try:
         with torch.no_grad(), evaluation_mode(network):
             logits = network(torch.zeros(2, *image))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DrilldownError(_user_code_problem(file, f"fails on an image of {shape_text(image)}", error)) from error
     shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else None
     if shape != (2, classes):

@@ -29,7 +29,10 @@ def find_run(reference: str | Path, runs_dir: Path | str = RUNS_DIR) -> Run:
     drilldown.errors.DrilldownError: nowhere: there are no runs here; try drilldown run
     """
     if reference == "last":
-        known = run_paths(runs_dir)
+        unreadable: list[DrilldownError] = []
+        known = run_paths(runs_dir, unreadable.append)
+        if not known and unreadable:
+            raise unreadable[0]
         if not known:
             raise DrilldownError(Problem(file=runs_dir, found="there are no runs here", suggestion="try drilldown run"))
         return Run(known[0])

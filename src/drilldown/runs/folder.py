@@ -77,7 +77,7 @@ class RunFolder:
         if not self.has(SUMMARY):
             return None
         summary = read_summary(self.path / SUMMARY)
-        self._check_owner(SUMMARY, summary.fingerprint, summary.seed)
+        self.check_owner(SUMMARY, summary.fingerprint, summary.seed)
         return summary
 
     @property
@@ -129,13 +129,22 @@ class RunFolder:
     def divergence(self) -> str:
         """Why the run diverged."""
         document = read_json(self.path / DIVERGENCE)
-        self._check_owner(DIVERGENCE, document.get("fingerprint"), document.get("seed"))
+        self.check_owner(DIVERGENCE, document.get("fingerprint"), document.get("seed"))
         return str(document.get("reason", "the loss stopped being finite"))
 
     @property
     def has_model(self) -> bool:
         """Whether a finished run still has its weights and predictions: users may delete them to save space."""
         return self.has(WEIGHTS) and self.has(PREDICTIONS)
+
+    @property
+    def modified(self) -> float:
+        """When it was last written to, in seconds since 1970; reports and locks do not count."""
+        times = [0.0]
+        for name in (SUMMARY, DIVERGENCE, STATE, EXPERIMENT):
+            with contextlib.suppress(OSError):
+                times.append((self.path / name).stat().st_mtime)
+        return max(times)
 
     def has(self, name: str) -> bool:
         """Whether the folder contains a file; raises DrilldownError where the folder cannot be read."""
@@ -187,7 +196,7 @@ class RunFolder:
         digits = self.path.resolve().name.removeprefix("seed-")
         return int(digits) if re.fullmatch(r"[0-9]{1,18}", digits) else None
 
-    def _check_owner(self, name: str, fingerprint: object, seed: object) -> None:
+    def check_owner(self, name: str, fingerprint: object, seed: object) -> None:
         """Refuses a file of another run, for instance of another seed, that was copied into this folder."""
         place = self.path.resolve()
         named = re.fullmatch(r".*-([0-9a-f]{8})", place.parent.name)
@@ -252,7 +261,7 @@ def run_paths(runs_dir: Path | str = RUNS_DIR, on_unreadable: OnUnreadable = lam
     for _level in ("studies", "steps", "seeds"):
         folders = [inside for folder in folders for inside in _folders_in(folder, on_unreadable)]
     runs = [folder for folder in folders if folder.name.startswith("seed-") and _is_run(folder, on_unreadable)]
-    return sorted(runs, key=_modified, reverse=True)
+    return sorted(runs, key=lambda folder: RunFolder(folder).modified, reverse=True)
 
 
 def _is_run(folder: Path, on_unreadable: OnUnreadable) -> bool:
@@ -265,7 +274,7 @@ def _is_run(folder: Path, on_unreadable: OnUnreadable) -> bool:
 
 def _folders_in(folder: Path, on_unreadable: OnUnreadable) -> list[Path]:
     try:
-        return [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir()]
+        return [Path(entry.path) for entry in os.scandir(folder) if os.path.isdir(entry.path)]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -275,12 +284,3 @@ def _folders_in(folder: Path, on_unreadable: OnUnreadable) -> list[Path]:
 
 def _unreadable_folder(folder: Path, error: OSError) -> DrilldownError:
     return DrilldownError(Problem(file=folder, found=f"the folder cannot be read ({error.strerror})"))
-
-
-def _modified(folder: Path) -> float:
-    """When a run was last written to, in seconds; reports and locks do not count."""
-    times = [0.0]
-    for name in (SUMMARY, DIVERGENCE, STATE, EXPERIMENT):
-        with contextlib.suppress(OSError):
-            times.append((folder / name).stat().st_mtime)
-    return max(times)

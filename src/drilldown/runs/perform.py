@@ -8,7 +8,7 @@ from drilldown.data.loading import load_dataset
 from drilldown.errors import DrilldownError, TrainingDivergedError
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.callback import Callback
-from drilldown.runs.folder import DIVERGENCE, FINISHED
+from drilldown.runs.folder import DIVERGENCE, EXPERIMENT, FINISHED
 from drilldown.runs.run import Run
 from drilldown.runs.writer import RunWriter
 from drilldown.settings import Compute, Folders
@@ -43,6 +43,7 @@ def perform(
     """
     callback = callback or Callback()
     run = Run(run_dir) if run_dir else Run.of(experiment, seed, folders.runs)
+    run.check_owner(EXPERIMENT, experiment.fingerprint, seed)  # the folder's name could never be read back
     if run.status == FINISHED and not again:
         callback.on_notice(f"{run.name}, seed {run.seed}: already finished; repeat it with drilldown run --again")
         return run

@@ -114,6 +114,9 @@ class Run(Shown, RunFolder):
         summary, epochs = self._summary(), self.epochs
         if len(epochs) != summary.epochs:
             raise damaged_file(self.path / RECORDS, f"it has {len(epochs)} epochs, and {SUMMARY} says {summary.epochs}")
+        last = tuple(epoch.test.correct for epoch in epochs[-len(summary.last_correct) :])
+        if (summary.last_correct and summary.last_correct != last) or summary.clean_train_accuracy > 100:
+            raise damaged_file(self.path / SUMMARY, f"its figures contradict {RECORDS}")
         return FinishedRun(run=self, seed=summary.seed, epochs=epochs, summary=summary)
 
     def check_finished(self) -> None:

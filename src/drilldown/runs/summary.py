@@ -33,8 +33,8 @@ class AccuracyFigures(_Part):
 class Normalisation(_Part):
     """How the model's images are normalised, for pixels scaled to 0…1."""
 
-    mean: float
-    std: float
+    mean: Annotated[float, Field(allow_inf_nan=False)]
+    std: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class RunSummary(_Part):
@@ -52,7 +52,7 @@ class RunSummary(_Part):
     threads: int
     versions: dict[str, str] = {}
     """Of drilldown, torch and python."""
-    seconds: float
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     """Of training and evaluation, all epochs."""
     accuracy: AccuracyFigures
     last_correct: tuple[int, ...] = ()
@@ -63,7 +63,7 @@ class RunSummary(_Part):
     files: dict[str, str] = {}
     """The SHA-256 of the run's files, by name; empty for runs of version 0.1."""
     normalisation: Normalisation
-    clean_train_correct: int
+    clean_train_correct: Annotated[int, Field(ge=0)]
     """Training images that the final model predicts correctly, without augmentation, in evaluation mode."""
     clean_train_total: Annotated[int, Field(ge=1)]
     verdict: Verdict

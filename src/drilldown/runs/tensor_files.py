@@ -44,7 +44,10 @@ def tensor_bytes(tensors: Mapping[str, torch.Tensor], owner: Owner, **more: Any)
 
     *Arguments*: `more`: further metadata, as JSON values.
     """
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Copies, because layers can share a tensor, and safetensors refuses to write shared memory.
+    plain = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
     document = {**asdict(owner), **more}
     document["sha256"] = _checksum(plain, document)
     return safetensors.torch.save(plain, {OWNER_KEY: json.dumps(document, sort_keys=True)})

@@ -262,7 +262,7 @@ def test_a_full_cache_costs_no_second_compilation(
 
 def test_leftovers_of_a_killed_process_are_removed(cache: Path) -> None:
     cache.mkdir(parents=True, mode=0o700)
-    leftover = cache / f".library.so.{'0' * 16}.partial"
+    leftover = cache / f".{'0' * 16}.partial"
     leftover.write_bytes(b"half")
     notices()
     assert not leftover.exists()
