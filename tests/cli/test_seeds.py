@@ -6,6 +6,7 @@ import contextlib
 import re
 import shlex
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,26 @@ def test_an_interrupted_list_prints_the_command_that_resumes_it(
     count, resume = capsys.readouterr().err.strip().splitlines()[-2:]
     assert count == "interrupted: 0 of 2 runs finished, and every finished epoch is saved"
     assert shlex.split(resume.removeprefix("resume with: ")) == ["drilldown", *given]
+
+
+def test_an_interrupted_repetition_of_a_list_resumes_without_losing_what_was_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt_second(experiment: Experiment, *, seed: int, **options: Any) -> Run:
+        if seed == 1:
+            raise KeyboardInterrupt
+        return perform(experiment, seed=seed, **options)
+
+    world(tmp_path, epochs=1)
+    command("run", "tiny.toml", "--seeds", "3", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(worklist, "perform", interrupt_second)
+    time.sleep(0.1)  # longer than the file system's clock takes to advance
+    with contextlib.suppress(KeyboardInterrupt, typer.Abort):
+        app(["run", "tiny.toml", "--seeds", "3", "--again"], standalone_mode=False)
+    resume, old = capsys.readouterr().err.strip().splitlines()[-2:]
+    assert resume == "resume with: drilldown run tiny.toml --seeds 3"
+    assert old == "not repeated yet: seed 1, 2; repeat each with --again --seed N"
 
 
 def test_the_exit_code_is_4_where_all_seeds_diverge(tmp_path: Path) -> None:

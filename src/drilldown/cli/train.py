@@ -62,7 +62,7 @@ def run(
         _run_once(loaded, seed or 0, compute, folders, again=again)
     else:
         changes = [part for override in overrides for part in ("--set", override)]
-        command = ["drilldown", "run", experiment, *changes, "--seeds", str(seeds), *(["--again"] if again else [])]
+        command = ["drilldown", "run", experiment, *changes, "--seeds", str(seeds)]  # to resume: without --again
         _run_seeds(loaded, seeds, command, compute, folders, again=again)
 
 
@@ -237,7 +237,7 @@ def _train_all(
         live.stop()
         finished = sum(task.ended for task in tasks)
         print_notice(f"interrupted: {finished} of {len(tasks)} runs finished, and every finished epoch is saved")
-        print_notice(f"resume with: {command_text([part for part in command if part != '--again'], compute, folders)}")
+        print_notice(f"resume with: {command_text(command, compute, folders)}")
         old = [str(task.seed) for task in tasks if task.ended and task.run.modified < started] if again else []
         if old:
             print_notice(f"not repeated yet: seed {', '.join(old)}; repeat each with --again --seed N")
