@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drilldown.errors import DrilldownError
-from drilldown.files import append, parse_json, sealed, write_atomically
+from drilldown.files import append, parse_json, with_checksum, write_atomically
 
 
 def test_a_failed_write_leaves_the_file_unchanged(tmp_path: Path) -> None:
@@ -80,21 +80,23 @@ DOCUMENTS = st.dictionaries(st.text(max_size=8).filter(lambda key: key != "sha25
 
 @settings(max_examples=200, deadline=None)
 @given(DOCUMENTS)
-def test_a_sealed_document_reads_back(document: dict[str, Any]) -> None:
-    content = json.dumps(sealed(document)).encode()
-    assert parse_json(content, Path("file")) == sealed(document)
+def test_a_document_with_a_checksum_reads_back(document: dict[str, Any]) -> None:
+    content = json.dumps(with_checksum(document)).encode()
+    assert parse_json(content, Path("file")) == with_checksum(document)
 
 
 @settings(max_examples=300, deadline=None)
 @given(DOCUMENTS, st.data())
-def test_a_changed_byte_of_a_sealed_document_changes_no_value(document: dict[str, Any], data: st.DataObject) -> None:
-    content = bytearray(json.dumps(sealed(document)).encode())
+def test_a_changed_byte_of_a_document_with_a_checksum_changes_no_value(
+    document: dict[str, Any], data: st.DataObject
+) -> None:
+    content = bytearray(json.dumps(with_checksum(document)).encode())
     content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     try:
         read = parse_json(bytes(content), Path("file"))
     except DrilldownError:
         return
-    assert read == sealed(document) or "sha256" not in read
+    assert read == with_checksum(document) or "sha256" not in read
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the limit is that of POSIX")

@@ -22,7 +22,7 @@ LOCK = ".lock"
 """The file that all writers of a folder lock."""
 REPORT_PATIENCE_SECONDS = 120.0
 """Longer than another process takes to write a report."""
-SEAL = "sha256"
+CHECKSUM = "sha256"
 """The key of a JSON document with the checksum of all its other keys."""
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _PARTIAL = re.compile(r"\.[0-9a-f]{16}\.partial")
@@ -89,7 +89,7 @@ def remove_leftovers(folder: Path) -> None:
 def lock_folder(folder: Path, patience: float = REPORT_PATIENCE_SECONDS) -> Iterator[None]:
     """Holds the lock that all writers of a folder share; creates the folder.
 
-    *Arguments*: `patience`: seconds to wait for another process.
+    *Arguments*: `patience`: seconds to wait for another process; -1 waits without end.
 
     *Raises* filelock.Timeout where another process holds the lock for longer; OSError where the folder cannot be
     written.
@@ -127,13 +127,13 @@ def json_bytes(document: dict[str, Any]) -> bytes:
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def sealed(document: dict[str, Any]) -> dict[str, Any]:
+def with_checksum(document: dict[str, Any]) -> dict[str, Any]:
     """The document with a checksum of its values, which `read_json` verifies.
 
-    >>> sealed({"seed": 3})["sha256"][:8]
+    >>> with_checksum({"seed": 3})["sha256"][:8]
     '4d687b64'
     """
-    return {**document, SEAL: _checksum(document)}
+    return {**document, CHECKSUM: _checksum(document)}
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -156,9 +156,9 @@ def parse_json(content: bytes, file: Path) -> dict[str, Any]:
         document = json.loads(content.decode("utf-8"))
         if not isinstance(document, dict):
             raise damaged_file(file, "not a table")
-        values = {key: value for key, value in document.items() if key != SEAL}
+        values = {key: value for key, value in document.items() if key != CHECKSUM}
         json.dumps(document, ensure_ascii=False).encode()  # fails for half a character, which no report could hold
-        if SEAL in document and document[SEAL] != _checksum(values):
+        if CHECKSUM in document and document[CHECKSUM] != _checksum(values):
             raise damaged_file(file, "its checksum is wrong")
     except RecursionError:
         raise damaged_file(file, "its values are nested too deeply") from None

@@ -79,10 +79,10 @@ def test_repeated_images_are_counted_as_comparing_all_pairs_counts_them(train, t
 
 def test_a_test_split_that_repeats_training_images_is_named_with_the_number(tmp_path):
     clean = write_dataset(tmp_path / "clean")
-    assert load_dataset(str(clean)).caveat is None
+    assert load_dataset(str(clean)).leakage_notice is None
     images = random_images(12)
     folder = write_dataset(tmp_path / "leaking", test_images=[*images[:4], *random_images(2, seed=9)])
     dataset = load_dataset(str(folder))
-    assert dataset.caveat is not None
-    assert dataset.caveat.startswith("4 of 6 test images are also training images")
-    assert dataset.caveat in str(dataset)
+    assert dataset.leakage_notice is not None
+    assert dataset.leakage_notice.startswith("4 of 6 test images are also training images")
+    assert dataset.leakage_notice in str(dataset)

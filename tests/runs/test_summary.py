@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from drilldown.errors import DrilldownError
-from drilldown.files import json_bytes, sealed
+from drilldown.files import json_bytes, with_checksum
 from drilldown.runs.run import Run
 from drilldown.runs.summary import RunSummary, read_summary
 
@@ -30,7 +30,7 @@ OPTIONAL = {"title", "fingerprint", "versions", "last_correct", "files"}
 def test_each_missing_value_is_named(document: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "summary.json"
     for key in document.keys() - OPTIONAL:
-        file.write_bytes(json_bytes(sealed({name: value for name, value in document.items() if name != key})))
+        file.write_bytes(json_bytes(with_checksum({name: value for name, value in document.items() if name != key})))
         with pytest.raises(DrilldownError, match=rf'summary\.json: cannot be read \("{key}" is missing\)'):
             read_summary(file)
 
@@ -39,7 +39,7 @@ def test_each_missing_value_is_named(document: dict[str, Any], tmp_path: Path) -
 def test_a_wrong_value_never_gives_another_error(document: dict[str, Any], value: object, tmp_path: Path) -> None:
     file = tmp_path / "summary.json"
     for key in document:
-        file.write_bytes(json_bytes(sealed({**document, key: value})))
+        file.write_bytes(json_bytes(with_checksum({**document, key: value})))
         try:
             summary = read_summary(file)
         except DrilldownError:
@@ -77,7 +77,7 @@ def test_impossible_figures_are_refused(
     change: dict[str, Any], document: dict[str, Any], uninterrupted: Path, tmp_path: Path
 ) -> None:
     run = Run(Path(shutil.copytree(uninterrupted, tmp_path / "seed-0")))
-    content = json.dumps(sealed({**document, **change}))
+    content = json.dumps(with_checksum({**document, **change}))
     (run.path / "summary.json").write_text(content)
     with pytest.raises(DrilldownError, match=r"summary\.json: cannot be read"):
         run.read()

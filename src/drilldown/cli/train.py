@@ -248,13 +248,11 @@ def _train_all(
 
 def _show_finished(run: Run, data_dir: Path | None, *, write: bool = False) -> None:
     """Prints the result of a finished run; first writes its report if it is missing or old, or if `write` is true."""
-    from drilldown.report.folder import summary_digest
-    from drilldown.runs.run import REPORT_FILES
+    from drilldown.report.folder import is_current
     from drilldown.terminal.console import make_console
     from drilldown.terminal.tables import print_result
 
-    made_from = {summary_digest(run.path / name) for name in REPORT_FILES}
-    if write or (run.has_model and made_from != {run.summary_digest}):
+    if write or (run.has_model and not is_current(run)):
         from drilldown.report.run.writing import write_run_report  # imports matplotlib, which takes a second
 
         write_run_report(run, data_dir)

@@ -95,7 +95,7 @@ class Dataset(Shown):
         return 1, int(self.train.images.shape[1]), int(self.train.images.shape[2])
 
     @property
-    def caveat(self) -> str | None:
+    def leakage_notice(self) -> str | None:
         """A sentence about test images that are also training images; None where there are none.
 
         Only own datasets are searched: the published ones are known.

@@ -19,19 +19,20 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import filelock
 import pooch
 import requests
 import urllib3
 
 from drilldown.data.catalogue import STEMS, PublishedFile
 from drilldown.errors import DrilldownError, Problem
-from drilldown.files import LOCK
+from drilldown.files import lock_folder
 
 OnDownload = Callable[[str, int, int | None], None]
 """A function of a file's name, the number of bytes received, and the total number of bytes (None if not known)."""
 PATIENCE_SECONDS = 20.0
 """A mirror may be silent for this number of seconds; after the same time, a slow mirror is given up."""
+FOREVER = -1
+"""Another process that downloads is waited for; a slow mirror gives up by itself."""
 SLOWEST_BYTES_PER_SECOND = 10_000
 """A mirror that sends fewer bytes per second is slow."""
 LARGEST_ARCHIVE = 64 * 2**20
@@ -63,16 +64,14 @@ def fetch_file(
 
     *Raises* UnreachableError where no mirror gives the right bytes; DrilldownError where the folder cannot be written.
     """
-    with _explain_storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        # The lock's file is never removed: otherwise two processes could hold two locks of the same name.
-        with filelock.FileLock(folder / LOCK):
-            _remove_leftovers(folder)
-            stored = folder / f"{file.stem}.gz"
-            with contextlib.suppress(DrilldownError):
-                file.verify(stored)
-                return stored  # another process has fetched it in the meantime
-            return _fetch_from_any(file, folder, on_download, patience)
+    # The lock's file is never removed: otherwise two processes could hold two locks of the same name.
+    with _explain_storage_errors(folder), lock_folder(folder, FOREVER):
+        _remove_leftovers(folder)
+        stored = folder / f"{file.stem}.gz"
+        with contextlib.suppress(DrilldownError):
+            file.verify(stored)
+            return stored  # another process has fetched it in the meantime
+        return _fetch_from_any(file, folder, on_download, patience)
 
 
 def _temporary_prefix(stem: str) -> str:

@@ -12,6 +12,7 @@ import filelock
 
 from drilldown.errors import DrilldownError, Problem
 from drilldown.files import explain_write_errors, lock_folder, remove_leftovers, write_atomically
+from drilldown.runs.run import REPORT_FILES, Run
 
 MARK = re.compile(rb'(?:<meta name="drilldown-summary" content="|<!-- drilldown-summary )([0-9a-f]{64})')
 """The mark in a report with the SHA-256 of the summary that it was made from."""
@@ -55,6 +56,11 @@ def write_figures(folder: Path, figures: dict[str, bytes]) -> None:
     remove_leftovers(target)
     for name, content in figures.items():
         write_atomically(target / name, content)
+
+
+def is_current(run: Run) -> bool:
+    """Whether a finished run has a report that was made from its summary, and so from its weights and records."""
+    return {summary_digest(run.path / name) for name in REPORT_FILES} == {run.summary_digest}
 
 
 def summary_digest(report: Path) -> str | None:

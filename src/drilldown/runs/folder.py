@@ -35,6 +35,7 @@ STATE, RECORDS, LOG = "state.safetensors", "epochs.jsonl", "train.log"
 WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.safetensors"
 SUMMARY, DIVERGENCE = "summary.json", "diverged.json"
 OnUnreadable = Callable[[DrilldownError], None]
+"""Called with the error of a folder that cannot be read."""
 OWNER_KEY = "drilldown"
 """The key of the metadata in a tensor file; the value is JSON."""
 

@@ -53,8 +53,8 @@ def perform(
         if (run.path / DIVERGENCE).is_file() and not again:
             raise TrainingDivergedError(f"{run.path}: {run.divergence} (repeat it with drilldown run --again)")
         dataset = load_dataset(experiment.recipe.dataset, folders.data, on_download=callback.on_download)
-        if dataset.caveat:
-            callback.on_notice(dataset.caveat)
+        if dataset.leakage_notice:
+            callback.on_notice(dataset.leakage_notice)
         training = Training(
             experiment,
             dataset,

@@ -68,7 +68,7 @@ class RunSummary(_Part):
     clean_train_total: Annotated[int, Field(ge=1)]
     verdict: Verdict
     sha256: Annotated[str, Field(exclude=True)] = ""
-    """The checksum of all other values, see `drilldown.files.sealed`."""
+    """The checksum of all other values, see `drilldown.files.with_checksum`."""
 
     @field_validator("verdict", mode="before")
     @classmethod

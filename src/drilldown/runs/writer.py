@@ -18,7 +18,7 @@ from drilldown.files import (
     explain_write_errors,
     file_digest,
     json_bytes,
-    sealed,
+    with_checksum,
     write_atomically,
 )
 from drilldown.runs.folder import (
@@ -99,12 +99,12 @@ class RunWriter:
         self._write_once(WEIGHTS, tensor_bytes(self.training.engine.model().state_dict(), self._owner))
         self._write_once(PREDICTIONS, tensor_bytes({"scores": test.logits}, self._owner))
         summary = summarise_run(self.training, test, clean_train, self.files)
-        self._write(SUMMARY, json_bytes(sealed(summary.to_json())))
+        self._write(SUMMARY, json_bytes(with_checksum(summary.to_json())))
 
     def diverge(self, error: TrainingDivergedError) -> None:
         """Writes that the training diverged, and why."""
         owner = {"fingerprint": self.training.experiment.fingerprint, "seed": self.training.seed}
-        self._write(DIVERGENCE, json_bytes(sealed({"reason": str(error), **owner})))
+        self._write(DIVERGENCE, json_bytes(with_checksum({"reason": str(error), **owner})))
 
     @property
     def _owner(self) -> Owner:

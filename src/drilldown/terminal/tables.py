@@ -152,8 +152,8 @@ def print_dataset(target: Console, dataset: Dataset) -> None:
         table.add_row(str(number), *(f"{count:,}" for count in counts))
     table.add_row("all", f"{len(dataset.train):,}", f"{len(dataset.test):,}", style="bold")
     target.print(table)
-    if dataset.caveat:
-        target.print(dataset.caveat)
+    if dataset.leakage_notice:
+        target.print(dataset.leakage_notice)
 
 
 def print_timings(target: Console, experiment: Experiment, benchmark: Benchmark) -> None:

@@ -70,7 +70,8 @@ def choose_engine(
         check_memory(
             training_bytes(experiment),
             f"training with batches of {experiment.recipe.batch_size:,} images",
-            suggestion="try a smaller recipe.batch_size, fewer layers or fewer channels",
+            place="recipe.batch_size",
+            suggestion="try a smaller number, fewer layers or fewer channels",
         )
         torch.set_num_threads(threads)
     return TorchEngine(experiment.build(seed), experiment.recipe, dataset, device=device)
