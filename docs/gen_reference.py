@@ -154,10 +154,8 @@ def _choices(value: Schema) -> list[Schema]:
 
 
 def _type(value: Schema, root: Schema) -> str:
-    choices = _choices(value)
-    if any("$ref" in choice for choice in choices):
-        return "table"
-    return " or ".join(_plain_type(choice, root) for choice in choices)
+    types = ["table" if "$ref" in choice else _plain_type(choice, root) for choice in _choices(value)]
+    return " or ".join(dict.fromkeys(types))
 
 
 def _plain_type(value: Schema, root: Schema) -> str:

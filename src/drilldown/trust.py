@@ -30,6 +30,11 @@ def trust_all() -> None:
     _trusts_all = True
 
 
+def trusts_all() -> bool:
+    """Whether `trust_all` was called: worker processes are told."""
+    return _trusts_all
+
+
 def trust_file(file: Path) -> None:
     """Remembers the content of a Python file: this user trains with it on this machine."""
     digest = file_digest(file.read_bytes())

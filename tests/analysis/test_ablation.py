@@ -40,6 +40,14 @@ def with_layers(*layers: str, **recipe: object) -> Experiment:
     return Experiment.model_validate(document)
 
 
+def test_each_variation_keeps_the_validation_split() -> None:
+    full = load("eva5-s5/06", ['recipe.holdout={images = 10_000, by = "writer"}'])
+    variations, _ = list_variations(full)
+    assert variations
+    for variation in variations:
+        assert variation.experiment.recipe.holdout == full.recipe.holdout
+
+
 def without(full: Experiment, component: str) -> Experiment:
     variations, _ = list_variations(full)
     (experiment,) = (variation.experiment for variation in variations if variation.component == component)

@@ -9,6 +9,7 @@ import pytest
 
 from drilldown import load
 from drilldown.errors import DrilldownError
+from drilldown.experiment.holdout import Holdout
 from support.cli import drilldown, plain_run
 from support.study import command
 
@@ -42,7 +43,7 @@ def test_a_new_experiment_trains_like_its_source_and_reports_no_accuracy(source:
     for part in ("conv KxK OUT", "onecycle (warmup, finish, div, final_div)", "# ema = 0.999", "# holdout = 10_000"):
         assert part in text
     file.write_text(text.replace("# ema = ", "ema = ").replace("# holdout = ", "holdout = "), "utf-8")
-    assert (load(file).recipe.ema, load(file).recipe.holdout) == (0.999, 10_000)
+    assert (load(file).recipe.ema, load(file).recipe.holdout) == (0.999, Holdout(images=10_000))
 
 
 def test_new_copies_a_run_as_it_was_trained(lab: Path, tmp_path: Path) -> None:

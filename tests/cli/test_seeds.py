@@ -17,7 +17,7 @@ from drilldown import Folders, load
 from drilldown.cli.app import app
 from drilldown.errors import TrainingDivergedError
 from drilldown.experiment.experiment import Experiment
-from drilldown.runs import worklist
+from drilldown.runs import pool
 from drilldown.runs.perform import perform
 from drilldown.runs.run import Run
 from drilldown.runs.writer import RunWriter
@@ -61,7 +61,7 @@ def test_a_seed_that_diverges_does_not_stop_the_others(tmp_path: Path, monkeypat
         return perform(experiment, seed=seed, run_dir=run_dir, **options)
 
     world(tmp_path, epochs=1)
-    monkeypatch.setattr(worklist, "perform", perform_but_diverge_first)
+    monkeypatch.setattr(pool, "perform", perform_but_diverge_first)
     out, err = command("run", "tiny.toml", "--seeds", "2", cwd=tmp_path)
     assert "/tiny, seed 0, diverged and counts as failed: the loss is nan" in err
     assert "✗ diverged" in out or "x diverged" in out
@@ -76,7 +76,7 @@ def test_an_interrupted_list_prints_the_command_that_resumes_it(
 
     world(tmp_path, epochs=1)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(worklist, "perform", interrupt)
+    monkeypatch.setattr(pool, "perform", interrupt)
     given = ["run", "tiny.toml", "--set", "recipe.epochs=2", "--seeds", "2", "--runs", "my runs", "--threads", "1"]
     with contextlib.suppress(KeyboardInterrupt, typer.Abort):
         app(given, standalone_mode=False)
@@ -96,7 +96,7 @@ def test_an_interrupted_repetition_of_a_list_resumes_without_losing_what_was_rep
     world(tmp_path, epochs=1)
     command("run", "tiny.toml", "--seeds", "3", cwd=tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(worklist, "perform", interrupt_second)
+    monkeypatch.setattr(pool, "perform", interrupt_second)
     time.sleep(0.1)  # longer than the file system's clock takes to advance
     with contextlib.suppress(KeyboardInterrupt, typer.Abort):
         app(["run", "tiny.toml", "--seeds", "3", "--again"], standalone_mode=False)

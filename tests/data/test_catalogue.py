@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from drilldown.data.catalogue import CATALOGUE, STEMS, check_dataset_name, is_dataset_folder
+from drilldown.data.catalogue import CATALOGUE, STEMS, WRITERS, check_dataset_name, is_dataset_folder
 from drilldown.data.loading import dataset_info, load_dataset
 from drilldown.errors import DrilldownError
 
@@ -18,6 +18,14 @@ def test_each_dataset_has_four_files_with_a_checksum_and_at_least_two_mirrors():
             assert len(bytes.fromhex(known.sha256)) == 32
             assert len(set(known.mirrors)) >= 2
             assert all(address.endswith("/") for address in known.mirrors)
+
+
+def test_the_files_of_writers_have_a_checksum_and_two_mirrors():
+    for name, known in WRITERS.items():
+        assert name in CATALOGUE
+        assert len(bytes.fromhex(known.sha256)) == 32
+        assert len(set(known.mirrors)) == 2
+        assert all(address.endswith("/") for address in known.mirrors)
 
 
 @pytest.mark.parametrize(

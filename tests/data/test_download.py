@@ -324,6 +324,7 @@ def test_leftovers_of_a_killed_download_are_removed(mirror, folder, tmp_path):
     (precious / "file").write_text("not a leftover")
     (folder / ".train-images-idx3-ubyte-planted").symlink_to(precious)
     (folder / ".t10k-images-idx3-ubyte-planted").write_text("a file, where a folder is expected")
+    (folder / ".qmnist-train-labels-idx2-int-killed").mkdir()
     fetch_file(published_file(mirror("right")), folder)
     assert [entry.name for entry in entries(folder)] == [NAME]
     assert (precious / "file").exists()

@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drilldown.data.catalogue import CATALOGUE, STEMS, PublishedFile
-from drilldown.data.loading import cache_folder, load_dataset
+from drilldown.data.catalogue import CATALOGUE, QMNIST, STEMS, WRITERS, PublishedFile
+from drilldown.data.finding import cache_folder
+from drilldown.data.loading import load_dataset, with_local_writers, with_writers
 from drilldown.errors import DrilldownError
 from drilldown.files import LOCK
 from support.mirror import ANSWERS, NOWHERE, Mirror, send
+from support.writers import STEM, WRITER_IDS, write_small_mnist
 
 
 @pytest.fixture
@@ -155,3 +157,59 @@ def test_a_cache_that_cannot_be_written_is_reported(mirror, tmp_path, monkeypatc
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(DrilldownError, match="the dataset cannot be stored here"):
         load_dataset("mnist")
+
+
+# ---- the writers of MNIST
+
+
+@pytest.fixture
+def served_writers(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a small MNIST, without the file that names its writers: this is on the server."""
+    folder = write_small_mnist(tmp_path, monkeypatch)
+    file = folder / QMNIST / f"{STEM}.gz"
+    monkeypatch.setitem(ANSWERS, "writers", send(file.read_bytes()))
+    monkeypatch.setitem(WRITERS, "mnist", replace(WRITERS["mnist"], mirrors=(mirror("writers"),)))
+    file.unlink()
+    return folder
+
+
+@pytest.mark.usefixtures("served_writers")
+def test_the_writers_are_fetched_once(mirror):
+    names: list[str] = []
+    dataset = with_writers(load_dataset("mnist"), on_download=lambda stem, *_: names.append(stem))
+    assert dataset.train.writers is not None
+    assert dataset.train.writers.ids.tolist() == WRITER_IDS.tolist()
+    assert dataset.train.writers.sources.tolist() == [0 if writer < 2100 else 4 for writer in WRITER_IDS]
+    assert set(names) == {STEM}
+    assert {path.name for path in (cache_folder() / QMNIST).iterdir()} == {LOCK, f"{STEM}.gz"}
+    with_writers(load_dataset("mnist"))
+    assert mirror.requested == [f"writers/{STEM}.gz"]
+
+
+@pytest.mark.usefixtures("served_writers")
+def test_a_dataset_alone_and_a_remark_about_writers_fetch_no_writers(mirror):
+    assert load_dataset("mnist").train.writers is None
+    assert with_local_writers(load_dataset("mnist")).train.writers is None
+    assert mirror.requested == []
+
+
+@pytest.mark.usefixtures("served_writers")
+def test_other_bytes_are_not_taken_for_the_writers(mirror, monkeypatch):
+    monkeypatch.setitem(WRITERS, "mnist", replace(WRITERS["mnist"], mirrors=(mirror("other"),)))
+    with pytest.raises(DrilldownError, match=rf"other/{STEM}\.gz: more than [\d,]+ bytes"):
+        with_writers(load_dataset("mnist"))
+    assert [path.name for path in (cache_folder() / QMNIST).iterdir()] == [LOCK]
+
+
+def test_writers_that_cannot_be_fetched_are_reported_with_folders_mirrors_and_solutions(served_writers, monkeypatch):
+    monkeypatch.setitem(WRITERS, "mnist", replace(WRITERS["mnist"], mirrors=(NOWHERE,)))
+    with pytest.raises(DrilldownError) as caught:
+        with_writers(load_dataset("mnist"), served_writers / "given")
+    message = str(caught.value)
+    assert message.startswith("qmnist, the file with the writers of mnist, is not on this machine and could not be ")
+    for root in (served_writers / "given", served_writers, cache_folder()):
+        for folder in (root / "qmnist", root / "QMNIST" / "raw", root / "mnist", root):
+            assert f"    {folder}\n" in message
+    assert f"{NOWHERE}{STEM}.gz: no connection" in message
+    for solution in (f"copy {STEM} (plain or .gz)", "DRILLDOWN_DATA", "--set recipe.holdout=10_000"):
+        assert solution in message

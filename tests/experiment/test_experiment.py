@@ -12,12 +12,13 @@ from drilldown.data.augmentation import Affine, Augmentation, Jitter
 from drilldown.errors import DrilldownError
 from drilldown.experiment.budget import Budget
 from drilldown.experiment.experiment import Experiment, Network, Recipe, Reported
+from drilldown.experiment.holdout import Holdout
 from drilldown.experiment.loading import load_experiment, read_experiment
 from drilldown.experiment.optimizers import Optimizer
 from drilldown.experiment.schedules import Schedule
 
 TABLES: list[type[BaseModel]] = [
-    *(Experiment, Network, Recipe, Budget, Reported, Augmentation, Affine, Jitter),
+    *(Experiment, Network, Recipe, Holdout, Budget, Reported, Augmentation, Affine, Jitter),
     *get_args(get_args(Optimizer)[0]),
     *get_args(get_args(Schedule)[0]),
 ]

@@ -56,6 +56,7 @@ def test_every_setting_changes_the_fingerprint(write):
         for value in both
     ]
     overrides.remove('recipe.precision="fp32"')  # the default
+    overrides += ['recipe.holdout={images = 500, by = "writer"}']
     overrides += [
         f"recipe.optimizer={{ name = {name!r}, lr = 0.1{more} }}"
         for name, extras in {

@@ -33,6 +33,13 @@ def test_a_problem_gets_the_file_and_the_line_of_its_origin() -> None:
     )
 
 
+def test_the_line_is_that_of_the_key_that_gives_the_value() -> None:
+    text = '[space]\n"recipe.epochs" = { int = [0, 3] }\n[recipe]\nepochs = 5\n'
+    dimension = Origin(Path("search.toml"), text, ("space", "recipe.epochs"))
+    problem = Problem(place="recipe.epochs", found="found 0")
+    assert str(dimension.problem(("recipe", "epochs"), problem)) == "search.toml:2: recipe.epochs: found 0"
+
+
 def test_every_part_of_a_message_is_one_short_line() -> None:
     problem = Problem(place="a\nb", found="x" * 10_000, expected="c\td", suggestion="\x1b[31m")
     message = str(FILE.problem(("recipe",), problem))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import tomllib
 
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from drilldown.experiment.loading import read_experiment
+from drilldown.experiment.toml_text import dump_toml
 from support.datasets import write_two_images
-from support.experiments import VALID, document
+from support.experiments import TEXT, VALID, document
 
 
 @settings(max_examples=150, deadline=None)
@@ -23,6 +25,14 @@ def test_a_written_experiment_reads_back_unchanged(scratch, values):
     assert reread.fingerprint == experiment.fingerprint
     assert reread.title == values["title"]
     assert reread.to_toml() == experiment.to_toml()
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.dictionaries(TEXT, st.dictionaries(TEXT, st.integers() | st.dictionaries(TEXT, TEXT, max_size=2), max_size=3))
+)
+def test_any_key_is_written_so_that_it_reads_back(document):
+    assert tomllib.loads(dump_toml(document)) == document
 
 
 def test_a_written_experiment_depends_on_no_other_file(write, tmp_path):

@@ -19,14 +19,13 @@ from drilldown.experiment.studies import Study
 from drilldown.report.study.writing import write_study_report
 from drilldown.runs.folder import FINISHED
 from drilldown.runs.perform import perform
+from drilldown.runs.pool import Task
 from drilldown.runs.run import Run
 from drilldown.runs.worklist import (
     Estimate,
-    Task,
-    estimate_time,
+    TimeEstimator,
     list_tasks,
     plan_work,
-    train_all,
 )
 from support.cli import start
 from support.study import STEPS, Witness, command, steps_of, train, write_study
@@ -66,7 +65,7 @@ def test_a_longer_list_trains_only_new_runs(climb: Path, tmp_path: Path) -> None
 def test_the_estimate_comes_from_the_same_step_or_from_multiply_adds(tmp_path: Path) -> None:
     first, _, wider = steps_of(write_study(tmp_path))
     tasks = list_tasks([first, wider], range(3), tmp_path / "runs")
-    unknown = estimate_time(tasks, tasks)
+    unknown = TimeEstimator().estimate(tasks)
     assert unknown == Estimate(0.0, 6)
     assert "unknown until the first run" in str(unknown)
     run = perform(first, folders=Folders(runs=tmp_path / "runs"), compute=Compute(engine="torch"))
@@ -75,7 +74,7 @@ def test_the_estimate_comes_from_the_same_step_or_from_multiply_adds(tmp_path: P
     work = wider.model_summary.multiply_adds / first.model_summary.multiply_adds
     assert plan.estimate.unknown == 0
     assert plan.estimate.seconds == pytest.approx(seconds * (2 + 3 * work))
-    assert estimate_time(plan.todo, tasks, "native") == Estimate(0.0, 5)
+    assert TimeEstimator(tasks, "native").estimate(plan.todo) == Estimate(0.0, 5)
 
 
 def test_the_estimate_leaves_out_saved_epochs(tmp_path: Path) -> None:
@@ -103,7 +102,7 @@ def test_a_run_that_another_process_trains_is_skipped_and_waited_for_at_the_end(
             held.close()
 
     witness = ReleasingWitness()
-    train_all(plan, witness, compute=Compute(engine="torch"))
+    train(plan, witness)
     assert [name for name, _ in witness.begun] == ["climb/02-norm", "climb/03-wider", "climb/01-plain"]
     assert witness.waited == [tasks[0].run.path]
     assert all(task.run.status == FINISHED for task in tasks)

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 from drilldown import load
 from drilldown.data.glyphs import draw_glyphs
@@ -69,11 +70,11 @@ def drilldown(*arguments: str, cwd: Path, timeout: float = 120, **env: str) -> s
     )  # fmt: skip
 
 
-def start(*arguments: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
-    """Starts the command and returns at once."""
+def start(*arguments: str, cwd: Path, output: IO[str] | None = None, **env: str) -> subprocess.Popen[str]:
+    """Starts the command and returns at once; its output goes to a file, or can be read from the process."""
     return subprocess.Popen(
         [sys.executable, "-m", "drilldown", *arguments],
-        cwd=cwd, env=environment(**env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=cwd, env=environment(**env), stdout=output or subprocess.PIPE, stderr=output or subprocess.PIPE, text=True,
     )  # fmt: skip
 
 

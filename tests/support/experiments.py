@@ -100,6 +100,12 @@ def below_the_peak(recipe: dict[str, Any]) -> dict[str, Any]:
     return recipe | {"schedule": recipe["schedule"] | {"floor": recipe["schedule"]["floor"] * peak}}
 
 
+def with_known_writers(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe with a dataset whose writers are known, if its validation split needs them."""
+    holdout = recipe.get("holdout")
+    return recipe | {"dataset": "mnist"} if isinstance(holdout, dict) and holdout.get("by") == "writer" else recipe
+
+
 ADAM = {"betas": st.lists(FRACTION, min_size=2, max_size=2), "eps": ABOVE_ZERO, "weight_decay": st.floats(0, 1)}
 VALID = table(
     {
@@ -142,7 +148,10 @@ VALID = table(
         ),
         label_smoothing=FRACTION,
         ema=st.floats(0.01, 0.99),
-        holdout=st.integers(1, 10**6),
+        holdout=st.integers(1, 10**6)
+        | table({"images": st.integers(1, 10**6)}, by=st.sampled_from(["class", "writer"])),
         precision=st.sampled_from(["fp32", "bf16"]),
-    ).map(below_the_peak),
+    )
+    .map(below_the_peak)
+    .map(with_known_writers),
 )

@@ -7,12 +7,12 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from drilldown import Compute, load
+from drilldown import Compute, Folders, load
 from drilldown.cli.app import app
-from drilldown.errors import TrainingDivergedError
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.studies import Study
-from drilldown.runs.worklist import Estimate, Task, WorklistCallback, WorkPlan, train_all
+from drilldown.runs.pool import InProcessPool, Outcome, Task
+from drilldown.runs.worklist import Estimate, WorklistCallback, WorkPlan, train_all
 from support.cli import write_idx
 
 FIRST = """\
@@ -92,8 +92,9 @@ class Witness(WorklistCallback):
     def on_task_start(self, task: Task, left: Sequence[Task], estimate: Estimate) -> None:  # noqa: ARG002
         self.begun.append((task.experiment.name, task.seed))
 
-    def on_divergence(self, task: Task, error: TrainingDivergedError) -> None:  # noqa: ARG002
-        self.failed.append((task.experiment.name, task.seed))
+    def on_task_end(self, outcome: Outcome) -> None:
+        if outcome.ending == "diverged":
+            self.failed.append((outcome.task.experiment.name, outcome.task.seed))
 
     def on_wait(self, task: Task) -> None:
         self.waited.append(task.run.path)
@@ -103,7 +104,8 @@ def steps_of(folder: Path) -> list[Experiment]:
     return [load(file) for file in Study(folder).steps]
 
 
-def train(plan: WorkPlan) -> Witness:
-    witness = Witness()
-    train_all(plan, witness, compute=Compute(engine="torch", threads=1))
+def train(plan: WorkPlan, witness: Witness | None = None) -> Witness:
+    """Trains a list in this process; returns what it was told."""
+    witness = witness or Witness()
+    train_all(plan, witness, InProcessPool(Compute(engine="torch", threads=1), Folders(), witness))
     return witness

@@ -122,6 +122,7 @@ def why_incomparable(first: Seeds, second: Seeds) -> str | None:
         return f"different data ({datasets[0]}, {datasets[1]})"
     if first.split != second.split:
         return f"measured on different images ({first.split}, {second.split})"
-    if first.experiment.recipe.holdout != second.experiment.recipe.holdout:
-        return "measured on validation splits of different size"
+    holdouts = first.experiment.recipe.holdout, second.experiment.recipe.holdout
+    if holdouts[0] != holdouts[1]:
+        return f"measured on different validation splits ({holdouts[0]}, {holdouts[1]})"
     return None

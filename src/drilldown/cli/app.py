@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from drilldown.cli import inspect, train
+from drilldown.cli import crew, inspect, train
 
 app = typer.Typer(
     add_completion=False,
@@ -50,3 +50,5 @@ app.command()(inspect.predict)
 app.command()(inspect.data)
 app.command()(inspect.new)
 app.command()(inspect.bench)
+app.command()(crew.crew)
+app.command()(crew.worker)

@@ -13,6 +13,23 @@ import typer
 from drilldown.errors import DrilldownError, Problem
 from drilldown.settings import RUNS_DIR, Compute, DeviceName, EngineName, Folders
 
+AUTO_WORKERS = 0
+"""`--workers auto`."""
+MOST_WORKERS = 256
+
+
+def _worker_count(value: str | int) -> int:
+    """Reads the value of `--workers`; the default comes as a number."""
+    text = str(value)
+    if text == "auto":
+        return AUTO_WORKERS
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_WORKERS:
+        return int(text)
+    raise DrilldownError(
+        Problem(place="--workers", found=f'found "{text}"', expected=f'a number from 1 to {MOST_WORKERS}, or "auto"')
+    )
+
+
 ExperimentArgument = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="A file, study/step, or a study (its last step).")
 ]
@@ -23,6 +40,16 @@ RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder 
 EngineOption = Annotated[EngineName, typer.Option("--engine", help="Training engine.")]
 DeviceOption = Annotated[DeviceName, typer.Option("--device", help="Training device.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", metavar="N", help="CPU threads (default: all).")]
+WorkersOption = Annotated[
+    int,
+    typer.Option(
+        "--workers", metavar="N", parser=_worker_count,
+        help='Train N runs at once, each in a process of its own; "auto": one per core or GPU.',
+    ),
+]  # fmt: skip
+CrewOption = Annotated[
+    Path | None, typer.Option("--on", metavar="FILE", help="Train on the machines of the crew with this file.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 SeedsOption = Annotated[
     int, typer.Option("--seeds", min=1, max=1000, metavar="N", help="Train each experiment with seeds 0 to N-1.")
@@ -62,6 +89,13 @@ def command_text(command: list[str], compute: Compute, folders: Folders) -> str:
     }
     given = [part for name, value in options.items() if value is not None for part in (f"--{name}", str(value))]
     return shlex.join([*command, *given])
+
+
+def workers_options(workers: int, crew: Path | None) -> list[str]:
+    """Returns the options that give these workers; empty for one on this machine."""
+    if crew is not None:
+        return ["--on", str(crew)]
+    return [] if workers == 1 else ["--workers", str(workers) if workers else "auto"]
 
 
 def print_notice(text: str) -> None:

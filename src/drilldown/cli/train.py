@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 from drilldown.cli.options import (
     DEFAULT_SEEDS,
+    CrewOption,
     DataOption,
     DeviceOption,
     EngineOption,
@@ -21,18 +23,19 @@ from drilldown.cli.options import (
     SeedsOption,
     ThreadsOption,
     TrustOption,
+    WorkersOption,
     command_text,
     folders_from,
     print_notice,
+    workers_options,
 )
 from drilldown.errors import DrilldownError, Problem, TrainingDivergedError
 from drilldown.settings import RUNS_DIR, Compute, Folders
 
 if TYPE_CHECKING:
     from drilldown.experiment.experiment import Experiment
+    from drilldown.runs.pool import Task
     from drilldown.runs.run import Run
-    from drilldown.runs.worklist import Task
-    from drilldown.terminal.live import WorklistDisplay
 
 
 def run(
@@ -46,6 +49,8 @@ def run(
     data: DataOption = None,
     runs: RunsOption = RUNS_DIR,
     again: Annotated[bool, typer.Option("--again", help="Repeat runs that are finished or diverged.")] = False,
+    workers: WorkersOption = 1,
+    on: CrewOption = None,
     _trust: TrustOption = False,
 ) -> None:
     """Train an experiment and print its verdict.
@@ -58,12 +63,14 @@ def run(
         raise DrilldownError(Problem(found="--seed and --seeds are both given", expected="one of them"))
     compute, folders = Compute(engine=engine, device=device, threads=threads), folders_from(data, runs)
     loaded = load_experiment(experiment, overrides)
-    if seeds is None or seeds == 1:
+    if seeds in (None, 1) and on is None:
         _run_once(loaded, seed or 0, compute, folders, again=again)
     else:
         changes = [part for override in overrides for part in ("--set", override)]
-        command = ["drilldown", "run", experiment, *changes, "--seeds", str(seeds)]  # to resume: without --again
-        _run_seeds(loaded, seeds, command, compute, folders, again=again)
+        numbers = range(seeds) if seeds else [seed or 0]
+        count = ["--seeds", str(seeds)] if seeds else ["--seed", str(seed or 0)]
+        command = ["drilldown", "run", experiment, *changes, *count]  # to resume: without --again
+        _run_seeds(loaded, numbers, command, compute, folders, workers=workers, crew=on, again=again)
 
 
 def _run_once(experiment: Experiment, seed: int, compute: Compute, folders: Folders, *, again: bool) -> None:
@@ -84,25 +91,30 @@ def _run_once(experiment: Experiment, seed: int, compute: Compute, folders: Fold
 
 
 def _run_seeds(
-    experiment: Experiment, seeds: int, command: list[str], compute: Compute, folders: Folders, *, again: bool
+    experiment: Experiment,
+    seeds: Sequence[int],
+    command: list[str],
+    compute: Compute,
+    folders: Folders,
+    *,
+    workers: int,
+    crew: Path | None,
+    again: bool,
 ) -> None:
     from drilldown.analysis.seeds import Seeds
     from drilldown.runs.folder import FINISHED
     from drilldown.runs.worklist import list_tasks
     from drilldown.terminal.comparisons import print_seeds
     from drilldown.terminal.console import make_console
-    from drilldown.terminal.live import WorklistDisplay
 
-    class Display(WorklistDisplay):
-        def on_finish(self, run: Run) -> None:
-            super().on_finish(run)
-            _show_finished(run, folders.data, write=True)
+    def show(run: Run) -> None:
+        _show_finished(run, folders.data, write=True)
 
-    tasks = list_tasks([experiment], range(seeds), folders.runs)
+    tasks = list_tasks([experiment], seeds, folders.runs)
     for task in tasks:
         if not again and task.run.status == FINISHED:
             _show_finished(task.run, folders.data)
-    _train_all(tasks, Display(experiment.name), command, compute, folders, again=again)
+    _train_all(tasks, experiment.name, command, compute, folders, workers=workers, crew=crew, again=again, on_run=show)
     together = Seeds.among(experiment, [task.run for task in tasks])
     screen = make_console(stderr=False)
     print_seeds(screen, together)
@@ -150,6 +162,8 @@ def study(
     threads: ThreadsOption = None,
     data: DataOption = None,
     runs: RunsOption = RUNS_DIR,
+    workers: WorkersOption = 1,
+    on: CrewOption = None,
     _trust: TrustOption = False,
 ) -> None:
     """Train the missing runs of a study, and write its report.
@@ -163,14 +177,13 @@ def study(
     from drilldown.runs.worklist import list_tasks
     from drilldown.terminal.comparisons import print_study
     from drilldown.terminal.console import make_console
-    from drilldown.terminal.live import WorklistDisplay
 
     compute, folders = Compute(engine=engine, device=device, threads=threads), folders_from(data, runs)
     chosen = find_study(study)
     experiments = [read_experiment(file) for file in chosen.steps]
     command = ["drilldown", "study", study, "--seeds", str(seeds)]
     tasks = list_tasks(experiments, range(seeds), folders.runs)
-    _train_all(tasks, WorklistDisplay(chosen.name), command, compute, folders)
+    _train_all(tasks, chosen.name, command, compute, folders, workers=workers, crew=on)
     evidence = gather_study(chosen, folders.runs, shlex.join(command))
     page = write_study_report(evidence, folders.data).html
     screen = make_console(stderr=False)
@@ -186,6 +199,8 @@ def ablate(
     threads: ThreadsOption = None,
     data: DataOption = None,
     runs: RunsOption = RUNS_DIR,
+    workers: WorkersOption = 1,
+    on: CrewOption = None,
     _trust: TrustOption = False,
 ) -> None:
     """Ablation: remove one component at a time and measure the effect.
@@ -199,7 +214,6 @@ def ablate(
     from drilldown.runs.worklist import list_tasks
     from drilldown.terminal.comparisons import print_ablation
     from drilldown.terminal.console import make_console
-    from drilldown.terminal.live import WorklistDisplay
 
     compute, folders = Compute(engine=engine, device=device, threads=threads), folders_from(data, runs)
     full = load_experiment(experiment)
@@ -209,7 +223,7 @@ def ablate(
     experiments = [full, *(variation.experiment for variation in variations)]
     command = ["drilldown", "ablate", experiment, "--seeds", str(seeds)]
     tasks = list_tasks(experiments, range(seeds), folders.runs)
-    _train_all(tasks, WorklistDisplay(full.name), command, compute, folders)
+    _train_all(tasks, full.name, command, compute, folders, workers=workers, crew=on)
     result = measure_ablation(Seeds.of(full, folders.runs), folders.runs)
     page = write_ablation_report(result, folders.runs)
     screen = make_console(stderr=False)
@@ -219,31 +233,58 @@ def ablate(
 
 def _train_all(
     tasks: list[Task],
-    live: WorklistDisplay,
+    name: str,
     command: list[str],
     compute: Compute,
     folders: Folders,
     *,
+    workers: int,
+    crew: Path | None,
     again: bool = False,
+    on_run: Callable[[Run], None] = lambda _: None,
 ) -> None:
-    """Trains the remaining runs of a list; `command` resumes the list after an interruption."""
-    from drilldown.runs.worklist import plan_work, train_all
+    """Trains the remaining runs of a list.
 
+    *Arguments*: `name`: of the list. `command`: resumes the list after an interruption. `on_run`: called with each run
+    that has finished: at once where this process trains it, and at the end where workers do.
+    """
+    from drilldown.runs.folder import FINISHED
+    from drilldown.runs.worklist import plan_work, train_all
+    from drilldown.terminal.live import WorklistDisplay
+    from drilldown.terminal.workers import WorkersDisplay
+    from drilldown.workers.opening import open_pool
+
+    class Display(WorklistDisplay):
+        def on_finish(self, run: Run) -> None:
+            super().on_finish(run)
+            on_run(run)
+
+    if crew is not None:
+        from drilldown.workers.crew import read_crew  # imports Dask, which takes half a second
+
+        read_crew(crew)  # before anything is printed
+    live = Display(name) if workers == 1 and crew is None else WorkersDisplay(name)
     plan, started = plan_work(tasks, compute.engine, again=again), time.time()
     live.on_plan(plan)
     try:
-        train_all(plan, live, compute=compute, folders=folders, again=again)
+        if plan.todo:
+            with open_pool(compute, folders, live, workers=workers, crew=crew, again=again) as pool:
+                train_all(plan, live, pool)
     except KeyboardInterrupt:
         live.stop()
         finished = sum(task.ended for task in tasks)
         print_notice(f"interrupted: {finished} of {len(tasks)} runs finished, and every finished epoch is saved")
-        print_notice(f"resume with: {command_text(command, compute, folders)}")
+        print_notice(f"resume with: {command_text([*command, *workers_options(workers, crew)], compute, folders)}")
         old = [str(task.seed) for task in tasks if task.ended and task.run.modified < started] if again else []
         if old:
             print_notice(f"not repeated yet: seed {', '.join(old)}; repeat each with --again --seed N")
         raise
     finally:
         live.stop()
+    if isinstance(live, WorkersDisplay):
+        for task in plan.todo:
+            if task.run.status == FINISHED:
+                on_run(task.run)
 
 
 def _show_finished(run: Run, data_dir: Path | None, *, write: bool = False) -> None:

@@ -122,6 +122,23 @@ CATALOGUE: dict[str, dict[str, PublishedFile]] = {
     ),
 }
 """The published datasets by name, and their files by stem."""
+QMNIST = "qmnist"
+"""The name of the dataset whose label files say who wrote each image of MNIST."""
+WRITERS: dict[str, PublishedFile] = {
+    "mnist": PublishedFile(
+        stem="qmnist-train-labels-idx2-int",
+        mirrors=(
+            "https://raw.githubusercontent.com/facebookresearch/qmnist/master/",
+            "https://github.com/facebookresearch/qmnist/raw/master/",  # for networks that block the first name
+        ),
+        sha256="bb1b6e1ec7b04fd5696f1ed50b5f58f8ef195118edd5c93c81783df9740b8ac5",
+        size=12 + 60_000 * 8 * 4,
+    )
+}
+"""The files that name the writers of the training images, by the name of the dataset.
+
+*Source*: Yadav and Bottou, "Cold Case: The Lost MNIST Digits", 2019.
+"""
 GLYPHS = "glyphs"
 """The name of the dataset that is drawn and not fetched, see `glyphs.py`."""
 NAMES = (*CATALOGUE, GLYPHS)

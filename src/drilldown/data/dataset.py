@@ -5,12 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 
+from drilldown.data.writers import Writers, choose_writers
 from drilldown.errors import DrilldownError, Problem
 from drilldown.randomness import stream
 from drilldown.shown import Shown
+
+HoldoutBy = Literal["class", "writer"]
+"""The way to choose validation images: a share of each class at random, or all images of some writers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,8 @@ class Split:
     """The images, (N, height, width), uint8, from 0 (background) to 255 (ink)."""
     labels: torch.Tensor
     """The classes, (N), int64, 0 … classes − 1."""
+    writers: Writers | None = None
+    """The writers of the images, where they are known and were loaded, see `with_writers`."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -30,12 +37,13 @@ class Split:
         return f"<Split: {len(self):,} images of {height}x{width}>"
 
     def to(self, device: torch.device) -> Split:
-        """Returns a copy on another device."""
+        """Returns a copy on another device, without the writers."""
         return Split(self.images.to(device), self.labels.to(device))
 
     def take(self, indices: torch.Tensor) -> Split:
-        """Returns the images and labels at these indices, (M), in their order."""
-        return Split(self.images[indices], self.labels[indices])
+        """Returns the images, labels and writers at these indices, (M), in their order."""
+        writers = self.writers.take(indices) if self.writers else None
+        return Split(self.images[indices], self.labels[indices], writers)
 
 
 def count_repeated(train: Split, test: Split) -> int:
@@ -110,31 +118,47 @@ class Dataset(Shown):
             "the test accuracy says too little about new images"
         )
 
-    def hold_out(self, size: int, seed: int) -> tuple[Dataset, Split]:
-        """Splits a validation set off the training images.
-
-        The split is stratified: each class gives its share, to within one image. Only `seed` decides which images.
-
-        *Arguments*: `size`: the number of validation images.
+    def hold_out(self, size: int, seed: int, by: HoldoutBy = "class") -> tuple[Dataset, Split]:
+        """Splits a validation set off the training images; the arguments and errors are those of `choose_held_out`.
 
         *Returns* the dataset with the remaining training images, and the validation split.
+        """
+        chosen = self.choose_held_out(size, seed, by)
+        keep = torch.ones(len(self.train), dtype=torch.bool)
+        keep[chosen] = False
+        rest = torch.nonzero(keep).flatten()
+        return replace(self, train=self.train.take(rest)), self.train.take(chosen)
 
-        *Raises* DrilldownError where no training images would remain.
+    def choose_held_out(self, size: int, seed: int, by: HoldoutBy = "class") -> torch.Tensor:
+        """Chooses the validation images among the training images. Only `seed` decides which images.
+
+        By class, the split is stratified: each class gives its share, to within one image. By writer, whole writers
+        are taken, so that no writer has images on both sides; see `choose_writers`.
+
+        *Arguments*: `size`: the number of validation images; by writer, the number is as close to it as whole writers
+        allow.
+
+        *Returns* the indices of the validation images, ascending, int64.
+
+        *Raises* DrilldownError where one side would be empty, or where the writers were not loaded.
         """
         count = len(self.train)
         if size >= count:
-            raise DrilldownError(
-                Problem(
-                    place="recipe.holdout",
-                    found=f"{size:,} of {count:,} training images held out",
-                    expected=f"fewer than {count:,}",
-                )
-            )
-        shuffled = torch.randperm(count, generator=stream(seed, "holdout"))
+            raise _holdout_error(f"{size:,} of {count:,} training images held out", f"fewer than {count:,}")
+        generator = stream(seed, "holdout")
+        if by == "writer":
+            if self.train.writers is None:
+                raise _holdout_error(f"{self.name} was loaded without its writers", "`recipe.load_dataset()`")
+            chosen = choose_writers(self.train.writers, size, generator)
+            if not 0 < len(chosen) < count:
+                found = f"{size:,} of {count:,} training images held out by writer"
+                raise _holdout_error(found, "a number that leaves a writer on each side")
+            return chosen
+        shuffled = torch.randperm(count, generator=generator)
         by_class = shuffled[torch.argsort(self.train.labels[shuffled], stable=True)]
         # The list is sorted by class, so images at equal distances are taken from each class in proportion.
-        chosen = by_class[(torch.arange(size) * count) // size]
-        keep = torch.ones(count, dtype=torch.bool)
-        keep[chosen] = False
-        rest = torch.nonzero(keep).flatten()
-        return replace(self, train=self.train.take(rest)), self.train.take(chosen.sort().values)
+        return by_class[(torch.arange(size) * count) // size].sort().values
+
+
+def _holdout_error(found: str, expected: str) -> DrilldownError:
+    return DrilldownError(Problem(place="recipe.holdout", found=found, expected=expected))

@@ -23,7 +23,7 @@ import pooch
 import requests
 import urllib3
 
-from drilldown.data.catalogue import STEMS, PublishedFile
+from drilldown.data.catalogue import STEMS, WRITERS, PublishedFile
 from drilldown.errors import DrilldownError, Problem
 from drilldown.files import lock_folder
 
@@ -81,7 +81,7 @@ def _temporary_prefix(stem: str) -> str:
 
 def _remove_leftovers(folder: Path) -> None:
     """Removes the temporary folders of killed downloads; the caller holds the lock."""
-    prefixes = tuple(map(_temporary_prefix, STEMS))
+    prefixes = tuple(map(_temporary_prefix, (*STEMS, *(file.stem for file in WRITERS.values()))))
     for entry in folder.iterdir():
         if not entry.name.startswith(prefixes):
             continue

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import functools
 import hashlib
 import math
 import os
-import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 import torch
 
-from drilldown.data.catalogue import CATALOGUE, GLYPHS, STEMS, PublishedFile, check_dataset_name, is_dataset_folder
+from drilldown.data.catalogue import (
+    CATALOGUE,
+    GLYPHS,
+    QMNIST,
+    STEMS,
+    WRITERS,
+    PublishedFile,
+    check_dataset_name,
+    is_dataset_folder,
+)
 from drilldown.data.dataset import Dataset, DatasetInfo, Split
-from drilldown.data.download import OnDownload, UnreachableError, fetch_file
+from drilldown.data.download import OnDownload
+from drilldown.data.finding import dataset_folders, fetch_files, find_files
 from drilldown.data.idx import explain_read_errors, parse_idx, read_header, read_unpacked
-from drilldown.errors import DrilldownError, Problem
+from drilldown.data.travel import placed_folder
+from drilldown.data.writers import Writers
+from drilldown.errors import DrilldownError, Problem, quoted
 from drilldown.memory import check_memory
 
 LOADING_BYTES = 64_000_000
@@ -54,16 +64,52 @@ def load_dataset(name: str, folder: Path | str | None = None, *, on_download: On
     if name == GLYPHS:
         return _glyphs()
     if is_dataset_folder(name):
-        return _read_dataset(name, _stamped(_dataset_files(Path(name))), known=None)
+        return _read_dataset(name, _stamped(_dataset_files(placed_folder(name))), known=None)
     known = CATALOGUE[check_dataset_name(name)]
-    candidates = _candidate_folders(name, folder)
-    for candidate in candidates:
-        files = _files_in(candidate)
-        if files:
-            break
-    else:
-        files = _fetch(name, known, cache_folder() / name, candidates, on_download)
+    folders = dataset_folders(name, folder)
+    files = find_files(folders, STEMS) or fetch_files(
+        name, known, folders, on_download, title=name,
+        instead="use the dataset that needs no files: --set recipe.dataset=glyphs",
+    )  # fmt: skip
     return _read_dataset(name, _stamped(files), known=name)
+
+
+def with_writers(
+    dataset: Dataset, folder: Path | str | None = None, *, on_download: OnDownload | None = None
+) -> Dataset:
+    """Returns the dataset with the writers of its training images, from a file that is found or fetched, and verified.
+
+    *Arguments*: those of `load_dataset`.
+
+    *Raises* DrilldownError where the writers are unknown, or their file is missing and cannot be fetched, cannot be
+    read, or has a wrong content.
+    """
+    known = WRITERS.get(dataset.identity)
+    if known is None:
+        found = f'the writers of "{dataset.name}" are unknown'
+        raise DrilldownError(Problem(found=found, expected=f"the dataset {quoted(WRITERS)}"))
+    folders = dataset_folders(QMNIST, folder)
+    files = find_files(folders, [known.stem]) or fetch_files(
+        QMNIST, {known.stem: known}, folders, on_download,
+        title=f"{QMNIST}, the file with the writers of {dataset.name},",
+        instead="hold out images at random: --set recipe.holdout=10_000",
+    )  # fmt: skip
+    return _add_writers(dataset, known, files)
+
+
+def with_local_writers(dataset: Dataset, folder: Path | str | None = None) -> Dataset:
+    """Returns the dataset with the writers of its training images, or as it is if this machine does not have them.
+
+    It is for a remark about the writers, which must not stop a training: nothing is fetched, and nothing is raised.
+
+    *Arguments*: `folder`: the first folder to search.
+    """
+    known = WRITERS.get(dataset.identity)
+    if known is not None:
+        with contextlib.suppress(DrilldownError):
+            files = find_files(dataset_folders(QMNIST, folder), [known.stem])
+            return _add_writers(dataset, known, files) if files else dataset
+    return dataset
 
 
 def dataset_info(name: str) -> DatasetInfo:
@@ -75,14 +121,9 @@ def dataset_info(name: str) -> DatasetInfo:
     DatasetInfo(image_shape=(1, 28, 28), classes=10)
     """
     if is_dataset_folder(name):
-        return _read_info(name, _stamped(_dataset_files(Path(name))))
+        return _read_info(name, _stamped(_dataset_files(placed_folder(name))))
     check_dataset_name(name)
     return DatasetInfo((1, 28, 28), 10)
-
-
-def cache_folder() -> Path:
-    """Returns the folder of fetched datasets."""
-    return Path(platformdirs.user_cache_dir("drilldown", appauthor=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +173,31 @@ def _read_dataset(name: str, stamps: tuple[_Stamp, ...], *, known: str | None) -
     return _dataset(name, train, test, identity=f"sha256:{digest.hexdigest()}")
 
 
+def _add_writers(dataset: Dataset, known: PublishedFile, files: Mapping[str, Path]) -> Dataset:
+    """Adds the writers to the training images; raises DrilldownError where file and images do not belong together."""
+    (stamp,) = _stamped(files)
+    labels, writers = _read_writers(known, stamp)
+    if not torch.equal(labels, dataset.train.labels):
+        raise DrilldownError(
+            Problem(
+                file=stamp.path,
+                found="other classes than the training images have",
+                expected=f"the writers of {dataset.name}",
+            )
+        )
+    return replace(dataset, train=replace(dataset.train, writers=writers))
+
+
+@functools.lru_cache(maxsize=KEPT_DATASETS)
+def _read_writers(known: PublishedFile, stamp: _Stamp) -> tuple[torch.Tensor, Writers]:
+    """Reads classes and writers of the training images from a file with the extended labels of QMNIST."""
+    # The checksum has verified the header, which has 12 bytes. The columns are class, source (NIST's series of forms),
+    # writer, and five that are not needed.
+    table = np.frombuffer(known.read(stamp.path), ">i4", offset=12).reshape(-1, 8)
+    labels, sources, ids = (torch.from_numpy(column.astype("int64")) for column in table.T[:3])
+    return labels, Writers(ids, sources)
+
+
 @functools.lru_cache(maxsize=64)
 def _read_info(name: str, stamps: tuple[_Stamp, ...]) -> DatasetInfo:
     """Reads the headers of the image files, and all labels."""
@@ -150,29 +216,9 @@ def _read_info(name: str, stamps: tuple[_Stamp, ...]) -> DatasetInfo:
     return DatasetInfo((1, height, width), _count_classes(name, *labels))
 
 
-def _candidate_folders(name: str, folder: Path | str | None) -> list[Path]:
-    """Returns the folders that may hold the dataset, in the order of the search.
-
-    *Raises* DrilldownError where a folder that the user named is a file or cannot be read; it may be missing.
-    """
-    roots: list[Path] = [] if folder is None else [Path(folder)]
-    if os.environ.get("DRILLDOWN_DATA"):
-        roots.append(Path(os.environ["DRILLDOWN_DATA"]))
-    for root in roots:
-        with explain_read_errors(root):
-            mode = _mode(root)
-        if mode is not None and not stat.S_ISDIR(mode):
-            raise DrilldownError(Problem(file=root, found="not a folder", expected="a folder that holds datasets"))
-    roots.append(cache_folder())
-    published = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}[name]
-    # The names of the files are the same for all datasets, so the folder itself is only searched for MNIST.
-    subfolders = (name, f"{published}/raw", *(["."] if name == "mnist" else []))
-    return [root / subfolder for root in roots for subfolder in subfolders]
-
-
 def _dataset_files(folder: Path) -> dict[str, Path]:
     """Returns the four IDX files of a folder; raises DrilldownError where one is missing."""
-    files = _files_in(folder)
+    files = find_files([folder], STEMS)
     if files is not None:
         return files
     if os.path.isdir(folder):
@@ -182,63 +228,6 @@ def _dataset_files(folder: Path) -> dict[str, Path]:
     else:
         found = "not a folder" if os.path.exists(folder) else "no such folder"
     raise DrilldownError(Problem(file=folder, found=found, expected=f"IDX files {', '.join(STEMS)}, plain or .gz"))
-
-
-def _files_in(folder: Path) -> dict[str, Path] | None:
-    """Returns the four IDX files of a folder, or None where one is missing.
-
-    *Raises* DrilldownError where the folder or a file cannot be read: the search does not go on to another folder.
-    """
-    files: dict[str, Path] = {}
-    for stem in STEMS:
-        # Some unpacked copies have a dot before idx where the published names have a dash.
-        names = (stem, stem.replace("-idx", ".idx"), f"{stem}.gz")
-        file = next((folder / name for name in names if _is_file(folder / name)), None)
-        if file is None:
-            return None
-        files[stem] = file
-    return files
-
-
-def _is_file(path: Path) -> bool:
-    """Whether there is a file; raises DrilldownError where the operating system does not tell."""
-    try:
-        return stat.S_ISREG(_mode(path) or 0)
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:  # there can be no such file
-            return False
-        with explain_read_errors(path):
-            raise
-
-
-def _mode(path: Path) -> int | None:
-    """Returns the type of a file or folder, as `stat` has it; None where nothing has this path."""
-    try:
-        return path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: the path contains a null byte
-        return None
-
-
-def _fetch(
-    name: str,
-    known: dict[str, PublishedFile],
-    target: Path,
-    candidates: list[Path],
-    on_download: OnDownload | None,
-) -> dict[str, Path]:
-    try:
-        return {stem: fetch_file(file, target, on_download=on_download) for stem, file in known.items()}
-    except UnreachableError as error:
-        searched = "\n".join(f"    {folder}" for folder in candidates)
-        raise DrilldownError(
-            f"{name} is not on this machine and could not be fetched.\n"
-            f"  Searched\n{searched}\n"
-            f"  Tried\n" + "\n".join(f"    {line}" for line in error.attempts) + "\n"
-            f"  To solve this: connect to the network and repeat the command;\n"
-            f"  or copy {', '.join(STEMS)} (plain or .gz)\n"
-            f"  into a folder and name it with --data or DRILLDOWN_DATA;\n"
-            f"  or use the dataset that needs no files: --set recipe.dataset=glyphs"
-        ) from None
 
 
 def _splits(contents: dict[str, bytearray], files: dict[str, str]) -> Iterator[Split]:

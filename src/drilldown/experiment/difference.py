@@ -56,7 +56,7 @@ def find_difference(before: Experiment, after: Experiment) -> Difference:
     >>> find_difference(first, second).settings
     (SettingChange(name='recipe.epochs', before='15', after='3'),)
     """
-    old, new = dict(_flat(before.settings())), dict(_flat(after.settings()))
+    old, new = _settings(before), _settings(after)
     names = [*old, *(name for name in new if name not in old)]
     changes = [
         SettingChange(name, old.get(name, ABSENT), new.get(name, ABSENT))
@@ -102,6 +102,14 @@ def changed_components(before: Experiment, after: Experiment) -> tuple[str, ...]
             key = rest.partition(".")[0]
             components[_NAMES.get(key, key.replace("_", " "))] = None
     return tuple(components)
+
+
+def _settings(experiment: Experiment) -> dict[str, str]:
+    """Returns each setting as text, by its key path."""
+    settings = experiment.settings()
+    if experiment.recipe.holdout is not None:  # one setting, whether it is written as a number or as a table
+        settings["recipe"]["holdout"] = str(experiment.recipe.holdout)
+    return dict(_flat(settings))
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

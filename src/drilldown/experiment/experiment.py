@@ -10,14 +10,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PrivateAttr, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from torch import nn
 
 from drilldown.data.augmentation import Augmentation
-from drilldown.data.catalogue import check_dataset_name, is_dataset_folder
-from drilldown.data.loading import dataset_info, load_dataset
-from drilldown.errors import DrilldownError, InvalidValueError, Problem
+from drilldown.data.catalogue import WRITERS, check_dataset_name, is_dataset_folder
+from drilldown.data.dataset import Dataset
+from drilldown.data.download import OnDownload
+from drilldown.data.loading import dataset_info, load_dataset, with_local_writers, with_writers
+from drilldown.errors import DrilldownError, InvalidValueError, Problem, quoted
 from drilldown.experiment.budget import Budget
+from drilldown.experiment.holdout import Holdout, add_number
 from drilldown.experiment.optimizers import SGD, Optimizer
 from drilldown.experiment.schedules import ConstantSchedule, Schedule
 from drilldown.experiment.toml_text import dump_toml
@@ -72,8 +83,9 @@ class Recipe(Table):
     """The share ε of the target that is spread over all classes: (1 − ε)·onehot + ε/classes."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """The decay per step of an exponential average of the weights; the averaged weights are then the model."""
-    holdout: Annotated[int, Field(ge=1)] | None = None
-    """The number of training images for a validation split; epochs are then evaluated on it, not on the test images."""
+    holdout: Annotated[Holdout | None, Field(json_schema_extra=add_number)] = None
+    """The validation split, as a number of training images or as a table; epochs are then evaluated on it, not on the
+    test images."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """The precision of the arithmetic in training; weights and evaluation always use fp32."""
 
@@ -94,6 +106,37 @@ class Recipe(Table):
             return name if is_dataset_folder(name) else check_dataset_name(name)
         except DrilldownError as error:
             raise InvalidValueError(error.problems[0]) from None
+
+    @field_validator("holdout")
+    @classmethod
+    def _writers_known(cls, holdout: Holdout | None, info: ValidationInfo) -> Holdout | None:
+        dataset = info.data.get("dataset")  # missing if it is wrong itself
+        if holdout is not None and holdout.by == "writer" and dataset not in (None, *WRITERS):
+            raise InvalidValueError(
+                Problem(
+                    found=f'by = "writer" with the dataset "{dataset}"',
+                    expected=f"{quoted(WRITERS)}, the only dataset whose writers are known",
+                    suggestion=f"hold out at random: holdout = {holdout.images}",
+                )
+            )
+        return holdout
+
+    def load_dataset(self, folder: Path | str | None = None, *, on_download: OnDownload | None = None) -> Dataset:
+        """Loads the dataset, with the writers of its training images if the validation split needs them.
+
+        For a random split, they are only added if this machine has them.
+
+        *Arguments*, *raises*: as of `load_dataset` and `with_writers`.
+
+        >>> len(drilldown.load("under-8k", ["recipe.dataset=glyphs"]).recipe.load_dataset().train)
+        6000
+        """
+        dataset = load_dataset(self.dataset, folder, on_download=on_download)
+        if self.holdout is None:
+            return dataset
+        if self.holdout.by == "writer":
+            return with_writers(dataset, folder, on_download=on_download)
+        return with_local_writers(dataset, folder)
 
 
 class Reported(Table):

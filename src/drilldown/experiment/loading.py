@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,18 @@ from pydantic import BaseModel, ValidationError
 from drilldown.data.catalogue import is_dataset_folder
 from drilldown.errors import DrilldownError, Problem, did_you_mean, quoted
 from drilldown.experiment.experiment import Experiment, Recipe
-from drilldown.experiment.origins import Origin, Source, one_line
+from drilldown.experiment.origins import KeyPath, Origin, Source, one_line
 from drilldown.experiment.problems import explain_validation_error, locate_problem, toml_literal
 from drilldown.experiment.studies import find_experiment_file
 
 INHERITED = ("network", "recipe", "budget")
 """The tables that `extends` inherits."""
+SEARCH_TABLES = ("search", "space")
+"""The tables that make a file a search; they are not inherited."""
+NAME_IN_LAYER = re.compile(r"\{\s*([^{}]*?)\s*\}")
+"""A name in a layer of a search file: `{w1}`."""
+Parent = Experiment | None
+"""The experiment that a file extends, or None."""
 LARGEST_FILE = 1_000_000
 """The largest experiment file in bytes."""
 
@@ -50,14 +57,51 @@ def read_experiment(path: Path, overrides: Sequence[str] = (), *, name: str | No
     return experiment.located(name=name)
 
 
+def read_source(path: Path, overrides: Sequence[str] = (), tables: Sequence[str] = INHERITED) -> tuple[Source, Parent]:
+    """Reads the values of a file with `extends` and `--set`, and its parent; the values are not checked yet.
+
+    *Arguments*: `overrides`: settings as in `--set`. `tables`: the tables that they may change.
+
+    *Raises* DrilldownError where the file is not TOML, or its parent or a `--set` is wrong.
+    """
+    return _read_source(path, overrides, tables, ())
+
+
+def check_experiment(source: Source, path: Path, parent: Parent) -> Experiment:
+    """Makes the experiment from the values of a file; raises DrilldownError with all errors."""
+    anchor_dataset(source)
+    try:
+        experiment = Experiment.model_validate(source.values).located(path=path, parent=parent)
+    except ValidationError as error:
+        raise DrilldownError(*in_order_of_lines(explain_validation_error(error, source))) from None
+    try:
+        experiment.layout  # noqa: B018 - computing the layout checks the shapes
+    except DrilldownError as error:
+        raise DrilldownError(*(locate_problem(problem, source) for problem in error.problems)) from None
+    return experiment
+
+
+def in_order_of_lines(problems: Iterable[Problem]) -> list[Problem]:
+    """Sorts problems by their lines; those without a line come first."""
+    return sorted(problems, key=lambda problem: problem.line or 0)
+
+
 def _read(path: Path, overrides: Sequence[str], children: tuple[Path, ...]) -> tuple[Experiment, Source]:
+    source, parent = _read_source(path, overrides, INHERITED, children)
+    _refuse_search_file(source, path, extended=bool(children))
+    return check_experiment(source, path, parent), source
+
+
+def _read_source(
+    path: Path, overrides: Sequence[str], tables: Sequence[str], children: tuple[Path, ...]
+) -> tuple[Source, Parent]:
     text = _text(path)
     own = Origin(path, text)
     try:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: also for a number with thousands of digits
         raise DrilldownError(_syntax_problem(path, error)) from None
-    parent: Experiment | None = None
+    parent: Parent = None
     source = Source(values, {}, own)
     if "extends" in values:
         extends = values.pop("extends")
@@ -65,19 +109,25 @@ def _read(path: Path, overrides: Sequence[str], children: tuple[Path, ...]) -> t
         parent, inherited = _read(parent_path, (), (*children, path))
         _inherit(source, inherited)
     for override in overrides:
-        _override(source, override)
-    _anchor_dataset(source)
-    try:
-        experiment = Experiment.model_validate(source.values).located(path=path, parent=parent)
-    except ValidationError as error:
-        raise DrilldownError(
-            *sorted(explain_validation_error(error, source), key=lambda problem: problem.line or 0)
-        ) from None
-    try:
-        experiment.layout  # noqa: B018 - computing the layout checks the shapes
-    except DrilldownError as error:
-        raise DrilldownError(*(locate_problem(problem, source) for problem in error.problems)) from None
-    return experiment, source
+        _override(source, override, tables)
+    anchor_dataset(source)
+    return source, parent
+
+
+def _refuse_search_file(source: Source, path: Path, *, extended: bool) -> None:
+    """Raises DrilldownError where the file describes a search: it is not one experiment, but many."""
+    key_path: KeyPath | None = next(((table,) for table in SEARCH_TABLES if table in source.values), None)
+    network = source.values.get("network")
+    layers = network.get("layers") if isinstance(network, dict) else None
+    for index, block in enumerate(layers if isinstance(layers, list) else []):
+        if isinstance(block, str) and NAME_IN_LAYER.search(block):
+            key_path = key_path or ("network", "layers", index)
+    if key_path is None:
+        return
+    suggestion = "a search cannot be extended" if extended else f"use drilldown search {path}"
+    found = f"this is a search file, because of {'a name in braces' if len(key_path) > 1 else f'[{key_path[0]}]'}"
+    problem = Problem(found=found, expected="an experiment", suggestion=suggestion)
+    raise DrilldownError(source.origin(key_path).problem(key_path, problem))
 
 
 def _text(path: Path) -> str:
@@ -163,7 +213,7 @@ def _inherit(source: Source, inherited: Source) -> None:
             source.values[table] = own
 
 
-def _override(source: Source, override: str) -> None:
+def _override(source: Source, override: str, tables: Sequence[str]) -> None:
     """Applies one `--set TABLE.KEY=VALUE`."""
     label = f"--set {one_line(override)}"
     dotted, equals, text = override.partition("=")
@@ -174,13 +224,13 @@ def _override(source: Source, override: str) -> None:
                 file=label, found=f'found "{one_line(override)}"', expected="TABLE.KEY=VALUE, such as recipe.epochs=5"
             )
         )
-    if keys[0] not in INHERITED:
+    if keys[0] not in tables:
         raise DrilldownError(
             Problem(
                 file=label,
                 found=f'unknown table "{one_line(keys[0])}"',
-                expected=f"one of {quoted(INHERITED)}",
-                suggestion=did_you_mean(keys[0], INHERITED),
+                expected=f"one of {quoted(tables)}",
+                suggestion=did_you_mean(keys[0], tables),
             )
         )
     try:
@@ -190,24 +240,29 @@ def _override(source: Source, override: str) -> None:
         value = text.strip()  # a word without quotation marks
     if keys[0] == "network" and len(keys) == 2:
         source.values["network"] = {}
+    set_value(source, keys, value, Origin(label))
+
+
+def set_value(source: Source, keys: tuple[str, ...], value: object, origin: Origin) -> None:
+    """Sets one value, and its origin; raises DrilldownError where a key above it is not a table.
+
+    A table that the file does not have is made, with the default's keys.
+    """
     # A copy, because the parent may use the same value.
     table = source.values[keys[0]] = copy.deepcopy(source.values.get(keys[0], {}))
     for depth, key in enumerate(keys[:-1], start=1):
         if depth > 1:
             if key not in table:
                 table[key] = _default(key) if keys[0] == "recipe" and depth == 2 else {}
-                source.origins[keys[:depth]] = Origin(label)
+                source.origins[keys[:depth]] = origin
+            elif keys[:depth] == ("recipe", "holdout") and type(table[key]) is int:
+                table[key] = {"images": table[key]}  # the number is short for this table
             table = table[key]
         if not isinstance(table, dict):
-            raise DrilldownError(
-                Problem(
-                    file=label,
-                    found=one_line(f"{'.'.join(keys[:depth])} is {toml_literal(table)}"),
-                    expected="a table",
-                )
-            )
+            found = f"{'.'.join(keys[:depth])} is {toml_literal(table)}"
+            raise DrilldownError(origin.problem(keys, Problem(found=one_line(found), expected="a table")))
     table[keys[-1]] = value
-    source.origins[keys] = Origin(label)
+    source.origins[keys] = origin
 
 
 def _default(key: str) -> Any:
@@ -218,7 +273,7 @@ def _default(key: str) -> Any:
     return {} if value is None else value
 
 
-def _anchor_dataset(source: Source) -> None:
+def anchor_dataset(source: Source) -> None:
     """Makes the path of a dataset's folder absolute.
 
     In a file, the path is relative to the folder of the file; in a `--set`, to the working directory.

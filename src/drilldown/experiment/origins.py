@@ -24,10 +24,12 @@ class Origin:
     """The path of the file, or `--set` with its argument."""
     text: str = ""
     """The content of the file."""
+    key_path: KeyPath | None = None
+    """The key that gives the value, where it is not the value's own: a dimension of a search gives a setting."""
 
     def problem(self, key_path: KeyPath, problem: Problem) -> Problem:
         """Returns the problem with the file and the line of the key."""
-        line = line_of(self.text, key_path) if self.text else None
+        line = line_of(self.text, self.key_path or key_path) if self.text else None
         # Messages quote values, which can contain line breaks; a message must stay one line.
         return dataclasses.replace(
             problem,

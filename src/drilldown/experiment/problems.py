@@ -14,11 +14,14 @@ from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.origins import KeyPath, Source
 from drilldown.network.layers import NotationError
 
+OTHER_KEYS = ("extends", "search", "space")
+"""The keys of a file that are not part of the experiment."""
 _EXPECTED = {
     "model_type": "a table",
     "model_attributes_type": "a table",
     "tuple_type": "an array",
     "too_long": "an array of fewer items",
+    "too_short": "an array of more items",
     "string_type": "a string",
     "string_too_short": "some text",
     "bool_type": "true or false",
@@ -29,16 +32,25 @@ _EXPECTED = {
 """The expected value for pydantic's error types whose own messages are about Python."""
 
 
-def explain_validation_error(error: ValidationError, source: Source) -> Iterator[Problem]:
-    """Turns pydantic's errors into problems, each with its file and line."""
+def explain_validation_error(
+    error: ValidationError, source: Source, *, table: type[BaseModel] = Experiment, at: KeyPath = ()
+) -> Iterator[Problem]:
+    """Turns pydantic's errors into problems, each with its file and line.
+
+    *Arguments*: `table`: the table that was read. `at`: the key path of this table in the file.
+    """
     for detail in error.errors():
-        key_path, model = _key_path(detail["loc"])
+        inner_path, model = _key_path(detail["loc"], table)
+        key_path = (*at, *inner_path)
         problem = _problem(detail, key_path, model)
         origin = source.origin(key_path)
-        for table in (key_path, key_path[:-1]):
-            origin_of_name = source.origins.get((*table, "name"))
-            if origin_of_name and origin_of_name is not origin:  # a `--set` changed the name, and so the valid keys
-                suggestion = f"set the whole table: --set '{_dotted(table)}={{ name = \"…\", … }}'"
+        for named in (key_path, key_path[:-1]):
+            origin_of_name = source.origins.get((*named, "name"))
+            if origin_of_name and origin_of_name is not origin:  # the name was changed, and so the valid keys
+                whole = '{ name = "…", … }'
+                suggestion = f"set the whole table: --set '{_dotted(named)}={whole}'"
+                if origin_of_name.key_path:
+                    suggestion = f'choose among whole tables: "{_dotted(named)}" = {{ one_of = [{whole}, …] }}'
                 origin = origin_of_name
                 problem = dataclasses.replace(problem, suggestion=problem.suggestion or suggestion)
         yield origin.problem(key_path, problem)
@@ -53,7 +65,8 @@ def _problem(detail: ErrorDetails, key_path: KeyPath, model: type[BaseModel]) ->
     if isinstance(cause, InvalidValueError):
         return dataclasses.replace(cause.problem, place=key)
     if error_type == "extra_forbidden":
-        known = [*model.model_fields, *(["extends"] if model is Experiment else [])]
+        fields = [field.alias or name for name, field in model.model_fields.items()]
+        known = [*fields, *(OTHER_KEYS if model is Experiment else [])]
         return Problem(
             place=_dotted(key_path[:-1]) or None,
             found=f'unknown key "{key_path[-1]}"',
@@ -128,9 +141,8 @@ def toml_literal(value: object) -> str:
     return str(value)
 
 
-def _key_path(loc: tuple[int | str, ...]) -> tuple[KeyPath, type[BaseModel]]:
+def _key_path(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[KeyPath, type[BaseModel]]:
     """Returns the key path of an error, without the names of union members, and the table of its last key."""
-    model: type[BaseModel] = Experiment
     key_path: list[str | int] = []
     choices: list[type[BaseModel]] = []
     for part in loc:
@@ -142,15 +154,15 @@ def _key_path(loc: tuple[int | str, ...]) -> tuple[KeyPath, type[BaseModel]]:
             model, choices = choices[0], []
         key_path.append(part)
         field = model.model_fields.get(str(part))
-        choices = _tables(field.annotation) if field else []
+        choices = tables_of(field.annotation) if field else []
     return tuple(key_path), model
 
 
-def _tables(annotation: object) -> list[type[BaseModel]]:
+def tables_of(annotation: object) -> list[type[BaseModel]]:
     """Returns the tables that a field can contain."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [table for part in get_args(annotation) for table in _tables(part)]
+    return [table for part in get_args(annotation) for table in tables_of(part)]
 
 
 def _tags(table: type[BaseModel]) -> tuple[object, ...]:

@@ -113,7 +113,8 @@ def _optional_settings(toml: str) -> Iterator[str]:
     """Yields the optional settings that the document does not have, as comments."""
     for key, example in _OPTIONAL.items():
         if f"\n{key} = " not in toml:
-            yield from _comment_lines(Recipe.model_fields[key].description or "")
+            for comment in _comments("recipe", key):
+                yield from _comment_lines(comment)
             yield f"# {key} = {example}"
 
 
@@ -133,6 +134,9 @@ def _comments(table: str, key: str) -> Iterator[str]:
     elif (table, key) == ("recipe", "augment"):
         inner = f"affine ({_fields(Affine)}), jitter ({_fields(Jitter)})"
         yield f"One warp per image; keys: rotate, {inner}, interpolation; {{}} for none."
+    elif (table, key) == ("recipe", "holdout"):
+        yield Recipe.model_fields[key].description or ""
+        yield 'By writer, for mnist: holdout = { images = 10_000, by = "writer" }'
     elif table in _TABLES:
         described = _TABLES[table].model_fields[key].description
         if described:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 
@@ -17,12 +18,17 @@ def dump_toml(document: Mapping[str, object]) -> str:
     optimizer = { name = "sgd", lr = 0.1 }
     <BLANKLINE>
     """
-    lines = [f"{key} = {_value(value)}" for key, value in document.items() if not isinstance(value, Mapping)]
+    lines = [f"{_key(key)} = {_value(value)}" for key, value in document.items() if not isinstance(value, Mapping)]
     for name, table in document.items():
         if isinstance(table, Mapping):
-            lines += ["", f"[{name}]"]
-            lines += [f"{key} = {_blocks(value) if key == 'layers' else _value(value)}" for key, value in table.items()]
+            lines += ["", f"[{_key(name)}]"]
+            for key, value in table.items():
+                lines.append(f"{_key(key)} = {_blocks(value) if key == 'layers' else _value(value)}")
     return "\n".join(lines) + "\n"
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _value(key)
 
 
 def _blocks(value: object) -> str:
@@ -32,7 +38,7 @@ def _blocks(value: object) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, Mapping):
-        inside = ", ".join(f"{key} = {_value(item)}" for key, item in value.items())
+        inside = ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items())
         return f"{{ {inside} }}" if inside else "{}"
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from drilldown.data.loading import load_dataset
 from drilldown.errors import DrilldownError, TrainingDivergedError
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.callback import Callback
@@ -52,7 +51,7 @@ def perform(
             return run
         if (run.path / DIVERGENCE).is_file() and not again:
             raise TrainingDivergedError(f"{run.path}: {run.divergence} (repeat it with drilldown run --again)")
-        dataset = load_dataset(experiment.recipe.dataset, folders.data, on_download=callback.on_download)
+        dataset = experiment.recipe.load_dataset(folders.data, on_download=callback.on_download)
         if dataset.leakage_notice:
             callback.on_notice(dataset.leakage_notice)
         training = Training(

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from drilldown.data.dataset import Dataset, Split
-from drilldown.data.loading import load_dataset
+from drilldown.data.loading import load_dataset, with_local_writers
 from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.predictions import Predictions, predict_logits
 from drilldown.evaluation.records import EpochRecord
@@ -168,8 +168,13 @@ class Run(Shown, RunFolder):
         return tensors["scores"]
 
     def dataset(self, data_dir: Path | str | None = None) -> Dataset:
-        """The dataset that it was trained on; `data_dir`: the first place to look."""
-        return load_dataset(self.experiment.recipe.dataset, data_dir)
+        """The dataset that it was trained on; `data_dir`: the first place to look.
+
+        With a validation split, it has the writers of the training images where this machine has them.
+        """
+        recipe = self.experiment.recipe
+        dataset = load_dataset(recipe.dataset, data_dir)
+        return dataset if recipe.holdout is None else with_local_writers(dataset, data_dir)
 
     def predictions(self, data_dir: Path | str | None = None) -> Predictions:
         """The model's predictions for the test images, as they were judged."""

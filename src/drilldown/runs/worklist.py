@@ -7,37 +7,16 @@ and several processes, on one machine or on a shared folder, can work on one lis
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from drilldown.errors import TrainingDivergedError
+from drilldown.errors import DrilldownError
 from drilldown.experiment.experiment import Experiment
-from drilldown.runs.callback import Callback
-from drilldown.runs.folder import DIVERGED, FINISHED, RUNNING
-from drilldown.runs.perform import perform
-from drilldown.runs.run import Run, RunBusyError
-from drilldown.settings import Compute, Folders
+from drilldown.runs.folder import RUNNING
+from drilldown.runs.pool import Outcome, Pool, PoolCallback, Task, work
+from drilldown.runs.run import Run
 from drilldown.wording import count_text, duration_text
-
-POLL_SECONDS = 1.0
-"""Seconds between two looks at a run that another process trains."""
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """An experiment to train with a seed."""
-
-    experiment: Experiment
-    seed: int
-    run: Run
-    """The run's place on disk."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether its run is finished or diverged; a diverged run counts as a failure."""
-        return self.run.status in (FINISHED, DIVERGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +43,9 @@ class WorkPlan:
     elsewhere: int
     """Tasks among `todo` that another process is training now."""
     estimate: Estimate
+    engine: str = "auto"
+    again: bool = False
+    """Whether finished tasks are repeated."""
 
     def __str__(self) -> str:
         finished = f"{len(self.tasks) - len(self.todo)} of {count_text(len(self.tasks), 'run')} finished"
@@ -73,20 +55,71 @@ class WorkPlan:
         return f"{finished}, {len(self.todo)} to train{busy}; {self.estimate}"
 
 
-class WorklistCallback(Callback):
+class WorklistCallback(PoolCallback):
     """Is called while a list of runs is trained, beside the events of each run."""
 
     def on_plan(self, plan: WorkPlan) -> None:
         """Called before anything is trained."""
 
     def on_task_start(self, task: Task, left: Sequence[Task], estimate: Estimate) -> None:
-        """Called when a task begins; `left`: all tasks that are left, this one included."""
+        """Called when a task begins; `left`: all tasks that have not begun, and this one."""
 
-    def on_divergence(self, task: Task, error: TrainingDivergedError) -> None:
-        """Called when a run has diverged; the other runs continue."""
+    def on_task_end(self, outcome: Outcome) -> None:
+        """Called when a task has ended; the other tasks continue, also where it diverged or failed."""
 
     def on_wait(self, task: Task) -> None:
         """Called when other processes train all that is left, for instance this task."""
+
+
+class TimeEstimator:
+    """Estimates how long tasks take, from those that are finished.
+
+    An epoch is assumed to take as long as one of the same experiment; or else, on the same dataset, in proportion to
+    the network's multiply-adds.
+
+    *Arguments*: `engine`: count only runs of that engine; `auto`: of any. `again`: runs start from the beginning.
+    """
+
+    def __init__(self, tasks: Iterable[Task] = (), engine: str = "auto", *, again: bool = False) -> None:
+        self.engine, self.again = engine, again
+        self._epoch_seconds: dict[Path, list[float]] = {}
+        self._seconds_per_work: dict[str, list[float]] = {}
+        self._trained: dict[Path, int] = {}
+        for task in tasks:
+            self.add(task)
+
+    def add(self, task: Task) -> None:
+        """Counts a task if it is finished."""
+        summary = task.run.summary
+        if summary and self.engine in ("auto", summary.engine):
+            each = summary.seconds / summary.epochs
+            self._epoch_seconds.setdefault(task.run.path.parent, []).append(each)
+            dataset = task.experiment.recipe.dataset
+            self._seconds_per_work.setdefault(dataset, []).append(each / _work(task.experiment))
+
+    def estimate(self, todo: Sequence[Task]) -> Estimate:
+        """Estimates the time of tasks that are trained one after another."""
+        same_experiment = {folder: statistics.median(each) for folder, each in self._epoch_seconds.items()}
+        same_dataset = {dataset: statistics.median(each) for dataset, each in self._seconds_per_work.items()}
+        seconds, unknown = 0.0, 0
+        for task in todo:
+            each = same_experiment.get(task.run.path.parent)
+            if each is None:
+                per_work = same_dataset.get(task.experiment.recipe.dataset)
+                each = None if per_work is None else per_work * _work(task.experiment)
+            if each is None:
+                unknown += 1
+            else:
+                seconds += each * (task.experiment.recipe.epochs - self._trained_epochs(task))
+        return Estimate(seconds, unknown)
+
+    def _trained_epochs(self, task: Task) -> int:
+        """The epochs that were saved before this command; they are read once."""
+        if self.again:
+            return 0
+        if task.run.path not in self._trained:
+            self._trained[task.run.path] = len(task.run.epochs)
+        return self._trained[task.run.path]
 
 
 def list_tasks(experiments: Sequence[Experiment], seeds: Iterable[int], runs_dir: Path) -> list[Task]:
@@ -102,83 +135,64 @@ def plan_work(tasks: Sequence[Task], engine: str = "auto", *, again: bool = Fals
     """Divides tasks into those that have ended and those that are left; `again`: all of them are left."""
     todo = [task for task in tasks if again or not task.ended]
     elsewhere = sum(task.run.status == RUNNING for task in todo)
-    return WorkPlan(tuple(tasks), tuple(todo), elsewhere, estimate_time(todo, tasks, engine, again=again))
+    estimate = TimeEstimator(tasks, engine, again=again).estimate(todo)
+    return WorkPlan(tuple(tasks), tuple(todo), elsewhere, estimate, engine, again)
 
 
-def estimate_time(
-    todo: Sequence[Task], tasks: Sequence[Task], engine: str = "auto", *, again: bool = False
-) -> Estimate:
-    """Estimates how long the tasks in `todo` take, from the finished runs among all `tasks`.
-
-    An epoch is assumed to take as long as one of the same experiment; or else, on the same dataset, in proportion to
-    the network's multiply-adds.
-
-    *Arguments*: `engine`: count only runs of that engine; `auto`: of any. `again`: runs start from the beginning.
-    """
-    epoch_seconds: dict[Path, list[float]] = {}
-    seconds_per_work: dict[str, list[float]] = {}
-    for task in tasks:
-        summary = task.run.summary
-        if summary and engine in ("auto", summary.engine):
-            each = summary.seconds / summary.epochs
-            epoch_seconds.setdefault(task.run.path.parent, []).append(each)
-            seconds_per_work.setdefault(task.experiment.recipe.dataset, []).append(each / _work(task.experiment))
-    seconds, unknown = 0.0, 0
-    for task in todo:
-        same_experiment = epoch_seconds.get(task.run.path.parent)
-        same_dataset = seconds_per_work.get(task.experiment.recipe.dataset)
-        if same_experiment:
-            each = statistics.median(same_experiment)
-        elif same_dataset:
-            each = statistics.median(same_dataset) * _work(task.experiment)
-        else:
-            unknown += 1
-            continue
-        trained = 0 if again else len(task.run.epochs)
-        seconds += each * (task.experiment.recipe.epochs - trained)
-    return Estimate(seconds, unknown)
-
-
-def train_all(
-    plan: WorkPlan,
-    callback: WorklistCallback,
-    *,
-    compute: Compute = Compute(),  # noqa: B008 - frozen
-    folders: Folders = Folders(),  # noqa: B008 - frozen
-    again: bool = False,
-) -> None:
+def train_all(plan: WorkPlan, callback: WorklistCallback, pool: Pool) -> None:
     """Trains what is left and returns when nothing is left.
 
     A run that another process trains is skipped and looked at again at the end: it is waited for, and resumed where
     that process is killed. A run that diverges is reported to the callback, and the others continue.
 
-    *Raises* DrilldownError where something is missing or does not fit.
+    *Raises* DrilldownError where something is missing or does not fit, and at the end where tasks failed.
     """
-    left = list(plan.todo)
-    reported: set[Path] = set()
-    while left:
-        advanced = False
-        for task in tuple(left):
-            if task.run.status == RUNNING:
-                continue
-            if again or not task.ended:
-                callback.on_task_start(task, left, estimate_time(left, plan.tasks, compute.engine, again=again))
-                try:
-                    perform(
-                        task.experiment, seed=task.seed, run_dir=task.run.path, compute=compute, folders=folders,
-                        again=again, callback=callback,
-                    )  # fmt: skip
-                except TrainingDivergedError as error:
-                    callback.on_divergence(task, error)
-                except RunBusyError:  # another process has just begun it
-                    continue
-            left.remove(task)
-            advanced = True
-        if left and not advanced:
-            if left[0].run.path not in reported:
-                callback.on_wait(left[0])
-                reported.add(left[0].run.path)
-            time.sleep(POLL_SECONDS)
+    worklist = _Worklist(plan, callback, pool)
+    work(worklist, pool)
+    if worklist.failed:
+        raise DrilldownError(*(f"{outcome.task}: {outcome.reason}" for outcome in worklist.failed))
+
+
+class _Worklist:
+    """The queue of a plan; see `drilldown.runs.pool.Queue`."""
+
+    def __init__(self, plan: WorkPlan, callback: WorklistCallback, pool: Pool) -> None:
+        self.callback, self.pool, self.again = callback, pool, plan.again
+        self.todo = list(plan.todo)
+        self.failed: list[Outcome] = []
+        self.estimator = TimeEstimator(plan.tasks, plan.engine, again=plan.again)
+        self._reported: Task | None = None
+
+    def next(self) -> Task | None:
+        for task in tuple(self.todo):
+            if not self.again and task.ended:  # another process has finished it
+                self.todo.remove(task)
+            elif task.run.status != RUNNING:
+                estimate = self.estimator.estimate(self.todo)
+                spread = Estimate(estimate.seconds / max(1, self.pool.slots), estimate.unknown)
+                self.callback.on_task_start(task, self.todo, spread)
+                self.todo.remove(task)
+                return task
+        return None
+
+    def end(self, outcome: Outcome) -> None:
+        if outcome.ending == "busy":
+            self.todo.append(outcome.task)
+        elif outcome.ending == "finished":
+            self.estimator.add(outcome.task)
+        elif outcome.ending == "failed":
+            self.failed.append(outcome)
+        if outcome.ending != "busy":
+            self.callback.on_task_end(outcome)
+
+    @property
+    def left(self) -> bool:
+        return bool(self.todo)
+
+    def idle(self) -> None:
+        if self.todo[0] is not self._reported:
+            self._reported = self.todo[0]
+            self.callback.on_wait(self._reported)
 
 
 def _work(experiment: Experiment) -> int:

@@ -40,9 +40,9 @@ def make_plain_console(file: IO[str]) -> Console:
     return _SafeConsole(file=file, force_terminal=False, force_jupyter=False, **PLAIN)
 
 
-def echo(text: object, *, stderr: bool = False) -> None:
+def echo(text: object, *, stderr: bool = False, end: str = "\n") -> None:
     """Prints a text without control characters to standard output or standard error, at once."""
-    print(visible_text(str(text)), file=sys.stderr if stderr else sys.stdout, flush=True)
+    print(visible_text(str(text)), file=sys.stderr if stderr else sys.stdout, flush=True, end=end)
 
 
 def as_text(show: Callable[..., None], *arguments: Any) -> str:

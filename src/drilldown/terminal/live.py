@@ -10,12 +10,12 @@ from rich import progress as bars
 from rich.text import Text
 
 from drilldown.engines.engine import Progress
-from drilldown.errors import TrainingDivergedError
 from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import meets_bar
 from drilldown.runs.callback import Callback
+from drilldown.runs.pool import Outcome, Task
 from drilldown.runs.run import Run
-from drilldown.runs.worklist import Estimate, Task, WorklistCallback, WorkPlan
+from drilldown.runs.worklist import Estimate, WorklistCallback, WorkPlan
 from drilldown.terminal.console import make_console, make_plain_console, mark
 from drilldown.terminal.tables import epoch_cells
 from drilldown.training.training import Training
@@ -65,7 +65,7 @@ class LiveDisplay(Callback):
             f"{recipe.dataset} · {training.engine.name} on {where}"
         )
         if training.held_out:
-            self.console.print(f"judged on {len(training.judged):,} validation images, held out of the training set")
+            self.console.print(f"judged on {training.split_text}")
         if experiment.out_of_reach:
             self.console.print(f"the budget cannot be met: {experiment.out_of_reach}")
         if training.epochs:
@@ -94,7 +94,7 @@ class LiveDisplay(Callback):
             completed=progress.step,
             total=progress.steps,
             detail=(
-                f"loss {progress.so_far.loss:.4f} · {progress.so_far} · {speed:,.0f} img/s · {_clock_text(left)} left"
+                f"loss {progress.so_far.loss:.4f} · {progress.so_far} · {speed:,.0f} img/s · {clock_text(left)} left"
             ),
         )
 
@@ -182,10 +182,11 @@ class WorklistDisplay(LiveDisplay, WorklistCallback):
         number = self.count - len(left) + 1
         self.console.print(f"\nrun {number} of {self.count}; left: {estimate}")
 
-    def on_divergence(self, task: Task, error: TrainingDivergedError) -> None:
+    def on_task_end(self, outcome: Outcome) -> None:
         """Prints that the run failed."""
         self.stop()
-        self.console.print(f"{task.experiment.name}, seed {task.seed}, diverged and counts as failed: {error}")
+        if outcome.ending == "diverged":
+            self.console.print(f"{outcome.task}, diverged and counts as failed: {outcome.reason}")
 
     def on_wait(self, task: Task) -> None:
         """Prints the run that another process trains."""
@@ -193,7 +194,12 @@ class WorklistDisplay(LiveDisplay, WorklistCallback):
         self.console.print(f"waiting for {task.run.path}, which another process is training")
 
 
-def _clock_text(seconds: float) -> str:
+def clock_text(seconds: float) -> str:
+    """Formats a time.
+
+    >>> clock_text(75), clock_text(3675)
+    ('1:15', '1:01:15')
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -14,18 +14,20 @@ import torch
 
 from drilldown.data.augmentation import draw_augmentation
 from drilldown.data.dataset import Dataset
-from drilldown.data.loading import load_dataset
+from drilldown.data.writers import count_writers
 from drilldown.engines.engine import EpochPlan, OnProgress
 from drilldown.errors import DrilldownError, Problem, TrainingDivergedError
 from drilldown.evaluation.predictions import Evaluation
 from drilldown.evaluation.records import EpochRecord
 from drilldown.experiment.experiment import Experiment
+from drilldown.experiment.holdout import describe_split
 from drilldown.experiment.schedules import learning_rates
 from drilldown.network.layers import BatchNorm
 from drilldown.randomness import stream, stream_seed
 from drilldown.settings import Compute, DeviceName, EngineName
 from drilldown.shown import Shown
 from drilldown.training.choice import OnNotice, choose_device, choose_engine, choose_threads
+from drilldown.wording import count_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,11 @@ class Training(Shown):
         on_notice: OnNotice = lambda _: None,
     ) -> None:
         recipe = experiment.recipe
-        dataset = load_dataset(recipe.dataset) if dataset is None else dataset
+        dataset = recipe.load_dataset() if dataset is None else dataset
         self.held_out = recipe.holdout is not None
         self.test = dataset.test
         if recipe.holdout is not None:
-            dataset, self.judged = dataset.hold_out(recipe.holdout, seed)
+            dataset, self.judged = dataset.hold_out(recipe.holdout.images, seed, recipe.holdout.by)
         else:
             self.judged = dataset.test
         _check_fit(experiment, dataset)
@@ -129,6 +131,15 @@ class Training(Shown):
             )
             self.epochs += (record,)
             yield record
+
+    @property
+    def split_text(self) -> str:
+        """The images that epochs are judged on, in words."""
+        holdout, train, judged = self.experiment.recipe.holdout, self.dataset.train.writers, self.judged.writers
+        if holdout is None:
+            return count_text(len(self.judged), "test image")
+        counts = count_writers(train, judged) if train and judged else None
+        return describe_split(holdout, self.experiment.recipe.dataset, len(self.judged), counts)
 
     def __repr__(self) -> str:
         finished = f"{len(self.epochs)} of {self.experiment.recipe.epochs} epochs"

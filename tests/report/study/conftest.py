@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from drilldown import Compute, Folders, load
+from drilldown import load
 from drilldown.analysis.ablation import list_variations
 from drilldown.analysis.study import StudyEvidence, gather_study
 from drilldown.experiment.studies import Study
-from drilldown.runs.worklist import WorklistCallback, list_tasks, plan_work, train_all
+from drilldown.runs.worklist import list_tasks, plan_work
 from support.browser import HOSTILE
-from support.study import write_study
+from support.study import train, write_study
 
 SEEDS, EPOCHS = 3, 3
 
@@ -30,8 +30,5 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> StudyEvidence:
     experiments = [load(file) for file in Study(study).steps]
     variations, _ = list_variations(experiments[1])
     everything = [*experiments, *(variation.experiment for variation in variations)]
-    plan = plan_work(list_tasks(everything, range(SEEDS), folder / "runs"))
-    train_all(
-        plan, WorklistCallback(), compute=Compute(engine="torch", threads=1), folders=Folders(runs=folder / "runs")
-    )
+    train(plan_work(list_tasks(everything, range(SEEDS), folder / "runs")))
     return gather_study(Study(study), folder / "runs", "drilldown study climb")

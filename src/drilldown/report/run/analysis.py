@@ -16,6 +16,7 @@ HIGH_CONFIDENCE = 0.9
 def run_sentences(evidence: RunEvidence) -> list[str]:
     """The analysis of a run, as sentences; text between backticks is code."""
     return [
+        *_split_sentences(evidence),
         *_bar_sentences(evidence),
         *_steadiness_sentences(evidence),
         *_overfitting_sentences(evidence),
@@ -26,6 +27,11 @@ def run_sentences(evidence: RunEvidence) -> list[str]:
         *_reported_sentences(evidence),
         "One seed is an anecdote: `drilldown run … --seeds 5` shows how much seeds differ.",
     ]
+
+
+def _split_sentences(evidence: RunEvidence) -> Iterator[str]:
+    if evidence.split_text is not None:
+        yield f"The epochs are judged on {evidence.split_text}."
 
 
 def _bar_sentences(evidence: RunEvidence) -> Iterator[str]:

@@ -8,11 +8,13 @@ from pathlib import Path
 import torch
 
 from drilldown.data.dataset import Dataset
-from drilldown.data.loading import load_dataset
+from drilldown.data.loading import load_dataset, with_local_writers
+from drilldown.data.writers import count_writers
 from drilldown.evaluation.predictions import Misclassified
 from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
+from drilldown.experiment.holdout import describe_split
 from drilldown.runs.run import FinishedRun, Run
 from drilldown.runs.summary import RunSummary
 
@@ -32,6 +34,8 @@ class RunEvidence:
     """(true class, predicted class, count), the most frequent first."""
     confusion: torch.Tensor
     """(classes, classes), int64: test images by true class (row) and predicted class (column)."""
+    split_text: str | None
+    """The validation split in words, and whether it shares writers with the training images; None without one."""
 
     @property
     def run(self) -> Run:
@@ -57,7 +61,8 @@ class RunEvidence:
 def gather_run(run: Run, data_dir: Path | str | None = None, dataset: Dataset | None = None) -> RunEvidence:
     """Reads a finished run with its dataset.
 
-    *Arguments*: `data_dir`: the first place to look for the dataset. `dataset`: the run's dataset, if it is in memory.
+    *Arguments*: `data_dir`: the first place to look for the dataset and its writers. `dataset`: the run's dataset, if
+    it is in memory.
 
     *Raises* DrilldownError where the run is not finished or its model was deleted.
     """
@@ -73,4 +78,22 @@ def gather_run(run: Run, data_dir: Path | str | None = None, dataset: Dataset | 
         misclassified=predictions.misclassified,
         confusions=predictions.confusions,
         confusion=predictions.confusion,
+        split_text=_describe_split(finished, experiment, dataset, data_dir),
     )
+
+
+def _describe_split(
+    finished: FinishedRun, experiment: Experiment, dataset: Dataset, data_dir: Path | str | None
+) -> str | None:
+    """Describes the validation split of a run; its writers are counted where this machine has their file."""
+    holdout, counts = experiment.recipe.holdout, None
+    if holdout is None:
+        return None
+    dataset = with_local_writers(dataset, data_dir)
+    writers = dataset.train.writers
+    if writers is not None:
+        held = dataset.choose_held_out(holdout.images, finished.seed, holdout.by)
+        rest = torch.ones(len(dataset.train), dtype=torch.bool)
+        rest[held] = False
+        counts = count_writers(writers.take(rest), writers.take(held))
+    return describe_split(holdout, experiment.recipe.dataset, finished.summary.total, counts)

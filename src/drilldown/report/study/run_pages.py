@@ -68,7 +68,7 @@ def _pages(runs: Sequence[FinishedRun], data_dir: Path | None) -> Iterator[tuple
     for run in runs:
         name = run.run.experiment.recipe.dataset
         datasets[name] = datasets.get(name) or load_dataset(name, data_dir)
-        yield run, run_page(gather_run(run.run, dataset=datasets[name]))
+        yield run, run_page(gather_run(run.run, data_dir, datasets[name]))
 
 
 def _link_pages(runs: Sequence[FinishedRun], folder: Path, data_dir: Path | None) -> dict[str, str]:

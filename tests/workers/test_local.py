@@ -1,0 +1,188 @@
+"""Workers of this machine: the same runs as without them, whatever is killed, frozen or interrupted."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pexpect
+import psutil
+import pytest
+
+from drilldown import load
+from drilldown.runs.folder import FINISHED
+from drilldown.runs.run import Run
+from support.cli import drilldown, environment, start, world
+from support.crews import epochs_saved, wait_until, workers_of
+from support.study import STEPS, write_study
+
+TRAINED = ("weights.safetensors", "predictions.safetensors")
+LONG = ("--set", "recipe.epochs=150")
+"""A run that takes some seconds."""
+
+
+def trained_bytes(lab: Path, seeds: int) -> dict[str, bytes]:
+    """The files of all runs in `lab/runs` that depend on nothing but the training."""
+    files = [path for name in TRAINED for path in lab.glob(f"runs/*/*/seed-*/{name}")]
+    assert len(files) == len(TRAINED) * seeds
+    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    world(tmp_path)
+    return tmp_path
+
+
+def test_two_workers_give_the_same_bytes_as_one(tmp_path: Path) -> None:
+    for count in ("1", "2"):
+        folder = tmp_path / count
+        folder.mkdir()
+        world(folder)
+        done = drilldown("run", "tiny.toml", "--seeds", "3", "--workers", count, "--threads", "1", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert "budget met: 3 of 3 seeds" in done.stdout
+    assert trained_bytes(tmp_path / "1", 3) == trained_bytes(tmp_path / "2", 3)
+
+
+def test_each_run_gives_one_line_and_no_library_prints_anything(lab: Path) -> None:
+    done = drilldown("run", "tiny.toml", "--seeds", "3", "--workers", "2", cwd=lab)
+    head, count, *lines = done.stderr.strip().splitlines()
+    assert head.endswith("0 of 3 runs finished, 3 to train; time unknown until the first run has finished")
+    assert count == "training with 2 workers"
+    assert [bool(re.search(rf"^{n}/3  .*/tiny, seed \d  . budget met · [\d.]+ % · \d+ s$", line))
+            for n, line in enumerate(lines, start=1)] == [True] * 3, done.stderr  # fmt: skip
+    assert len(re.findall(r"^report ", done.stdout, re.MULTILINE)) == 3
+
+
+def test_a_killed_worker_costs_no_finished_epoch(lab: Path) -> None:
+    started = start("run", "tiny.toml", "--seeds", "2", "--workers", "2", *LONG, cwd=lab)
+    driver = psutil.Process(started.pid)
+    wait_until(lambda: epochs_saved(lab) > 20)
+    for worker in workers_of(driver):
+        worker.kill()
+    _, err = started.communicate(timeout=120)
+    assert started.returncode == 0, err
+    alone = lab / "alone"
+    alone.mkdir()
+    world(alone)
+    drilldown("run", "tiny.toml", "--seeds", "2", *LONG, cwd=alone)
+    assert trained_bytes(lab, 2) == trained_bytes(alone, 2)
+
+
+def test_a_frozen_worker_is_replaced(lab: Path) -> None:
+    """The worker's silence is noticed after a time that this test shortens."""
+    started = start("run", "tiny.toml", "--seeds", "2", "--workers", "2", *LONG, cwd=lab, DRILLDOWN_SILENCE_SECONDS="3")
+    driver = psutil.Process(started.pid)
+    wait_until(lambda: epochs_saved(lab) > 20)
+    frozen, *_ = workers_of(driver)
+    frozen.suspend()
+    _, err = started.communicate(timeout=120)
+    assert started.returncode == 0, err
+    assert not frozen.is_running()
+    assert len(list(lab.glob("runs/*/*/seed-*/summary.json"))) == 2
+
+
+def test_a_module_that_ends_its_process_is_given_up_and_the_others_continue(lab: Path) -> None:
+    (lab / "world").mkdir()
+    study = write_study(lab / "world", epochs=2)
+    (study / "aborts.py").write_text(
+        "import os\nfrom torch import nn\n\n\nclass Aborts(nn.Module):\n"
+        "    def __init__(self, **_):\n        super().__init__()\n        self.inner = nn.Linear(784, 10)\n\n"
+        "    def forward(self, images):\n"
+        "        if self.training:\n            os.abort()\n        return self.inner(images.flatten(1))\n"
+    )
+    (study / "02-norm.toml").write_text(
+        'title = "Aborts"\nextends = "01-plain.toml"\n[network]\npython = "aborts.py:Aborts"\n'
+    )
+    done = drilldown("study", "climb", "--seeds", "1", "--workers", "2", cwd=lab / "world")
+    assert done.returncode == 2
+    assert "climb/02-norm, seed 0: 3 workers died while they trained it" in done.stderr
+    finished = {path.parent.parent.name[:-9] for path in lab.glob("world/runs/climb/*/seed-0/summary.json")}
+    assert finished == {"01-plain", "03-wider"}
+
+
+def test_a_killed_driver_leaves_no_process_and_the_repeated_command_resumes(lab: Path) -> None:
+    arguments = ("run", "tiny.toml", "--seeds", "2", "--workers", "2", *LONG)
+    started = start(*arguments, cwd=lab)
+    wait_until(lambda: epochs_saved(lab) > 20)
+    family = psutil.Process(started.pid).children(recursive=True)
+    started.kill()
+    started.communicate(timeout=10)
+    psutil.wait_procs(family, timeout=5)
+    assert [process for process in family if process.is_running()] == []
+    saved = epochs_saved(lab)
+    assert saved > 20
+    resumed = drilldown(*arguments, cwd=lab)
+    assert resumed.returncode == 0, resumed.stderr
+    experiment = load(lab / "tiny.toml", ["recipe.epochs=150"])
+    assert [Run.of(experiment, seed, lab / "runs").status for seed in range(2)] == [FINISHED] * 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX terminal")
+def test_ctrl_c_in_a_terminal_ends_everything_at_once(lab: Path) -> None:
+    """Ctrl-C reaches every process of the terminal: all of them are in one group."""
+    arguments = ["-m", "drilldown", "run", "tiny.toml", "--seeds", "4", "--workers", "2", *LONG]
+    terminal = pexpect.spawn(sys.executable, arguments, cwd=str(lab), env=environment(), encoding="utf-8")
+    wait_until(lambda: terminal.read_nonblocking(10_000, timeout=60) is None or epochs_saved(lab) > 20)
+    family = psutil.Process(terminal.pid).children(recursive=True)
+    began = time.monotonic()
+    terminal.sendintr()
+    shown = terminal.read()
+    terminal.wait()
+    assert time.monotonic() - began < 3.0
+    assert terminal.exitstatus == 130, shown
+    tail = shown[shown.rindex("interrupted:") :].strip().splitlines()
+    assert len(tail) == 2
+    assert tail[0] == "interrupted: 0 of 4 runs finished, and every finished epoch is saved"
+    assert tail[1].startswith("resume with: drilldown run tiny.toml --set recipe.epochs=150 --seeds 4 --workers 2")
+    psutil.wait_procs(family, timeout=5)
+    assert [process for process in family if process.is_running()] == []
+
+
+def test_two_drivers_on_one_study_train_each_run_once(tmp_path: Path) -> None:
+    write_study(tmp_path, epochs=60)
+    arguments = ("study", "climb", "--seeds", "2", "--workers", "2")
+    both = [start(*arguments, cwd=tmp_path) for _ in range(2)]
+    ended = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], ended
+    trained = Counter(re.findall(r"climb/\S+, seed \d", "".join(err for _, err in ended)))
+    assert sorted(trained) == [f"climb/{step}, seed {seed}" for step in STEPS for seed in range(2)], ended
+    assert set(trained.values()) == {1}
+
+
+def test_a_wrong_number_of_workers_is_one_message(lab: Path) -> None:
+    for text in ("0", "-1", "many", "10000"):
+        refused = drilldown("run", "tiny.toml", "--seeds", "2", f"--workers={text}", cwd=lab)
+        assert refused.returncode == 2
+        assert refused.stderr.strip().splitlines() == [
+            f'drilldown: --workers: found "{text}"; expected a number from 1 to 256, or "auto"'
+        ]
+
+
+def test_nothing_listens_beyond_this_machine(lab: Path) -> None:
+    started = start("run", "tiny.toml", "--seeds", "2", "--workers", "2", *LONG, cwd=lab)
+    wait_until(lambda: epochs_saved(lab) > 20)
+    driver = psutil.Process(started.pid)
+    listening = [
+        connection.laddr
+        for process in (driver, *workers_of(driver))
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert listening
+    assert {address.ip for address in listening} == {"127.0.0.1"}
+    started.send_signal(signal.SIGINT)
+    started.communicate(timeout=20)
+
+
+def test_an_error_of_the_user_is_one_message(lab: Path) -> None:
+    shutil.rmtree(lab / "letters")
+    refused = drilldown("run", "tiny.toml", "--seeds", "2", "--workers", "2", cwd=lab)
+    assert refused.returncode == 2
+    assert len(refused.stderr.strip().splitlines()) == 1
