@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def line_in(path: Path, start: str) -> int:
         ("32, 64, 128", "0, 64", '"recipe.batch', "recipe.batch_size: found 0; expected greater than or equal to 1"),
         ("32, 64, 128", "64, 64", '"recipe.batch', "space.recipe.batch_size.one_of: 64 is given twice"),
         ("32, 64, 128", "", '"recipe.batch', "space.recipe.batch_size.one_of: found []; expected an"),
-        ("gap, linear 10", "gap, {recipe.batch_size}", "head", 'space.head = "gap, {recipe.batch_size}": "recipe.batch_'),
+        ("gap, linear 10", "gap, {recipe.batch_size}", "head", 'space.head = "gap, {recipe.batch_size}": "recipe.ba'),
         ("w3 =", '"w 3" =', '"w 3"', 'space.w 3: found the name "w 3"; expected letters'),
     ],
 )  # fmt: skip
@@ -140,10 +141,11 @@ def test_a_middle_without_a_network_is_refused_with_its_values(write: Write) -> 
 
 
 def test_a_value_of_the_wrong_type_is_reported_once(write: Write) -> None:
-    text = search_text('"recipe.batch_size" = { float = [32, 32] }', 'layers = ["gap, linear 10"]')
-    errors = search_errors(write("a.toml", text))
-    assert len(errors) == len(set(errors))
-    assert all(error.startswith("a.toml:5: ") and "found 32.0; expected a whole number" in error for error in errors)
+    dimensions = '"recipe.batch_size" = { float = [32, 64] }\n"recipe.epochs" = { int = [1, 2] }'
+    errors = search_errors(write("a.toml", search_text(dimensions, 'layers = ["gap, linear 10"]')))
+    assert errors == [
+        f"a.toml:5: space.recipe.batch_size = {value}: found {value}; expected a whole number" for value in (32.0, 64.0)
+    ]
 
 
 def test_a_name_of_an_optimizer_alone_is_refused_with_the_way_to_choose_whole_tables(write: Write) -> None:
@@ -154,7 +156,7 @@ def test_a_name_of_an_optimizer_alone_is_refused_with_the_way_to_choose_whole_ta
     assert error.endswith('choose among whole tables: "recipe.optimizer" = { one_of = [{ name = "…", … }, …] }')
 
 
-@pytest.mark.parametrize("count", [21, 22, 3000])
+@pytest.mark.parametrize("count", [21, 22, 200])
 def test_names_within_names_have_a_largest_depth(write: Write, count: int) -> None:
     names = [f'a{n} = {{ one_of = ["{{a{n + 1}}}"] }}' for n in range(count - 1)]
     text = search_text("\n".join([*names, f'a{count - 1} = {{ one_of = ["gap"] }}']), 'layers = ["{a0}, linear 10"]')
@@ -169,7 +171,9 @@ def test_names_within_names_have_a_largest_depth(write: Write, count: int) -> No
 def test_a_text_that_grows_without_end_is_refused_quickly(write: Write) -> None:
     names = [f'a{n} = {{ one_of = ["{{a{n + 1}}}{{a{n + 1}}}, {{a{n + 1}}}"] }}' for n in range(19)]
     text = search_text("\n".join([*names, 'a19 = { one_of = ["relu"] }']), 'layers = ["{a0}", "gap, linear 10"]')
-    assert any("more than 100,000 characters" in error for error in search_errors(write("a.toml", text)))
+    started = time.perf_counter()
+    assert any("more than 10,000 characters" in error for error in search_errors(write("a.toml", text)))
+    assert time.perf_counter() - started < 5
 
 
 def test_the_settings_of_every_optimizer_and_schedule_are_known() -> None:

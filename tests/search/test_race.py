@@ -145,7 +145,7 @@ def test_one_training_that_nearly_diverged_does_not_make_the_race_keep_everythin
     assert race_with(*losses.tolist()).deviation < 1.5 * calm
 
 
-def test_a_diverged_training_drops_a_candidate_whatever_its_other_seeds() -> None:
+def test_a_diverged_training_drops_a_candidate_despite_good_other_seeds() -> None:
     race = race_with([0.03] * 4, [0.01, 0.01, math.inf, 0.01], [math.inf])
     assert race.incumbent == 0
     assert race.standing(1).state == race.standing(2).state == "dropped"

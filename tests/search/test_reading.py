@@ -23,6 +23,9 @@ from support.searches import SPACE, search_errors, search_text
 Write = Callable[[str, str], Path]
 
 
+LAYERS_OF_ONE = 'layers = ["conv 3x3 {w1}", "gap, linear 10"]'
+
+
 def same(first: SearchFile, second: SearchFile) -> bool:
     """Whether two searches have equal settings and dimensions, and make equal candidates."""
     samples = [first.space.sample(Random(seed)) for seed in range(5)]
@@ -43,14 +46,14 @@ def same(first: SearchFile, second: SearchFile) -> bool:
 def test_settings_have_defaults_and_are_read(write: Write) -> None:
     plain = read_search(write("a.toml", search_text())).settings
     assert (plain.goal, plain.candidates, plain.hours, plain.seed) == ("best", 60, None, 0)
-    assert (plain.confirm.rate, plain.confirm.most) == (0.8, 20)
+    assert plain.confirm.rate == 0.8
     text = search_text(
         search='goal = "smallest"\ncandidates = 80\nhours = 8\nseed = 3\nconfirm = { rate = 0.9 }',
         rest="[budget]\naccuracy = 99.4",
     )
     given = read_search(write("b.toml", text)).settings
     assert (given.goal, given.candidates, given.hours, given.seed) == ("smallest", 80, 8, 3)
-    assert (given.confirm.rate, given.confirm.most) == (0.9, 20)
+    assert (given.confirm.rate, given.confirm.most) == (0.9, plain.confirm.most)
 
 
 def test_set_changes_the_search_and_the_experiment(write: Write) -> None:
@@ -148,6 +151,16 @@ def test_a_space_without_dimensions_is_refused(write: Write, table: str) -> None
     text = PLAIN + table if table.startswith("[") else table + PLAIN
     (error,) = search_errors(write("a.toml", text))
     assert "expected a table of dimensions, such as w1 = { int = [4, 16] }" in error
+
+
+def test_a_space_of_hundreds_of_dimensions_or_thousands_of_values_is_refused(write: Write) -> None:
+    dimensions = "\n".join(f"w{number} = {{ int = [1, 2] }}" for number in range(3_000))
+    (error,) = search_errors(write("a.toml", search_text(dimensions)))
+    assert error == "a.toml:4: space: 3,000 dimensions; expected at most 200 in one search"
+    (error,) = search_errors(
+        write("b.toml", search_text(f"w1 = {{ one_of = {list(range(1, 3_000))} }}", LAYERS_OF_ONE))
+    )
+    assert "expected an array of fewer items" in error
 
 
 def test_the_smallest_network_needs_an_accuracy(write: Write) -> None:

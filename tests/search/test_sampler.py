@@ -235,6 +235,11 @@ def test_candidates_outside_the_space_are_left_out(history: list[Told]) -> None:
     assert propose(SPACE, history + strange, seed=0, number=200) == propose(SPACE, history, seed=0, number=200)
 
 
+def test_a_loss_that_is_no_number_is_an_error() -> None:
+    with pytest.raises(ValueError, match="expected infinity"):
+        Told(number=0, values={}, loss=math.nan)
+
+
 def test_old_candidates_count_while_they_are_the_best() -> None:
     space: dict[str, Dimension] = {"x": FloatRange(0, 1), "y": FloatRange(0, 1)}
     draw = random.Random(5)

@@ -203,6 +203,7 @@ def test_a_folder_of_images_is_relative_to_the_file_of_the_search(write: Write, 
     other = space.experiment({"recipe.dataset": "./other"})
     assert other.recipe.dataset == str(tmp_path / "other")
     assert other.image[0] == (1, 12, 12)
+    assert space.original == {"recipe.dataset": "./data"}
 
 
 def test_choosing_an_optimizer_as_a_whole_table(write: Write) -> None:

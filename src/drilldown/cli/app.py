@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from drilldown.cli import crew, inspect, train
+from drilldown.cli import crew, inspect, search, train
 
 app = typer.Typer(
     add_completion=False,
@@ -44,6 +44,7 @@ app.command()(inspect.summary)
 app.command()(inspect.report)
 app.command()(inspect.compare)
 app.command()(train.ablate)
+app.command()(search.search)
 app.command(name="runs")(inspect.list_runs)
 app.command()(inspect.verdict)
 app.command()(inspect.predict)

@@ -70,23 +70,27 @@ def value_problems(space: Space) -> list[Problem]:
     except DrilldownError as error:
         in_the_middle = error.problems
     problems: list[Problem] = []
+    wrong: set[str] = set()
     for name, dimension in space.dimensions.items():
         for value in dimension.ends:
             found = [problem for problem in _problems_with(space, name, value) if problem not in in_the_middle]
+            if any(problem.place == name for problem in found):
+                wrong.add(name)
             problems += [_about_value(problem, space, name, value) for problem in found]
-            if found:  # the middle has the same error
-                in_the_middle = tuple(problem for problem in in_the_middle if problem.place != name)
-    return [_with_middle(problem, space) for problem in in_the_middle] + problems
+    # Where the values of a setting are wrong, its middle has the same error.
+    return [_with_middle(problem, space) for problem in in_the_middle if problem.place not in wrong] + problems
 
 
 def _problems_with(space: Space, name: str, value: Value) -> tuple[Problem, ...]:
     """Returns the problems of the first candidate with this value; none where some candidate has no problem."""
     first: tuple[Problem, ...] = ()
     rng = Random(0)
+    tried: list[dict[str, Value]] = []
     for attempt in range(TRIES):
         values = {**(space.sample(rng) if attempt else space.centre), name: value}
-        if name not in space.used(values):
+        if values in tried or name not in space.used(values):
             continue
+        tried.append(values)
         try:
             space.experiment(values)
         except DrilldownError as error:

@@ -99,7 +99,7 @@ class Confirmation:
         return None
 
     def least_left(self, passes: Sequence[bool]) -> int:
-        """The number of further seeds that are needed whatever their results: so many may be trained at once.
+        """The number of further seeds that any decision needs: training them at the same time wastes none.
 
         >>> Confirmation(alpha=0.05).least_left([]), Confirmation(alpha=0.05).least_left([True, True, True, True])
         (3, 3)
@@ -160,7 +160,7 @@ def level(alpha: float, failures: int) -> float:
     Bonferroni procedure for testing multiple endpoints", 2003). The levels are those of Qiu, Guo and Lynch, "On
     generalized fixed sequence procedures for controlling the FWER", 2015, with β = ½. Here results decide which
     candidate is tested next. The argument allows that because each confirmation has seeds of its own (`fresh_seeds`):
-    whatever came before, a bad candidate is accepted with probability α_f at most.
+    after any earlier results, a bad candidate is accepted with probability α_f at most.
 
     >>> level(0.05, 0), level(0.05, 1), sum(level(0.05, failures) for failures in range(50)) <= 0.05
     (0.025, 0.0125, True)

@@ -27,6 +27,9 @@ from drilldown.search.names import names_in
 from drilldown.search.space import SETTING, Space
 from drilldown.search.tables import KINDS, Dimension, SearchSettings
 
+MOST_DIMENSIONS = 200
+"""The largest number of dimensions: no sampler learns anything about more."""
+
 
 @dataclass(frozen=True)
 class SearchFile:
@@ -153,7 +156,13 @@ def _read_space(table: object, source: Source) -> tuple[dict[str, Dimension | No
         found = "no dimensions" if table == {} else f"found {toml_literal(table)}"
         problem = Problem(place="space", found=found, expected="a table of dimensions, such as w1 = { int = [4, 16] }")
         return {}, {}, [source.origin(("space",)).problem(("space",), problem)]
-    for name, key_path, value in _entries("", ("space",), table):
+    entries = list(_entries("", ("space",), table))
+    if len(entries) > MOST_DIMENSIONS:
+        problem = Problem(
+            place="space", found=f"{len(entries):,} dimensions", expected=f"at most {MOST_DIMENSIONS} in one search"
+        )
+        raise DrilldownError(source.origin(("space",)).problem(("space",), problem))
+    for name, key_path, value in entries:
         origin = dataclasses.replace(source.origin(key_path), key_path=key_path)
         if name in dimensions:
             problems.append(origin.problem(key_path, Problem(place=f"space.{name}", found="is given twice")))

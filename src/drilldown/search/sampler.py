@@ -40,13 +40,17 @@ class Told:
     """One candidate that the sampler knows about."""
 
     number: int
-    """The candidate's number in the search."""
+    """The candidate's number in the search; each candidate is told once."""
     values: Mapping[str, Any]
     """A value for each dimension."""
     loss: float | None
     """The mean validation loss, lower is better; infinite for a diverged or failed training, None while it runs."""
     generation: int = 0
     """The parameter limit it belongs to, counted from 0: losses are compared only within a generation."""
+
+    def __post_init__(self) -> None:
+        if self.loss is not None and math.isnan(self.loss):
+            raise ValueError("found a loss that is no number, expected infinity for a diverged training")
 
 
 def propose(

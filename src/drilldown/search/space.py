@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from drilldown.data.loading import dataset_info
 from drilldown.errors import DrilldownError, Problem
 from drilldown.experiment.experiment import Experiment, Recipe
-from drilldown.experiment.loading import Parent, check_experiment, set_value
+from drilldown.experiment.loading import Parent, anchor_dataset, check_experiment, set_value
 from drilldown.experiment.origins import KeyPath, Origin, Source
 from drilldown.experiment.problems import toml_literal
 from drilldown.network.layers import Shape
@@ -120,7 +120,8 @@ class Space:
         """Returns the shape of an image, (channels, height, width), and the number of classes of one candidate."""
         if "recipe.dataset" not in self.dimensions:
             return self.base.image
-        info = dataset_info(str(values["recipe.dataset"]))
+        source = self._with_setting("recipe.dataset", values["recipe.dataset"])
+        info = dataset_info(source.values["recipe"]["dataset"])
         return info.image_shape, info.classes
 
     def experiment(self, values: Values, number: int | None = None) -> Experiment:
@@ -217,12 +218,17 @@ class Space:
         return value if dimension.contains(value) else None
 
     def _recipe_with(self, name: str, value: Value) -> Recipe | None:
-        source = Source(dict(self.source.values), {}, self.source.own)
         try:
-            set_value(source, tuple(name.split(".")), value, self.origin(name))
-            return Recipe.model_validate(source.values["recipe"])
+            return Recipe.model_validate(self._with_setting(name, value).values["recipe"])
         except (DrilldownError, ValidationError):
             return None
+
+    def _with_setting(self, name: str, value: Value) -> Source:
+        """Returns the file's values with one setting; raises DrilldownError where a key above it is not a table."""
+        source = Source(dict(self.source.values), dict(self.source.origins), self.source.own)
+        set_value(source, tuple(name.split(".")), copy.deepcopy(value), self.origin(name))
+        anchor_dataset(source)  # a value can be a folder, relative to the file
+        return source
 
     def origin(self, name: str) -> Origin:
         """Returns the position of a dimension in the file."""

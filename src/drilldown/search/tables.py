@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from drilldown.errors import InvalidValueError, Problem
 from drilldown.experiment.problems import toml_literal
+from drilldown.search import dimensions
 from drilldown.table import Positive, Table
 
 WholeNumber = Annotated[int, Field(ge=-(10**9), le=10**9)]
@@ -25,7 +26,7 @@ class ConfirmSettings(Table):
 
     rate: Annotated[float, Field(gt=0.5, lt=1)] = 0.8
     """The share of fresh seeds that must meet the budget."""
-    most: Annotated[int, Field(ge=1, le=200)] = 20
+    most: Annotated[int, Field(ge=1, le=200)] = 30
     """The largest number of fresh seeds; a candidate without a decision by then is not confirmed."""
 
 
@@ -52,7 +53,7 @@ class IntDimension(Table):
     8
     """
 
-    range: tuple[WholeNumber, WholeNumber] = Field(alias="int", strict=False)
+    bounds: tuple[WholeNumber, WholeNumber] = Field(alias="int", strict=False)
     """The smallest and the largest number."""
     step: Annotated[int, Field(ge=1)] = 1
     """The distance between two neighbouring numbers; it divides HIGH − LOW."""
@@ -63,7 +64,7 @@ class IntDimension(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        low, high = self.range
+        low, high = self.bounds
         _check_range(low, high, log=self.log)
         if self.log and self.step != 1:
             raise ValueError(f"found step = {self.step} with log = true, expected one of the two")
@@ -78,14 +79,19 @@ class IntDimension(Table):
         return self
 
     @property
+    def range(self) -> dimensions.IntRange:
+        """The dimension as the sampler sees it."""
+        return dimensions.IntRange(self.low, self.high, self.step, self.log)
+
+    @property
     def low(self) -> int:
         """The smallest number."""
-        return self.range[0]
+        return self.bounds[0]
 
     @property
     def high(self) -> int:
         """The largest number."""
-        return self.range[1]
+        return self.bounds[1]
 
     @property
     def description(self) -> str:
@@ -103,7 +109,7 @@ class IntDimension(Table):
     @property
     def ends(self) -> tuple[int, ...]:
         """The numbers that are tried when a file is read: both ends."""
-        return self.range
+        return self.bounds
 
     @property
     def changes(self) -> bool:
@@ -112,9 +118,7 @@ class IntDimension(Table):
 
     def contains(self, value: object) -> bool:
         """Whether the dimension has this value."""
-        if not isinstance(value, int) or isinstance(value, bool):
-            return False
-        return self.low <= value <= self.high and (value - self.low) % self.step == 0
+        return value in self.range
 
     def sample(self, rng: Random) -> int:
         """Draws a number."""
@@ -140,7 +144,7 @@ class IntDimension(Table):
 class FloatDimension(Table):
     """A number, `{ float = [LOW, HIGH] }`."""
 
-    range: tuple[float, float] = Field(alias="float", strict=False)
+    bounds: tuple[float, float] = Field(alias="float", strict=False)
     """The smallest and the largest number."""
     log: bool = False
     """Whether ratios count, not differences: 0.01 to 0.02 is then as likely as 0.02 to 0.04."""
@@ -149,19 +153,24 @@ class FloatDimension(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _check_range(*self.range, log=self.log)
+        _check_range(*self.bounds, log=self.log)
         _check_start(self, self.start)
         return self
 
     @property
+    def range(self) -> dimensions.FloatRange:
+        """The dimension as the sampler sees it."""
+        return dimensions.FloatRange(self.low, self.high, self.log)
+
+    @property
     def low(self) -> float:
         """The smallest number."""
-        return self.range[0]
+        return self.bounds[0]
 
     @property
     def high(self) -> float:
         """The largest number."""
-        return self.range[1]
+        return self.bounds[1]
 
     @property
     def description(self) -> str:
@@ -176,7 +185,7 @@ class FloatDimension(Table):
     @property
     def ends(self) -> tuple[float, ...]:
         """The numbers that are tried when a file is read: both ends."""
-        return self.range
+        return self.bounds
 
     @property
     def changes(self) -> bool:
@@ -185,7 +194,7 @@ class FloatDimension(Table):
 
     def contains(self, value: object) -> bool:
         """Whether the dimension has this value."""
-        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+        return value in self.range
 
     def sample(self, rng: Random) -> float:
         """Draws a number."""
@@ -217,7 +226,7 @@ class Choice(Table):
     candidate.
     """
 
-    values: tuple[Any, ...] = Field(alias="one_of", min_length=1, strict=False)
+    values: tuple[Any, ...] = Field(alias="one_of", min_length=1, max_length=1000, strict=False)
     """The values."""
 
     @field_validator("values")
@@ -235,6 +244,11 @@ class Choice(Table):
                 raise InvalidValueError(Problem(found=found, expected="different values"))
             keys.add(key)
         return values
+
+    @property
+    def range(self) -> dimensions.Choice:
+        """The dimension as the sampler sees it."""
+        return dimensions.Choice(self.values)
 
     @property
     def description(self) -> str:
@@ -262,7 +276,7 @@ class Choice(Table):
 
     def contains(self, value: object) -> bool:
         """Whether the dimension has this value; 1, 1.0 and true are different."""
-        return _identity(value) in map(_identity, self.values)
+        return value in self.range
 
     def sample(self, rng: Random) -> Value:
         """Draws a value."""

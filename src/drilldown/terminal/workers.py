@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from drilldown.runs.pool import Outcome, Task, WorkerStatus
@@ -87,6 +88,9 @@ class WorkersDisplay(WorklistDisplay):
             self.live = None
 
     def _table(self) -> RenderableType:
+        return Group(self._worker_table(), Text(f"{self.ended} of {self.count} runs ended; left: {self.left}"))
+
+    def _worker_table(self) -> Table:
         table = make_table(["worker", "run"], ["epoch", "%", "time"])
         table.columns[1].no_wrap = True
         table.columns[1].overflow = "ellipsis"
@@ -100,7 +104,7 @@ class WorkersDisplay(WorklistDisplay):
                 _place(worker), str(worker.task), f"{epoch}/{epochs}", accuracy,
                 clock_text(time.monotonic() - worker.started),
             )  # fmt: skip
-        return Group(table, Text(f"{self.ended} of {self.count} runs ended; left: {self.left}"))
+        return table
 
 
 def print_members(target: Console, members: Sequence[Member]) -> None:

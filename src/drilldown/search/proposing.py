@@ -1,0 +1,96 @@
+"""Proposes candidates: the original, the best so far made smaller, its neighbours, and the sampler's proposals."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from random import Random
+from typing import Any
+
+from drilldown.errors import DrilldownError
+from drilldown.experiment.experiment import Experiment
+from drilldown.randomness import stream_seed
+from drilldown.search import dimensions
+from drilldown.search.fit import fit
+from drilldown.search.reading import SearchFile
+from drilldown.search.sampler import Told, propose
+from drilldown.search.state import Candidate, SearchState
+from drilldown.search.tables import Dimension, FloatDimension, IntDimension, Value
+
+NEIGHBOURS_EVERY = 3
+"""Every third candidate is a neighbour of the best so far: TPE treats widths and depths as if they were independent."""
+ATTEMPTS = 30
+"""Proposals that are known already, or above the limit, before the search says that its space is exhausted."""
+
+
+def propose_candidate(search: SearchFile, state: SearchState) -> tuple[Candidate, Experiment] | None:
+    """Proposes the next candidate; None where the space has no further one within the limit.
+
+    It depends only on the search and on the events that the state was made of.
+    """
+    number = len(state.candidates)
+    known = {candidate.fingerprint for candidate in state.candidates.values()}
+    for attempt, (values, origin) in enumerate(_proposals(search, state, number)):
+        if attempt == ATTEMPTS:
+            break
+        with contextlib.suppress(DrilldownError):  # values that make no network
+            fitted = fit(search.space, values, state.limit) if origin != ORIGINAL else None
+            used = values if fitted is None else fitted.values
+            experiment = search.space.experiment(used, number)
+            parameters = experiment.model_summary.parameters
+            if parameters > state.limit or experiment.fingerprint in known:
+                continue
+            candidate = Candidate(
+                number=number, values=dict(used), origin=origin, generation=state.generation, limit=state.limit,
+                parameters=parameters, fingerprint=experiment.fingerprint,
+            )  # fmt: skip
+            return candidate, experiment
+    return None
+
+
+ORIGINAL = "the original"
+
+
+def _proposals(search: SearchFile, state: SearchState, number: int) -> Iterator[tuple[Mapping[str, Value], str]]:
+    """Values in the order in which they are tried, each with its origin in words."""
+    space, seed = search.space, search.settings.seed
+    if number == 0 and space.original is not None:
+        yield space.original, ORIGINAL
+        yield space.original, "the original, fitted to the limit"
+    best = state.winner
+    if best is not None and best.parameters > state.limit:
+        yield best.values, f"candidate {best.number}, fitted to the smaller limit"
+    incumbent = state.race.incumbent
+    if incumbent is not None and number % NEIGHBOURS_EVERY == NEIGHBOURS_EVERY - 1:
+        random = Random(stream_seed(seed, "neighbour", number))
+        for _ in range(3):
+            near = space.neighbours(state.candidates[incumbent].values, random)
+            yield near, f"a neighbour of candidate {incumbent}"
+    told = [_told(state, candidate) for candidate in state.candidates.values()]
+    for attempt in range(ATTEMPTS):
+        # A proposal that the limit turns into a known candidate is proposed again with another seed.
+        values: dict[str, Any] | None = propose(
+            {name: _sampled(dimension) for name, dimension in space.dimensions.items()}, told,
+             seed=stream_seed(seed, "sampler", attempt) if attempt else seed, number=number,
+        )  # fmt: skip
+        if values is None:
+            return
+        yield values, "the sampler"
+
+
+def _sampled(dimension: Dimension) -> dimensions.Dimension:
+    """The dimension as the sampler sees it."""
+    if isinstance(dimension, IntDimension):
+        return dimensions.IntRange(dimension.low, dimension.high, dimension.step, dimension.log)
+    if isinstance(dimension, FloatDimension):
+        return dimensions.FloatRange(dimension.low, dimension.high, dimension.log)
+    return dimensions.Choice(dimension.values)
+
+
+def _told(state: SearchState, candidate: Candidate) -> Told:
+    return Told(
+        number=candidate.number,
+        values=candidate.values,
+        loss=state.race.mean_loss(candidate.number),
+        generation=candidate.generation,
+    )

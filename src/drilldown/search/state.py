@@ -1,0 +1,285 @@
+"""The state of a search: everything that follows from its events, and what it does next.
+
+Nothing here trains, proposes or writes. The state is rebuilt from the journal, event by event, and the running search
+applies each new event in the same way. So a search that was killed stands exactly where it stood.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from drilldown.search.confirmation import (
+    ALPHA,
+    Confirmation,
+    Decision,
+    fresh_seeds,
+    in_seed_order,
+    level,
+)
+from drilldown.search.journal import Event
+from drilldown.search.race import RUNGS, Race
+from drilldown.search.tables import SearchSettings, Value
+
+FIRST_STEP = 0.75
+"""After a confirmation, the next limit is this share of the confirmed parameters, until a limit was too small."""
+RESOLUTION = 1.04
+"""A search for the smallest ends when a limit this factor below the confirmed one was too small."""
+PATIENCE = 8
+"""A limit is too small when so many candidates were tried below it, and none is worth a confirmation."""
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A network with its recipe that the search proposed."""
+
+    number: int
+    values: Mapping[str, Value]
+    """A value for each dimension of the space."""
+    origin: str
+    """How it was proposed, in words."""
+    generation: int
+    limit: int
+    """The parameter limit that it was made for."""
+    parameters: int
+    fingerprint: str
+    passed: dict[int, bool] = field(default_factory=dict)
+    """Whether each seed met the budget."""
+    accuracy: dict[int, float] = field(default_factory=dict)
+    """Percent, mean of the judged epochs, by seed; diverged seeds have none."""
+    losses: dict[int, float] = field(default_factory=dict)
+    """Mean validation loss of the judged epochs, by seed; infinite for a diverged seed."""
+    test: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Correct and all test images of the final model, by fresh seed: for the report, no decision uses them."""
+    seconds: float = 0.0
+    """Of all its trainings."""
+
+
+@dataclass(slots=True)
+class Trial:
+    """The confirmation of one candidate on fresh seeds."""
+
+    number: int
+    candidate: int
+    test: Confirmation | None
+    """None where the budget has no accuracy: then a fixed number of seeds is measured."""
+    seeds: range
+    decision: Decision | Literal["measured"] | None = None
+
+
+class SearchState:
+    """Everything that follows from the events of a search.
+
+    *Arguments*: `settings`: the aim and the extent. `limit`: the first parameter limit. `judged`: whether the budget
+    has an accuracy that a confirmation can test.
+    """
+
+    def __init__(self, settings: SearchSettings, limit: int, *, judged: bool) -> None:
+        self.settings, self.judged = settings, judged
+        self.race = Race()
+        self.candidates: dict[int, Candidate] = {}
+        self.trials: list[Trial] = []
+        self.limit, self.generation = limit, 0
+        self.limits: list[tuple[int, str]] = [(limit, "the budget")]
+        """The limit of each generation, and the reason for it."""
+        self.too_small: int | None = None
+        """The largest limit below the confirmed candidate at which nothing good was found."""
+        self.seconds = 0.0
+        """The time of the search so far, without the pauses between its commands."""
+
+    def apply(self, event: Event) -> None:
+        """Applies one event; raises KeyError where it does not belong here."""
+        getattr(self, f"_apply_{event['kind']}")(event)
+
+    def _apply_search(self, event: Event) -> None:
+        """The first line; see `drilldown.search.running`."""
+
+    def _apply_candidate(self, event: Event) -> None:
+        values: dict[str, Any] = {name: event[name] for name in event if name in Candidate.__slots__}
+        candidate = Candidate(**values)
+        self.candidates[candidate.number] = candidate
+        self.race.add(candidate.number, candidate.generation)
+
+    def _apply_result(self, event: Event) -> None:
+        candidate, seed = self.candidates[event["candidate"]], event["seed"]
+        loss = math.inf if event["loss"] is None else event["loss"]
+        candidate.passed[seed], candidate.losses[seed] = event["passed"], loss
+        if event["accuracy"] is not None:
+            candidate.accuracy[seed] = event["accuracy"]
+        if "test" in event:
+            correct, total = event["test"]
+            candidate.test[seed] = correct, total
+        candidate.seconds += event["seconds"]
+        self.seconds = event["clock"]
+        if seed < RUNGS[-1]:
+            self.race.result(candidate.number, seed, loss)
+
+    def _apply_limit(self, event: Event) -> None:
+        self.limit, self.too_small = event["limit"], event["too_small"]
+        self.generation += 1
+        self.limits.append((self.limit, event["reason"]))
+        for candidate in self.candidates.values():  # results of networks that are small enough still count
+            if candidate.parameters <= self.limit:
+                self.race.add(candidate.number, self.generation)
+
+    def _apply_confirmation(self, event: Event) -> None:
+        number = len(self.trials)
+        test = None
+        if self.judged:
+            confirm = self.settings.confirm
+            test = Confirmation(confirm.rate, confirm.most, level(ALPHA, self._failures))
+        self.trials.append(Trial(number, event["candidate"], test, fresh_seeds(number, self.settings.confirm.most)))
+
+    def _apply_decision(self, event: Event) -> None:
+        self.trials[-1].decision = event["decision"]
+
+    # What follows from the events.
+
+    @property
+    def open_trial(self) -> Trial | None:
+        """The confirmation that has no decision yet."""
+        return self.trials[-1] if self.trials and self.trials[-1].decision is None else None
+
+    @property
+    def confirmed(self) -> Candidate | None:
+        """The candidate that was confirmed last; with goal "smallest", it is the smallest confirmed one."""
+        accepted = [trial for trial in self.trials if trial.decision in ("accepted", "measured")]
+        return self.candidates[accepted[-1].candidate] if accepted else None
+
+    @property
+    def winner(self) -> Candidate | None:
+        """The answer of the search so far: confirmed, or else the best of the race."""
+        if self.confirmed is not None:
+            return self.confirmed
+        for generation in range(self.generation, -1, -1):
+            number = self.race.incumbent_of(generation)
+            if number is not None:
+                return self.candidates[number]
+        return None
+
+    def trial_of(self, candidate: int) -> Trial | None:
+        """The confirmation of a candidate, or None."""
+        return next((trial for trial in reversed(self.trials) if trial.candidate == candidate), None)
+
+    def fresh_results(self, trial: Trial) -> list[bool]:
+        """Whether the fresh seeds met the budget, in their order, up to the first one without a result."""
+        return in_seed_order(self.candidates[trial.candidate].passed, trial.seeds)
+
+    def decide(self, trial: Trial) -> Decision | Literal["measured"] | None:
+        """The decision that the results allow; None where more seeds are needed."""
+        passes = self.fresh_results(trial)
+        if trial.test is None:
+            return "measured" if len(passes) >= self._measured_seeds else None
+        return trial.test.decide(passes)
+
+    def wanted_fresh(self, trial: Trial) -> list[tuple[int, int]]:
+        """The trainings that a confirmation needs whatever their results, as (candidate, seed)."""
+        passes = self.fresh_results(trial)
+        count = self._measured_seeds - len(passes) if trial.test is None else trial.test.least_left(passes)
+        results = self.candidates[trial.candidate].passed
+        after = [seed for seed in trial.seeds[len(passes) : len(passes) + count] if seed not in results]
+        return [(trial.candidate, seed) for seed in after]
+
+    def promising(self, candidate: Candidate) -> bool | None:
+        """Whether the candidate's race is worth a confirmation; None where it may still become so.
+
+        It is when the share of its seeds that met the budget reaches the rate that a confirmation asks for.
+        """
+        seeds = range(RUNGS[-1])
+        passes = [candidate.passed[seed] for seed in seeds if seed in candidate.passed]
+        needed = math.ceil(self.settings.confirm.rate * len(seeds) - 1e-9)
+        if sum(passes) + len(seeds) - len(passes) < needed:
+            return False
+        return True if len(passes) == len(seeds) else None
+
+    def wanted_proof(self) -> list[tuple[int, int]]:
+        """The seeds that the best candidate needs before its confirmation, the next rung at a time."""
+        incumbent = self.race.incumbent
+        if incumbent is None or self.trial_of(incumbent) or self.promising(self.candidates[incumbent]) is not None:
+            return []
+        done = self.race.losses(incumbent)
+        rung = next(rung for rung in RUNGS if any(seed not in done for seed in range(rung)))
+        return [(incumbent, seed) for seed in range(rung) if seed not in done]
+
+    def tried(self, generation: int) -> int:
+        """The number of candidates that were proposed for a generation and have a result."""
+        return sum(
+            candidate.generation == generation and bool(candidate.losses) for candidate in self.candidates.values()
+        )
+
+    def next_limit(self) -> tuple[int, int | None, str] | None:
+        """The next parameter limit of a search for the smallest, the largest that is too small, and the reason.
+
+        Limits go down by steps after each confirmation, and half-way back (on a logarithmic scale) after a limit at
+        which nothing good was found. None where the present limit stays, or where the search has ended.
+        """
+        bracket = self._bracket
+        if bracket is None or self.ended:
+            return None
+        too_small, confirmed = bracket
+        if confirmed.parameters <= self.limit:
+            reason = f"candidate {confirmed.number} with {confirmed.parameters:,} parameters was confirmed"
+        else:
+            reason = f"no candidate below {self.limit:,} parameters was good enough"
+        limit = int(
+            FIRST_STEP * confirmed.parameters if too_small is None else math.sqrt(too_small * confirmed.parameters)
+        )
+        return (limit, too_small, reason) if limit >= 1 else None
+
+    @property
+    def ended(self) -> bool:
+        """Whether no smaller limit is worth a try."""
+        bracket = self._bracket
+        return bracket is not None and bracket[0] is not None and bracket[1].parameters < RESOLUTION * bracket[0]
+
+    @property
+    def _bracket(self) -> tuple[int | None, Candidate] | None:
+        """The largest limit that is too small, and the confirmed candidate; None while the present limit is tried."""
+        confirmed = self.confirmed
+        if confirmed is None or self.settings.goal == "best":
+            return None
+        if confirmed.parameters <= self.limit:
+            return self.too_small, confirmed
+        return (self.limit, confirmed) if self.gave_up else None
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether the present limit is too small: enough candidates were tried, and none may be worth it any more."""
+        if self.tried(self.generation) < PATIENCE or self.race.wanted():
+            return False
+        incumbent = self.race.incumbent
+        if incumbent is None or self.trial_of(incumbent):
+            return True
+        return self.promising(self.candidates[incumbent]) is False
+
+    def front(self) -> list[Candidate]:
+        """The candidates of which none is both smaller and better, by mean loss in the race; the smallest first."""
+        front: list[Candidate] = []
+        scored = [
+            (candidate.parameters, self.race.mean_loss(candidate.number), candidate)
+            for candidate in self.candidates.values()
+        ]
+        best = math.inf
+        for _, loss, candidate in sorted(scored, key=lambda entry: (entry[0], entry[1] or 0.0)):
+            if loss is not None and loss < best:
+                best = loss
+                front.append(candidate)
+        return front
+
+    @property
+    def _failures(self) -> int:
+        return sum(trial.decision in ("rejected", "undecided") for trial in self.trials)
+
+    @property
+    def _measured_seeds(self) -> int:
+        return min(RUNGS[-1], self.settings.confirm.most)
+
+
+def rebuild(events: Iterable[Event], settings: SearchSettings, limit: int, *, judged: bool) -> SearchState:
+    """The state after these events."""
+    state = SearchState(settings, limit, judged=judged)
+    for event in events:
+        state.apply(event)
+    return state
