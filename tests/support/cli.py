@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -70,11 +71,20 @@ def drilldown(*arguments: str, cwd: Path, timeout: float = 120, **env: str) -> s
     )  # fmt: skip
 
 
-def start(*arguments: str, cwd: Path, output: IO[str] | None = None, **env: str) -> subprocess.Popen[str]:
-    """Starts the command and returns at once; its output goes to a file, or can be read from the process."""
+def start(*arguments: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
+    """Starts the command and returns at once."""
+    return _start(arguments, cwd, subprocess.PIPE, env)
+
+
+def start_with_log(log: IO[str], *arguments: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
+    """Starts the command and returns at once; its output goes to a file."""
+    return _start(arguments, cwd, log, env)
+
+
+def _start(arguments: Sequence[str], cwd: Path, output: int | IO[str], env: dict[str, str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "drilldown", *arguments],
-        cwd=cwd, env=environment(**env), stdout=output or subprocess.PIPE, stderr=output or subprocess.PIPE, text=True,
+        cwd=cwd, env=environment(**env), stdout=output, stderr=output, text=True,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from drilldown.workers.crew import make_crew, write_crew
-from support.cli import start
+from support.cli import start_with_log
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
@@ -63,7 +63,7 @@ class CrewProcesses:
 
     def _start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         log = (self.folder / f"process-{len(self.processes)}.log").open("w")
-        process = start(*arguments, cwd=self.folder, output=log, **environment)
+        process = start_with_log(log, *arguments, cwd=self.folder, **environment)
         log.close()
         self.processes.append(process)
         return process

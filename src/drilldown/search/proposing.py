@@ -10,12 +10,11 @@ from typing import Any
 from drilldown.errors import DrilldownError
 from drilldown.experiment.experiment import Experiment
 from drilldown.randomness import stream_seed
-from drilldown.search import dimensions
 from drilldown.search.fit import fit
 from drilldown.search.reading import SearchFile
 from drilldown.search.sampler import Told, propose
 from drilldown.search.state import Candidate, SearchState
-from drilldown.search.tables import Dimension, FloatDimension, IntDimension, Value
+from drilldown.search.tables import Value
 
 NEIGHBOURS_EVERY = 3
 """Every third candidate is a neighbour of the best so far: TPE treats widths and depths as if they were independent."""
@@ -70,21 +69,12 @@ def _proposals(search: SearchFile, state: SearchState, number: int) -> Iterator[
     for attempt in range(ATTEMPTS):
         # A proposal that the limit turns into a known candidate is proposed again with another seed.
         values: dict[str, Any] | None = propose(
-            {name: _sampled(dimension) for name, dimension in space.dimensions.items()}, told,
+            {name: dimension.range for name, dimension in space.dimensions.items()}, told,
              seed=stream_seed(seed, "sampler", attempt) if attempt else seed, number=number,
         )  # fmt: skip
         if values is None:
             return
         yield values, "the sampler"
-
-
-def _sampled(dimension: Dimension) -> dimensions.Dimension:
-    """The dimension as the sampler sees it."""
-    if isinstance(dimension, IntDimension):
-        return dimensions.IntRange(dimension.low, dimension.high, dimension.step, dimension.log)
-    if isinstance(dimension, FloatDimension):
-        return dimensions.FloatRange(dimension.low, dimension.high, dimension.log)
-    return dimensions.Choice(dimension.values)
 
 
 def _told(state: SearchState, candidate: Candidate) -> Told:
