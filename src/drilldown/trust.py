@@ -47,9 +47,10 @@ def trust_file(file: Path) -> None:
 def check_trust(file: Path) -> None:
     """Raises DrilldownError where a Python file lies in a run folder, and was never trained with on this machine.
 
-    Every folder with an `experiment.toml` counts: its sender may have left out whatever else a run folder has.
+    Every folder with an `experiment.toml` counts: its sender may have left out whatever else a run folder has. So does
+    the folder of a search, with its journal.
     """
-    if _trusts_all or not os.path.lexists(file.parent / "experiment.toml"):
+    if _trusts_all or not any(os.path.lexists(file.parent / name) for name in ("experiment.toml", "search.jsonl")):
         return
     digest = file_digest(file.read_bytes())
     if digest in _trusted or os.path.isfile(_store() / digest):

@@ -94,7 +94,7 @@ def test_a_killed_worker_and_a_killed_scheduler_cost_no_run(crew: CrewProcesses,
             break
     crew.scheduler = crew.start_scheduler()
     err = ended(driver)
-    assert "the crew answers again" in err
+    assert "connected again" in err
     assert len(list(lab.glob("runs/*/*/seed-*/summary.json"))) == 4
     assert "joined the crew" in crew.log(first)
 

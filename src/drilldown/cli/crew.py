@@ -85,7 +85,7 @@ def _list_crew(file: Path) -> None:
     known = read_crew(file)
     try:
         with connect(known.address, known.security) as cluster:
-            members = cluster.members()
+            members = cluster.members(with_tasks=True)
     except DisconnectedError:
         raise DrilldownError(
             Problem(

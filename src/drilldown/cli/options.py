@@ -19,8 +19,10 @@ MOST_WORKERS = 256
 
 
 def _worker_count(value: str | int) -> int:
-    """Reads the value of `--workers`; the default comes as a number."""
-    text = str(value)
+    """Reads the value of `--workers`; a command's default comes as a number."""
+    if isinstance(value, int):
+        return value
+    text = value
     if text == "auto":
         return AUTO_WORKERS
     if text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_WORKERS:

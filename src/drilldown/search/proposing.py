@@ -16,10 +16,14 @@ from drilldown.search.sampler import Told, propose
 from drilldown.search.state import Candidate, SearchState
 from drilldown.search.tables import Value
 
+ORIGINAL = "the original"
 NEIGHBOURS_EVERY = 3
 """Every third candidate is a neighbour of the best so far: TPE treats widths and depths as if they were independent."""
-ATTEMPTS = 30
-"""Proposals that are known already, or above the limit, before the search says that its space is exhausted."""
+NEIGHBOURS = 3
+"""The number of neighbours that are tried, before the sampler is asked."""
+ATTEMPTS = 64
+"""The proposals of the sampler that are known already, or above the limit, before the space counts as exhausted. All
+differ, so a space with fewer combinations is always tried as a whole."""
 
 
 def propose_candidate(search: SearchFile, state: SearchState) -> tuple[Candidate, Experiment] | None:
@@ -29,9 +33,7 @@ def propose_candidate(search: SearchFile, state: SearchState) -> tuple[Candidate
     """
     number = len(state.candidates)
     known = {candidate.fingerprint for candidate in state.candidates.values()}
-    for attempt, (values, origin) in enumerate(_proposals(search, state, number)):
-        if attempt == ATTEMPTS:
-            break
+    for values, origin in _proposals(search, state, number):
         with contextlib.suppress(DrilldownError):  # values that make no network
             fitted = fit(search.space, values, state.limit) if origin != ORIGINAL else None
             used = values if fitted is None else fitted.values
@@ -47,9 +49,6 @@ def propose_candidate(search: SearchFile, state: SearchState) -> tuple[Candidate
     return None
 
 
-ORIGINAL = "the original"
-
-
 def _proposals(search: SearchFile, state: SearchState, number: int) -> Iterator[tuple[Mapping[str, Value], str]]:
     """Values in the order in which they are tried, each with its origin in words."""
     space, seed = search.space, search.settings.seed
@@ -59,22 +58,22 @@ def _proposals(search: SearchFile, state: SearchState, number: int) -> Iterator[
     best = state.winner
     if best is not None and best.parameters > state.limit:
         yield best.values, f"candidate {best.number}, fitted to the smaller limit"
-    incumbent = state.race.incumbent
+    incumbent = state.incumbent
     if incumbent is not None and number % NEIGHBOURS_EVERY == NEIGHBOURS_EVERY - 1:
         random = Random(stream_seed(seed, "neighbour", number))
-        for _ in range(3):
+        for _ in range(NEIGHBOURS):
             near = space.neighbours(state.candidates[incumbent].values, random)
             yield near, f"a neighbour of candidate {incumbent}"
+    ranges = {name: dimension.range for name, dimension in space.dimensions.items()}
     told = [_told(state, candidate) for candidate in state.candidates.values()]
     for attempt in range(ATTEMPTS):
-        # A proposal that the limit turns into a known candidate is proposed again with another seed.
-        values: dict[str, Any] | None = propose(
-            {name: dimension.range for name, dimension in space.dimensions.items()}, told,
-             seed=stream_seed(seed, "sampler", attempt) if attempt else seed, number=number,
-        )  # fmt: skip
+        # Where the limit makes a known candidate of a proposal, or nothing, another seed gives another one.
+        sampler_seed = stream_seed(seed, "sampler", attempt) if attempt else seed
+        values: dict[str, Any] | None = propose(ranges, told, seed=sampler_seed, number=number)
         if values is None:
             return
         yield values, "the sampler"
+        told.append(Told(number=number + attempt, values=values, loss=None, generation=state.generation))
 
 
 def _told(state: SearchState, candidate: Candidate) -> Told:

@@ -85,14 +85,15 @@ class SearchFile:
         }
 
 
-def read_search(reference: str | Path, overrides: Sequence[str] = ()) -> SearchFile:
+def read_search(reference: str | Path, overrides: Sequence[str] = (), *, name: str | None = None) -> SearchFile:
     """Reads a search.
 
     Any experiment is a search too: without `[space]`, the dimensions are those of `default_space`. `[search]` and
     `[space]` are not inherited, and a search cannot be extended: a candidate's parent is always an experiment.
 
     *Arguments*: `reference`: a path, `study/step`, an unambiguous start of it, or a study's name for its last step.
-    `overrides`: settings as in `--set`, such as `search.candidates=20` or `recipe.epochs=3`.
+    `overrides`: settings as in `--set`, such as `search.candidates=20` or `recipe.epochs=3`. `name`: `study/step`, where
+    the path does not give it.
 
     *Raises* DrilldownError with all errors of the file.
     """
@@ -107,12 +108,12 @@ def read_search(reference: str | Path, overrides: Sequence[str] = ()) -> SearchF
             experiment = check_experiment(source, path, parent)
         except DrilldownError as error:
             raise DrilldownError(*in_order_of_lines([*problems, *error.problems])) from None
-        space = default_space(experiment, source)
+        space = dataclasses.replace(default_space(experiment, source), name=name)
     else:
         dimensions, origins, of_dimensions = _read_space(space_table, source)
         problems += [*of_dimensions, *name_problems(template, dimensions, origins)]
         readable = {name: dimension for name, dimension in dimensions.items() if dimension is not None}
-        space = Space(readable, source, path, parent, origins)
+        space = Space(readable, source, path, parent, origins, name)
         problems += _other_problems(source, origins) if problems else value_problems(space)
     if settings is None or problems:
         raise DrilldownError(*in_order_of_lines(dict.fromkeys(problems)))

@@ -72,12 +72,12 @@ def propose(
     (True, True, True)
     """
     dimensions = dict(sorted(dimensions.items()))  # the order of a file's lines changes no proposal
-    inside = sorted((one for one in told if _is_inside(dimensions, one.values)), key=lambda one: one.number)
+    inside = sorted((one for one in told if is_inside(dimensions, one.values)), key=lambda one: one.number)
     known = {_key(dimensions, one.values) for one in inside}
     if not dimensions:
         return None if known else {}
     sampler_seed = stream_seed(seed, "candidate", number) % 2**32  # NumPy takes no larger one
-    with _quiet_optuna():
+    with quiet_optuna():
         study, distributions = _rebuild(dimensions, inside, sampler_seed)
         for _ in range(ATTEMPTS):
             asked = study.ask(fixed_distributions=distributions).params  # it counts as running in the next attempt
@@ -93,16 +93,16 @@ def _rebuild(
     import optuna
     from optuna.trial import TrialState, create_trial
 
-    distributions = {name: _distribution(dimension) for name, dimension in dimensions.items()}
+    distributions = {name: optuna_distribution(dimension) for name, dimension in dimensions.items()}
     sampler = optuna.samplers.TPESampler(
         multivariate=True, constant_liar=True, n_startup_trials=RANDOM_FIRST, seed=sampler_seed
     )
     study = optuna.create_study(sampler=sampler)
-    ranks = _ranks(told)
+    ranks = ranks_of(told)
     chosen = _chosen(ranks)
     study.add_trials(
         create_trial(
-            params={name: _to_optuna(dimension, one.values[name]) for name, dimension in dimensions.items()},
+            params={name: to_optuna(dimension, one.values[name]) for name, dimension in dimensions.items()},
             distributions=distributions,
             state=TrialState.RUNNING if one.loss is None else TrialState.COMPLETE,
             value=ranks.get(one.number),
@@ -113,7 +113,7 @@ def _rebuild(
     return study, distributions
 
 
-def _ranks(told: Sequence[Told]) -> dict[int, float]:
+def ranks_of(told: Sequence[Told]) -> dict[int, float]:
     """The rank of each finished candidate within its generation, from 0 (best) to 1; equal losses have equal ranks."""
     ranks = {}
     for generation in {one.generation for one in told}:
@@ -145,7 +145,8 @@ def _unknown_values(dimensions: Mapping[str, Dimension], known: set[str], sample
     return None
 
 
-def _is_inside(dimensions: Mapping[str, Dimension], values: Mapping[str, Any]) -> bool:
+def is_inside(dimensions: Mapping[str, Dimension], values: Mapping[str, Any]) -> bool:
+    """Whether the values are those of a candidate of this space."""
     return values.keys() == dimensions.keys() and all(values[name] in dimensions[name] for name in dimensions)
 
 
@@ -156,7 +157,8 @@ def _key(dimensions: Mapping[str, Dimension], values: Mapping[str, Any]) -> str:
     )
 
 
-def _distribution(dimension: Dimension) -> BaseDistribution:
+def optuna_distribution(dimension: Dimension) -> BaseDistribution:
+    """The dimension as an Optuna distribution; that of a choice holds the indices of its values."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     match dimension:
@@ -170,7 +172,8 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
             return CategoricalDistribution(range(len(values)))  # Optuna accepts no tables as categories
 
 
-def _to_optuna(dimension: Dimension, value: Any) -> Any:
+def to_optuna(dimension: Dimension, value: Any) -> Any:
+    """The value of a dimension as a parameter of `optuna_distribution`."""
     if isinstance(dimension, Choice):
         return dimension.index(value)
     return float(value) if isinstance(dimension, FloatRange) else value
@@ -188,7 +191,7 @@ def _from_optuna(dimension: Dimension, value: Any) -> Any:
 
 
 @contextmanager
-def _quiet_optuna() -> Iterator[None]:
+def quiet_optuna() -> Iterator[None]:
     """Hides Optuna's log lines inside the block, and its warnings that an option is experimental."""
     import optuna
 

@@ -55,6 +55,8 @@ class Space:
     """The experiment that the file extends."""
     origins: Mapping[str, Origin] = dataclasses.field(default_factory=dict)
     """The position of each dimension in the file, for messages."""
+    name: str | None = None
+    """The name of the experiment as `study/step`, where the path does not give it."""
 
     @property
     def template(self) -> tuple[str, ...] | None:
@@ -141,7 +143,7 @@ class Space:
             set_value(source, tuple(setting.split(".")), copy.deepcopy(values[setting]), self.origin(setting))
         blocks = self._set_layers(source, values)
         try:
-            experiment = check_experiment(source, self.path, self.parent)
+            experiment = check_experiment(source, self.path, self.parent).located(name=self.name)
         except DrilldownError as error:
             raise DrilldownError(*(_with_index_of_file(problem, blocks) for problem in error.problems)) from None
         return experiment if number is None else experiment.located(name=f"{experiment.name}-candidate-{number}")

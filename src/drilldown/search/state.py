@@ -29,6 +29,8 @@ RESOLUTION = 1.04
 """A search for the smallest ends when a limit this factor below the confirmed one was too small."""
 PATIENCE = 8
 """A limit is too small when so many candidates were tried below it, and none is worth a confirmation."""
+Pair = tuple[int, int]
+"""A training: the candidate's number, and the seed."""
 
 
 @dataclass(slots=True)
@@ -53,6 +55,8 @@ class Candidate:
     """Mean validation loss of the judged epochs, by seed; infinite for a diverged seed."""
     test: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Correct and all test images of the final model, by fresh seed: for the report, no decision uses them."""
+    failed: dict[int, str] = field(default_factory=dict)
+    """The reason by seed, for trainings that no worker could finish; they count as diverged."""
     seconds: float = 0.0
     """Of all its trainings."""
 
@@ -86,11 +90,20 @@ class SearchState:
         """The limit of each generation, and the reason for it."""
         self.too_small: int | None = None
         """The largest limit below the confirmed candidate at which nothing good was found."""
+        self.exhausted = False
+        """Whether the space has no further candidate within the present limit."""
+        self.round: tuple[Pair, ...] = ()
+        """The trainings of the last round of a deterministic search, in the order in which it learns their results."""
+        self.failed_in_row = 0
+        """The number of trainings that failed since the last one that ended otherwise."""
         self.seconds = 0.0
         """The time of the search so far, without the pauses between its commands."""
 
     def apply(self, event: Event) -> None:
-        """Applies one event; raises KeyError where it does not belong here."""
+        """Applies one event.
+
+        *Raises* KeyError, IndexError, TypeError, ValueError or AttributeError where it does not belong here.
+        """
         getattr(self, f"_apply_{event['kind']}")(event)
 
     def _apply_search(self, event: Event) -> None:
@@ -111,18 +124,27 @@ class SearchState:
         if "test" in event:
             correct, total = event["test"]
             candidate.test[seed] = correct, total
+        if "failed" in event:
+            candidate.failed[seed] = event["failed"]
+        self.failed_in_row = self.failed_in_row + 1 if "failed" in event else 0
         candidate.seconds += event["seconds"]
         self.seconds = event["clock"]
         if seed < RUNGS[-1]:
             self.race.result(candidate.number, seed, loss)
 
     def _apply_limit(self, event: Event) -> None:
-        self.limit, self.too_small = event["limit"], event["too_small"]
+        self.limit, self.too_small, self.exhausted = event["limit"], event["too_small"], False
         self.generation += 1
         self.limits.append((self.limit, event["reason"]))
         for candidate in self.candidates.values():  # results of networks that are small enough still count
             if candidate.parameters <= self.limit:
                 self.race.add(candidate.number, self.generation)
+
+    def _apply_exhausted(self, event: Event) -> None:  # noqa: ARG002
+        self.exhausted = True
+
+    def _apply_round(self, event: Event) -> None:
+        self.round = tuple((self.candidates[number].number, seed) for number, seed in event["trainings"])
 
     def _apply_confirmation(self, event: Event) -> None:
         number = len(self.trials)
@@ -136,6 +158,23 @@ class SearchState:
         self.trials[-1].decision = event["decision"]
 
     # What follows from the events.
+
+    @property
+    def incumbent(self) -> int | None:
+        """The best candidate of the present generation so far; None where no training of it has ended well.
+
+        After a limit was lowered, the race still knows only larger networks. They must not be confirmed any more.
+        """
+        return self.race.incumbent_of(self.generation)
+
+    def wanted_race(self, *, closing: bool = False) -> list[Pair]:
+        """The trainings that the race of the present generation needs, see `Race.wanted`."""
+        return self.race.wanted(closing=closing) if self.race.generation == self.generation else []
+
+    @property
+    def open_round(self) -> list[Pair]:
+        """The trainings of the last round that have no result yet, in their order."""
+        return [(number, seed) for number, seed in self.round if seed not in self.candidates[number].losses]
 
     @property
     def open_trial(self) -> Trial | None:
@@ -174,7 +213,7 @@ class SearchState:
             return "measured" if len(passes) >= self._measured_seeds else None
         return trial.test.decide(passes)
 
-    def wanted_fresh(self, trial: Trial) -> list[tuple[int, int]]:
+    def wanted_fresh(self, trial: Trial) -> list[Pair]:
         """The trainings that a confirmation needs whatever their results, as (candidate, seed)."""
         passes = self.fresh_results(trial)
         count = self._measured_seeds - len(passes) if trial.test is None else trial.test.least_left(passes)
@@ -194,9 +233,9 @@ class SearchState:
             return False
         return True if len(passes) == len(seeds) else None
 
-    def wanted_proof(self) -> list[tuple[int, int]]:
+    def wanted_proof(self) -> list[Pair]:
         """The seeds that the best candidate needs before its confirmation, the next rung at a time."""
-        incumbent = self.race.incumbent
+        incumbent = self.incumbent
         if incumbent is None or self.trial_of(incumbent) or self.promising(self.candidates[incumbent]) is not None:
             return []
         done = self.race.losses(incumbent)
@@ -223,16 +262,19 @@ class SearchState:
             reason = f"candidate {confirmed.number} with {confirmed.parameters:,} parameters was confirmed"
         else:
             reason = f"no candidate below {self.limit:,} parameters was good enough"
-        limit = int(
-            FIRST_STEP * confirmed.parameters if too_small is None else math.sqrt(too_small * confirmed.parameters)
-        )
-        return (limit, too_small, reason) if limit >= 1 else None
+        limit = FIRST_STEP * confirmed.parameters
+        if too_small is not None:
+            limit = max(math.sqrt(too_small * confirmed.parameters), too_small + 1)
+        return int(limit), too_small, reason
 
     @property
     def ended(self) -> bool:
         """Whether no smaller limit is worth a try."""
         bracket = self._bracket
-        return bracket is not None and bracket[0] is not None and bracket[1].parameters < RESOLUTION * bracket[0]
+        if bracket is None:
+            return False
+        too_small, confirmed = bracket[0] or 0, bracket[1].parameters
+        return confirmed < RESOLUTION * too_small or confirmed <= too_small + 1  # no number lies between the two
 
     @property
     def _bracket(self) -> tuple[int | None, Candidate] | None:
@@ -246,10 +288,11 @@ class SearchState:
 
     @property
     def gave_up(self) -> bool:
-        """Whether the present limit is too small: enough candidates were tried, and none may be worth it any more."""
-        if self.tried(self.generation) < PATIENCE or self.race.wanted():
+        """Whether the present limit is too small: enough candidates were tried, or all that there are, and no one is
+        good enough."""
+        if not (self.exhausted or self.tried(self.generation) >= PATIENCE) or self.wanted_race():
             return False
-        incumbent = self.race.incumbent
+        incumbent = self.incumbent
         if incumbent is None or self.trial_of(incumbent):
             return True
         return self.promising(self.candidates[incumbent]) is False

@@ -11,8 +11,8 @@ from drilldown.engines.engine import Progress
 from drilldown.evaluation.records import EpochRecord
 from drilldown.runs.pool import Task, WorkerStatus
 from drilldown.runs.run import Run
+from drilldown.search.callback import SearchCallback
 from drilldown.search.reading import SearchFile
-from drilldown.search.running import SearchCallback
 from drilldown.search.state import Candidate, SearchState, Trial
 from drilldown.terminal.workers import WorkersDisplay
 from drilldown.training.training import Training

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 from drilldown.errors import DrilldownError, Problem
@@ -50,14 +51,20 @@ def pack_run(folder: Path, experiment: Experiment) -> bytes:
     return packed.getvalue()
 
 
-def unpack_run(packed: bytes, folder: Path, experiment: Experiment) -> None:
+def unpack_run(
+    packed: bytes, folder: Path, experiment: Experiment, *, before: Callable[[], None] | None = None
+) -> None:
     """Writes the files of an archive into a run's folder; its owner holds the run's lock.
 
     Everything is checked before anything is written.
 
+    *Arguments*: `before`: called when the archive is accepted, before its files are written.
+
     *Raises* ArchiveError where the archive is not a run's folder; DrilldownError where the folder cannot be written.
     """
     contents = read_archive(packed, experiment)
+    if before is not None:
+        before()
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name in _names(experiment):
@@ -73,7 +80,7 @@ def read_archive(packed: bytes, experiment: Experiment) -> dict[str, bytes]:
     try:
         with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as archive:
             for entry in archive:
-                if not entry.isreg():
+                if not entry.isreg() or entry.issparse():  # a sparse file of terabytes fits into a kilobyte
                     raise _refused(f'"{entry.name}" is not a plain file', "plain files only")
                 if entry.name not in (MANIFEST, *_names(experiment)) or entry.name in contents:
                     raise _refused(f'found the file "{entry.name}"', "each file of a run once, and no other")

@@ -14,13 +14,13 @@ import os
 import queue
 import signal
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import dask
-from distributed import Client, Future, KilledWorker, Nanny, Scheduler, Security, SpecCluster, get_worker
+from distributed import Client, Future, KilledWorker, Nanny, Reschedule, Scheduler, Security, SpecCluster, get_worker
+from distributed.client import FutureCancelledError
 
 TOPIC = "drilldown"
 """The topic of the events that workers send to drivers."""
@@ -44,9 +44,16 @@ _SETTINGS = {
     "distributed.worker.profile.enabled": False,
     "distributed.nanny.pre-spawn-environ": {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical"},
     "distributed.diagnostics.nvml": False,
+    # Dask watches every process closely. On a driver of 64 workers, that alone takes a third of a core.
+    "distributed.admin.tick.interval": "1 s",
+    "distributed.admin.tick.cycle": "10 s",
+    "distributed.admin.tick.limit": "60 s",
+    "distributed.admin.system-monitor.interval": "10 s",
+    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.worker.memory.monitor-interval": "10 s",
     "distributed.comm.require-encryption": True,
-    "distributed.comm.timeouts.connect": "10 s",
-    "distributed.comm.timeouts.tcp": "20 s",
+    "distributed.comm.timeouts.connect": "30 s",
+    "distributed.comm.timeouts.tcp": "60 s",
 }
 _LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application", "asyncio")
 _NO_PAGE: dict[str, Any] = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
@@ -84,7 +91,7 @@ class Member:
     @property
     def host(self) -> str:
         """Its machine's address."""
-        return self.address.split("//")[-1].rpartition(":")[0]
+        return self.address.split("//")[-1].rpartition(":")[0].strip("[]")  # IPv6 is written in brackets
 
 
 class Cluster:
@@ -108,8 +115,11 @@ class Cluster:
     def submit(self, key: str, function: Callable[..., Any], *arguments: Any, needs: Sequence[str] = ()) -> None:
         """Sends a task.
 
-        *Arguments*: `key`: names the task; `needs`: the resources that its worker must have.
+        *Arguments*: `key`: names the task among those of all drivers. `needs`: the resources that its worker must have.
+
+        *Raises* DisconnectedError where the scheduler does not answer.
         """
+        self._check_connection()
         future = self._client.submit(
             function, *arguments, key=key, resources=dict.fromkeys([SLOT, *needs], 1), pure=False
         )
@@ -125,24 +135,21 @@ class Cluster:
 
         *Raises* DisconnectedError where the scheduler does not answer.
         """
-        answers: list[Answer] = []
+        ended: list[Future] = []
         events: list[dict[str, Any]] = []
-        deadline = time.monotonic() + seconds
         with contextlib.suppress(queue.Empty):
-            arrival = self._arrivals.get(timeout=max(0.0, deadline - time.monotonic()))
+            arrival = self._arrivals.get(timeout=seconds)
             while True:
-                if isinstance(arrival, dict):
-                    events.append(arrival)
-                else:
-                    answers.append(self._answer(arrival))
+                (events if isinstance(arrival, dict) else ended).append(arrival)
                 arrival = self._arrivals.get_nowait()
         self._check_connection()
-        return answers, events
+        return self._answers(ended), events
 
-    def members(self) -> list[Member]:
-        """The connected workers; raises DisconnectedError where the scheduler does not answer."""
+    def members(self, *, with_tasks: bool = False) -> list[Member]:
+        """The connected workers, and what they train; raises DisconnectedError where the scheduler does not answer."""
         try:
-            workers, tasks = self._client.scheduler_info()["workers"], self._client.processing()
+            workers = self._client.scheduler_info(n_workers=-1)["workers"]  # all: some versions give five
+            tasks = self._client.processing() if with_tasks else {}
         except (OSError, TimeoutError, ValueError):
             raise DisconnectedError from None
         return [
@@ -167,21 +174,24 @@ class Cluster:
                 with contextlib.suppress(Exception):  # nothing that fails now matters to anybody
                     part.close(timeout=CLOSE_SECONDS)
 
-    def _answer(self, future: Future) -> Answer:
-        key = str(future.key)
-        self._futures.pop(key, None)
-        if future.status == "finished":
-            try:
-                return Answer(key, value=future.result(timeout=SILENCE_SECONDS))
-            except Exception as error:  # noqa: BLE001 - the result was lost on its way
-                return Answer(key, error=error)
-            finally:
-                future.release()
-        if future.status != "error":  # cancelled: the connection was lost
-            raise DisconnectedError
-        raised = future.exception(timeout=SILENCE_SECONDS)
-        future.release()
-        return Answer(key, error=WorkerDiedError() if isinstance(raised, KilledWorker) else raised)
+    def _answers(self, ended: Sequence[Future]) -> list[Answer]:
+        """Fetches the results of ended tasks, all of them in one step: workers often end together."""
+        if any(future.status not in ("finished", "error") for future in ended):
+            raise DisconnectedError  # cancelled
+        finished = [future for future in ended if future.status == "finished"]
+        try:
+            values = self._client.gather(finished) if finished else []
+        except (OSError, TimeoutError, FutureCancelledError):  # the results were lost on their way
+            raise DisconnectedError from None
+        answers = [Answer(str(future.key), value=value) for future, value in zip(finished, values, strict=True)]
+        for future in ended:
+            if future.status == "error":
+                raised = future.exception(timeout=SILENCE_SECONDS)
+                error = WorkerDiedError() if isinstance(raised, KilledWorker) else raised
+                answers.append(Answer(str(future.key), error=error))
+            self._futures.pop(str(future.key), None)
+            future.release()
+        return answers
 
     def _check_connection(self) -> None:
         if self._client.status != "running":
@@ -306,6 +316,17 @@ def report_event(event: dict[str, Any]) -> None:
     """Sends an event from a task to the drivers; its values must be plain."""
     worker = get_worker()
     worker.log_event(TOPIC, {"worker": str(worker.name), "address": worker.address, **event})
+
+
+def stop_if_cancelled() -> None:
+    """Ends the task that this thread trains, if nobody waits for it: its driver has ended, or was cut off.
+
+    Dask itself cannot end a task that has begun.
+    """
+    worker = get_worker()
+    task = worker.state.tasks.get(worker.get_current_task())
+    if task is None or task.state == "cancelled":
+        raise Reschedule  # where another driver asks for it at this moment, it starts again
 
 
 def worker_folder() -> str:

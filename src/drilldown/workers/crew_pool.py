@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from drilldown.data.travel import dataset_files
 from drilldown.errors import DrilldownError, Problem
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.folder import FINISHED
-from drilldown.runs.pool import Outcome, PoolCallback, Task
+from drilldown.runs.pool import PoolCallback, Task
 from drilldown.runs.run import RunBusyError
 from drilldown.settings import Compute, Folders
 from drilldown.training.choice import choose_device, choose_engine
@@ -24,8 +23,6 @@ from drilldown.workers.crew import abilities, read_crew, versions_text
 from drilldown.workers.pool import ClusterPool
 from drilldown.workers.remote import RemoteJob, train_remotely
 from drilldown.workers.training import Reply
-
-RECONNECT_SECONDS = 5.0
 
 
 class CrewPool(ClusterPool):
@@ -47,7 +44,7 @@ class CrewPool(ClusterPool):
         self._shared: dict[str, Any] = {}
         self._told = ""
         try:
-            cluster = connect(self.crew.address, self.crew.security)
+            super().__init__(lambda: connect(self.crew.address, self.crew.security), callback)
         except DisconnectedError:
             raise DrilldownError(
                 Problem(
@@ -56,23 +53,11 @@ class CrewPool(ClusterPool):
                     suggestion=f"start it there with drilldown crew start --file {file}",
                 )
             ) from None
-        super().__init__(cluster, callback)
-
-    def __enter__(self) -> CrewPool:
-        return self
 
     def __exit__(self, *_: object) -> None:
-        self.cluster.close()
+        super().__exit__()
         for lock in self._locks.values():
             lock.close()
-
-    def wait(self, seconds: float) -> list[Outcome]:
-        """Waits until a task ends; connects again where the scheduler was lost."""
-        try:
-            return super().wait(seconds)
-        except DisconnectedError:
-            self._reconnect()
-            return []
 
     def look_around(self) -> list[Member]:
         """Asks which workers are there, and says why none can train."""
@@ -81,11 +66,13 @@ class CrewPool(ClusterPool):
             self._say(f"the crew has no workers; start some with drilldown worker {self.file}")
         elif not self.slots:
             self._say(f"no worker of the crew has {versions_text()}, as this machine has")
-        for key, needs in self._needs.items():
-            if not any(needs <= set(member.abilities) for member in members):
-                lacking = ", ".join(sorted(needs - {versions_text()}))
-                self._say(f"no worker of the crew can train {self._tasks[key]} now: it needs {lacking}")
-                break
+        else:
+            self._told = ""
+            for key, needs in self._needs.items():
+                if members and not any(needs <= set(member.abilities) for member in members):
+                    lacking = ", ".join(sorted(needs - {versions_text()}))
+                    self._say(f"no worker of the crew can train {self._tasks[key]} now: it needs {lacking}")
+                    break
         return members
 
     def usable(self, member: Member) -> bool:
@@ -116,12 +103,22 @@ class CrewPool(ClusterPool):
         self._needs[key] = set(needs)
         submit()
 
+    def send_again(self, key: str, task: Task) -> None:  # noqa: ARG002
+        """Submits the same job to the scheduler that answers again; the run is still locked."""
+        self._resend[key]()
+
+    def lost_text(self) -> str:
+        """Says which command starts the crew again."""
+        self._shared.clear()
+        return (
+            f"the crew at {self.crew.address} does not answer; waiting for it. "
+            f"Start it again there with drilldown crew start --file {self.file}"
+        )
+
     def receive(self, key: str, task: Task, reply: Reply) -> None:
         """Writes the run's folder and releases its lock."""
         try:
-            if self.again:
-                task.run.clear()
-            unpack_run(reply.archive, task.run.path, task.experiment)
+            unpack_run(reply.archive, task.run.path, task.experiment, before=task.run.clear if self.again else None)
         finally:
             self._release(key)
 
@@ -188,24 +185,6 @@ class CrewPool(ClusterPool):
             contents = next(contents for key, contents in self._data.values() if key == data_key)
             self._shared[data_key] = self.cluster.share(f"data-{data_key}", contents)
         return self._shared[data_key]
-
-    def _reconnect(self) -> None:
-        """Connects again, and sends again what was out: training twice is harmless."""
-        self.cluster.close()
-        self.callback.on_notice(
-            f"the crew at {self.crew.address} does not answer; waiting for it. "
-            f"Start it again there with drilldown crew start --file {self.file}"
-        )
-        while True:
-            time.sleep(RECONNECT_SECONDS)
-            with contextlib.suppress(DisconnectedError):
-                self.cluster = connect(self.crew.address, self.crew.security)
-                break
-        self.callback.on_notice("the crew answers again")
-        self._shared.clear()
-        for submit in tuple(self._resend.values()):
-            submit()
-        self.look_around()
 
     def _say(self, text: str) -> None:
         if text != self._told:

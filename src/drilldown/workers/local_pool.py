@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from drilldown import trust
 from drilldown.runs.pool import PoolCallback, Task
 from drilldown.settings import Compute, Folders
@@ -14,9 +16,15 @@ class LocalPool(ClusterPool):
     """Trains tasks on workers of this machine, in the runs' own folders, so that they resume after any interruption."""
 
     def __init__(
-        self, cluster: Cluster, compute: Compute, folders: Folders, callback: PoolCallback, *, again: bool
+        self,
+        open_cluster: Callable[[], Cluster],
+        compute: Compute,
+        folders: Folders,
+        callback: PoolCallback,
+        *,
+        again: bool,
     ) -> None:
-        super().__init__(cluster, callback)
+        super().__init__(open_cluster, callback)
         self.compute, self.folders, self.again = compute, folders, again
 
     def send(self, key: str, task: Task) -> None:

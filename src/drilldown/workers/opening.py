@@ -53,8 +53,8 @@ def open_pool(
     from drilldown.workers.cluster import start_local  # one worker needs no Dask, which takes half a second
     from drilldown.workers.local_pool import LocalPool
 
-    with start_local(workers, gpus) as cluster:
-        yield LocalPool(cluster, shared, folders, callback, again=again)
+    with LocalPool(lambda: start_local(workers, gpus), shared, folders, callback, again=again) as pool:
+        yield pool
 
 
 def count_workers(device: str) -> int:

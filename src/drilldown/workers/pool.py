@@ -2,45 +2,81 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 from drilldown.evaluation.records import EpochRecord
-from drilldown.runs.pool import Ending, Outcome, PoolCallback, Task, WorkerStatus
-from drilldown.workers.cluster import DEATHS, Answer, Cluster, Member, WorkerDiedError
+from drilldown.runs.pool import POLL_SECONDS, Ending, Outcome, PoolCallback, Task, WorkerStatus
+from drilldown.workers.cluster import DEATHS, Answer, Cluster, DisconnectedError, Member, WorkerDiedError
 from drilldown.workers.training import Reply
+
+RECONNECT_SECONDS = 5.0
 
 
 class ClusterPool:
     """Trains tasks on the workers of a cluster; see `Pool`. Subclasses say what is sent and what comes back."""
 
-    def __init__(self, cluster: Cluster, callback: PoolCallback) -> None:
-        self.cluster, self.callback = cluster, callback
+    def __init__(self, open_cluster: Callable[[], Cluster], callback: PoolCallback) -> None:
+        self.open_cluster, self.callback = open_cluster, callback
+        self.cluster = open_cluster()
         self.slots = 0
         self._tasks: dict[str, Task] = {}
         self._workers: dict[str, WorkerStatus] = {}
         self._notices: set[str] = set()
         self._early: list[Outcome] = []
+        self._next_look = 0.0
+        self._token = secrets.token_hex(4)
+        """Is part of the keys of tasks: drivers of other folders may train the same, with other options."""
         self.look_around()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cluster.close()
 
     def submit(self, task: Task) -> None:
         """Sends a task to a worker that waits."""
-        key = f"{task.experiment.fingerprint}-{task.seed}"
+        key = f"{task.experiment.fingerprint}-{task.seed}-{self._token}"
         self._tasks[key] = task
-        self.send(key, task)
+        with contextlib.suppress(DisconnectedError):  # `wait` connects again, and sends it again
+            self.send(key, task)
 
     def wait(self, seconds: float) -> list[Outcome]:
         """Waits until a task ends; see `Pool.wait`."""
         if self._early:
             ended, self._early = self._early, []
             return ended
-        answers, events = self.cluster.wait(seconds)
+        try:
+            answers, events = self.cluster.wait(seconds)
+            if time.monotonic() >= self._next_look:
+                self.look_around()
+        except DisconnectedError:
+            self._reconnect()
+            return []
         for event in events:
             self._note(event)
-        outcomes = [self._outcome(answer) for answer in answers if answer.key in self._tasks]
-        self.look_around()
-        return outcomes
+        return [self._outcome(answer) for answer in answers if answer.key in self._tasks]
+
+    def _reconnect(self) -> None:
+        """Connects again, and sends again what was out: a task that is done twice does no harm."""
+        self.cluster.close()
+        self.callback.on_notice(self.lost_text())
+        while True:
+            try:
+                self.cluster = self.open_cluster()
+                self._workers.clear()
+                for key, task in tuple(self._tasks.items()):
+                    self.send_again(key, task)
+                self.look_around()
+                break
+            except DisconnectedError:
+                time.sleep(RECONNECT_SECONDS)
+        self.callback.on_notice("connected again")
 
     def look_around(self) -> list[Member]:
         """Asks which workers are there."""
@@ -50,12 +86,21 @@ class ClusterPool:
         for address, member in members.items():
             self._workers.setdefault(address, WorkerStatus(name=member.name, host=member.host))
         self.slots = sum(map(self.usable, members.values()))
+        self._next_look = time.monotonic() + POLL_SECONDS
         self.callback.on_workers(tuple(self._workers.values()))
         return list(members.values())
 
     def send(self, key: str, task: Task) -> None:
         """Submits the task to the cluster."""
         raise NotImplementedError
+
+    def send_again(self, key: str, task: Task) -> None:
+        """Submits the task to a new cluster."""
+        self.send(key, task)
+
+    def lost_text(self) -> str:
+        """What the user is told where the scheduler does not answer."""
+        return "the workers of this machine do not answer; starting them again"
 
     def usable(self, member: Member) -> bool:  # noqa: ARG002
         """Whether a worker can train at all."""
@@ -87,11 +132,13 @@ class ClusterPool:
 
     def _note(self, event: dict[str, Any]) -> None:
         task, worker = self._tasks.get(event["key"]), self._workers.get(event["address"])
+        if task is None:  # another driver's: events go to all drivers
+            return
         if "notice" in event:
             if event["notice"] not in self._notices:  # each worker says it, and for each run
                 self._notices.add(event["notice"])
                 self.callback.on_notice(event["notice"])
-        elif task is not None and worker is not None:
+        elif worker is not None:
             epoch = EpochRecord.from_json(event["epoch"]) if event["epoch"] else None
             started = worker.started if worker.task is task else time.monotonic()
             self._workers[event["address"]] = replace(worker, task=task, epoch=epoch, started=started)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from drilldown.engines.engine import Progress
 from drilldown.errors import TrainingDivergedError
 from drilldown.evaluation.records import EpochRecord
 from drilldown.experiment.experiment import Experiment
@@ -16,7 +17,7 @@ from drilldown.runs.run import Run, RunBusyError
 from drilldown.settings import Compute, Folders
 from drilldown.training.training import Training
 from drilldown.trust import trust_all
-from drilldown.workers.cluster import report_event
+from drilldown.workers.cluster import report_event, stop_if_cancelled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ class Reply:
 
 
 class EventSender(Callback):
-    """Sends the events of a run to its driver."""
+    """Sends the events of a run to its driver, and ends a run for which no driver waits any more."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -59,8 +60,13 @@ class EventSender(Callback):
         """Sends the last saved epoch of a run that is resumed."""
         self._send(training.epochs[-1] if training.epochs else None)
 
+    def on_progress(self, progress: Progress) -> None:  # noqa: ARG002
+        """Ends the run if no driver waits for it."""
+        stop_if_cancelled()
+
     def on_epoch_end(self, epoch: EpochRecord) -> None:
         """Sends the record."""
+        stop_if_cancelled()
         self._send(epoch)
 
     def on_finish(self, run: Run) -> None:  # noqa: ARG002
