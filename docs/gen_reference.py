@@ -24,6 +24,7 @@ from drilldown.errors import DrilldownError, TrainingDivergedError
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import INHERITED
 from drilldown.network.layers import LAYERS, Layer
+from drilldown.search.tables import KINDS, SearchSettings
 
 ROOT = Path(__file__).parents[1]
 MARK = "<!-- generated: {} -->"
@@ -108,6 +109,19 @@ def experiment_keys() -> str:
     return "\n".join(lines)
 
 
+def search_keys() -> str:
+    """A section for `[search]` and for each kind of dimension in `[space]`."""
+    schema = SearchSettings.model_json_schema()
+    lines = list(_section("[search]", schema, schema, level=2))
+    for key, value in schema["properties"].items():
+        lines += _tables(f"search.{key}", value, schema, level=3)
+    lines += ["## [space]", "", "Each key is the name of a dimension. Its value is one of these tables:", ""]
+    for key, kind in KINDS.items():
+        own = kind.model_json_schema()
+        lines += _section(f"[space]: {key}", own, own, level=3)
+    return "\n".join(lines)
+
+
 def inherited_tables() -> str:
     """The tables that `extends` hands down."""
     return ", ".join(f"`[{table}]`" for table in INHERITED)
@@ -161,6 +175,8 @@ def _type(value: Schema, root: Schema) -> str:
 def _plain_type(value: Schema, root: Schema) -> str:
     if "const" in value:
         return f'`"{value["const"]}"`'
+    if not value.keys() & {"enum", "type"}:
+        return "anything"
     if "enum" in value:
         return "one of " + ", ".join(f'`"{choice}"`' for choice in value["enum"])
     if value["type"] == "array":
@@ -178,12 +194,9 @@ def _literal(default: Any, value: Schema) -> str:
     if default is None or default == "":
         return ""
     if isinstance(default, dict):
-        if "name" not in default:
-            return "`{}`"
-        tables = [choice["$ref"].rpartition("/")[2] for choice in _choices(value) if "$ref" in choice]
-        assert tables
+        assert "name" not in default or any("$ref" in choice for choice in _choices(value))
         given = {key: item for key, item in default.items() if item not in (False, 0.0)}
-        return f"`{{ {', '.join(f'{key} = {json.dumps(item)}' for key, item in given.items())} }}`"
+        return f"`{{ {', '.join(f'{key} = {json.dumps(item)}' for key, item in given.items())} }}`" if given else "`{}`"
     return f"`{json.dumps(default, ensure_ascii=False)}`"
 
 
@@ -283,5 +296,6 @@ GENERATED: dict[str, Callable[[], str]] = {
     "public names": public_names,
     "python": python,
     "run folder": run_folder,
+    "search keys": search_keys,
     "exit codes": exit_codes,
 }

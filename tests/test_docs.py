@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import re
 import shlex
 import subprocess
@@ -14,8 +15,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from scipy import integrate, stats
 
 import drilldown
+from drilldown.cli.crew import DEFAULT_PORT
+from drilldown.search.confirmation import ALPHA, Confirmation, level
+from drilldown.search.reading import read_search
+from drilldown.search.tables import ConfirmSettings
+from drilldown.workers.slurm import slurm_script
 from support import cli
 
 ROOT = Path(__file__).parents[1]
@@ -68,10 +75,12 @@ def test_every_experiment_loads_and_every_part_of_one_is_known(
             (tmp_path / title).write_text(code, "utf-8")
     for number, (title, code) in enumerate(blocks(page, "toml")):
         file = tmp_path / (title or f"block-{number}.toml")
-        if "title" not in tomllib.loads(code):
+        tables = tomllib.loads(code)
+        if "title" not in tables:
             code = f'title = "Part"\nextends = "under-8k/01-flagship"\n{code}'
         file.write_text(code, "utf-8")
-        assert drilldown.load(file).model_summary.parameters > 0
+        experiment = read_search(file).base if {"search", "space"} & tables.keys() else drilldown.load(file)
+        assert experiment.model_summary.parameters > 0
 
 
 def test_the_page_of_the_climb_says_what_its_files_and_their_output_say() -> None:
@@ -102,7 +111,7 @@ def test_the_climb_ends_at_the_flagship() -> None:
 
 def commands(page: Path) -> list[list[str]]:
     """The arguments of each `$ drilldown …` in a page's blocks."""
-    lines = [line for _, code in blocks(page, "console") for line in code.splitlines()]
+    lines = [line for _, code in blocks(page, "console") for line in code.replace("\\\n", "").splitlines()]
     return [
         shlex.split(line.removeprefix("$ drilldown"), comments=True) for line in lines if line.startswith("$ drilldown")
     ]
@@ -112,7 +121,8 @@ def commands(page: Path) -> list[list[str]]:
 def test_every_command_is_one(page: Path, reference: ModuleType) -> None:
     group = reference.command_line()
     for arguments in commands(page):
-        name, *rest = arguments[: arguments.index(">")] if ">" in arguments else arguments
+        own = list(itertools.takewhile(lambda argument: argument not in (">", "|"), arguments))
+        name, *rest = own
         group.commands[name].make_context(name, rest)  # parses, and runs nothing
 
 
@@ -126,6 +136,10 @@ def test_every_option_key_layer_and_name_is_in_the_reference(reference: ModuleTy
         assert f"## drilldown {name}" in reference.commands()
         for parameter in command.params:
             assert (parameter.metavar or parameter.opts[0]).replace("|", "\\|") in reference.commands()
+    search_keys = reference.search_keys()
+    for key in ("goal", "candidates", "rate", "one_of", "step", "log", "start"):
+        assert f"| `{key}` |" in search_keys
+    assert "`{ rate = 0.8, most = 30 }`" in search_keys
     keys = reference.experiment_keys()
     for key in ("batch_size", "weight_decay", "interpolation", "holdout", "figure", "recipe.augment.affine"):
         assert key in keys
@@ -158,6 +172,82 @@ def test_the_code_for_a_notebook_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     code = "\n".join(code for _, code in blocks(DOCS / "how-to" / "notebook.md", "python"))
     exec(code.replace('"recipe.epochs=3"', '"recipe.epochs=1", "recipe.dataset=glyphs"'), {})
+
+
+def table_rows(page: Path, head: str) -> list[list[str]]:
+    """The cells of the table whose first line begins with `head`."""
+    lines = page.read_text("utf-8").partition(f"| {head}")[2].splitlines()[2:]
+    rows = itertools.takewhile(lambda line: line.startswith("|"), lines)
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def expected_maximum(n: int) -> float:
+    """The expected maximum of n independent standard normal values."""
+    density = lambda x: x * n * stats.norm.pdf(x) * stats.norm.cdf(x) ** (n - 1)  # noqa: E731
+    return float(integrate.quad(density, -10, 10)[0])
+
+
+def test_the_figures_of_the_winners_curse_are_right() -> None:
+    rows = table_rows(DOCS / "ideas" / "winners-curse.md", "candidates n |")
+    assert len(rows) == 4
+    for count, maximum, one_seed, five_seeds in rows:
+        expected = expected_maximum(int(count))
+        assert maximum == f"{expected:.2f}"
+        assert one_seed == f"{0.04 * expected:.2f}"
+        assert five_seeds == f"{0.04 * expected / 5**0.5:.2f}"
+
+
+def test_the_figures_of_the_first_confirmation_are_right() -> None:
+    page = DOCS / "ideas" / "winners-curse.md"
+    settings = ConfirmSettings()
+    first = Confirmation(settings.rate, settings.most, level(ALPHA, 0))
+    none, one, two = first.passes_needed[:3]
+    sentence = f"accepts {none} passes without a failure, {one} with one failure, or {two} with two"
+    assert sentence in page.read_text("utf-8")
+    rows = table_rows(page, "true pass rate |")
+    assert len(rows) == 4
+    for rate, accepted, seeds in rows:
+        chances = first.chances(float(rate))
+        assert accepted == f"{100 * chances.accepted:.0f} %"
+        assert seeds == f"{chances.seeds:.1f}"
+
+
+def test_the_job_script_is_the_one_that_is_printed() -> None:
+    (script,) = [code for _, code in blocks(DOCS / "how-to" / "machines-slurm.md", "console") if "#SBATCH" in code]
+    command, _, printed = script.partition("\n")
+    file = Path("/home/me/crew.json")  # the shell replaces ~
+    arguments = shlex.split(command.removeprefix("$ ").replace("~", "/home/me"))
+    where = arguments.index("--slurm")
+    assert printed.rstrip("\n") == slurm_script(file, arguments[:where], arguments[where + 1]).rstrip("\n")
+
+
+def test_the_manifest_for_kubernetes_fits_together(reference: ModuleType) -> None:
+    yaml = pytest.importorskip("yaml")  # without types of its own
+    page = DOCS / "how-to" / "machines-kubernetes.md"
+    ((_, code),) = blocks(page, "yaml")
+    documents = {(each["kind"], each["metadata"]["name"]): each["spec"] for each in yaml.safe_load_all(code)}
+    service = documents["Service", "crew"]
+    for name in ("scheduler", "worker"):
+        deployment = documents["Deployment", name]
+        pod, labels = deployment["template"]["spec"], deployment["template"]["metadata"]["labels"]
+        assert deployment["selector"]["matchLabels"] == labels
+        assert documents["NetworkPolicy", "crew"]["podSelector"]["matchLabels"].items() <= labels.items()
+        assert (service["selector"] == labels) == (name == "scheduler")
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        assert volumes["crew"]["secret"] == {"secretName": "crew", "defaultMode": 0o600}
+        (container,) = pod["containers"]
+        assert {mount["name"] for mount in container["volumeMounts"]} == volumes.keys()
+        program, command, *arguments = container["command"]
+        assert program == "drilldown"
+        reference.command_line().commands[command].make_context(command, arguments)
+    pod = documents["Deployment", "scheduler"]["template"]["spec"]
+    address = f"{pod['hostname']}.{pod['subdomain']}.default.svc.cluster.local"
+    assert pod["subdomain"] == "crew"  # the name of the headless service
+    assert service["clusterIP"] == "None"
+    assert service["ports"][0]["port"] == DEFAULT_PORT
+    text = page.read_text("utf-8")
+    assert f"make_crew('{address}')" in text
+    assert "kubectl create secret generic crew --from-file=crew.json" in text
 
 
 def test_tests_and_files_that_pages_name_are_there() -> None:

@@ -18,6 +18,7 @@ The commands as Python objects, which show themselves in a notebook:
 | `Run` | a run on disk: `verdict`, `epochs`, `model()`, `predictions()`, `evaluate(split)`, `predict(images)` |
 | `Predictions` | logits with labels: `tally`, `misclassified`, `confusion` |
 | `read_picture` | reads a picture file and prepares it as MNIST's digits were |
+| `find_network` | searches for the best or the smallest network, on several workers or machines |
 | `compare` | sets experiments or runs side by side: the difference and its effect |
 | `plot` | figures: `curves`, `samples`, `classes`, `misclassified`, `confusion`, `compared` |
 | `write_report` | writes `report.html` and `report.md` into a run's folder |
@@ -28,6 +29,7 @@ The commands as Python objects, which show themselves in a notebook:
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from drilldown.runs.finding import all_runs, find_run
     from drilldown.runs.perform import perform
     from drilldown.runs.run import Run
+    from drilldown.search.interface import find_network
     from drilldown.settings import Compute, Folders
     from drilldown.terminal.live import Lines
     from drilldown.training.training import Training
@@ -62,6 +65,7 @@ __all__ = [
     "all_runs",
     "compare",
     "dataset",
+    "find_network",
     "find_run",
     "load",
     "perform",
@@ -82,6 +86,7 @@ _HOMES = {
     "all_runs": "runs.finding:all_runs",
     "compare": "analysis.comparison:compare",
     "dataset": "data.loading:load_dataset",
+    "find_network": "search.interface:find_network",
     "find_run": "runs.finding:find_run",
     "load": "experiment.loading:load_experiment",
     "perform": "runs.perform:perform",
@@ -95,6 +100,8 @@ _HOMES = {
 _RENAMED = {"Answers": "Predictions", "TrainingDiverged": "TrainingDivergedError"}
 """Public names of version 0.1: users of the old name are told the new one."""
 
+# Optuna installs tqdm, and PyTorch imports it. In a notebook without ipywidgets, tqdm warns about its own bars.
+warnings.filterwarnings("ignore", message="IProgress not found")
 shown.set_loader("text", lambda: import_module("drilldown.terminal.renderers"))
 shown.set_loader("html", lambda: import_module("drilldown.notebook.html"))
 

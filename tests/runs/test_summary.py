@@ -23,7 +23,7 @@ def document(uninterrupted: Path) -> dict[str, Any]:
     return document
 
 
-OPTIONAL = {"title", "fingerprint", "versions", "last_correct", "files"}
+OPTIONAL = {"title", "fingerprint", "versions", "last_correct", "files", "machine"}
 """Fields that the first version did not write."""
 
 

@@ -19,7 +19,9 @@ def crew(
         "crew.json"
     ),
     host: Annotated[str | None, typer.Option(help="The address at which all machines reach this one.")] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port of the scheduler.")] = DEFAULT_PORT,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help=f"The port of the scheduler (default: {DEFAULT_PORT}).")
+    ] = None,
 ) -> None:
     """Start a crew of machines, or list its workers.
 
@@ -31,11 +33,12 @@ def crew(
         _list_crew(Path(target))
 
 
-def _start_crew(file: Path, host: str | None, port: int) -> None:
+def _start_crew(file: Path, host: str | None, port: int | None) -> None:
     from drilldown.workers.cluster import serve_scheduler
     from drilldown.workers.crew import make_crew, read_crew, write_crew
 
-    if not file.exists():
+    made = not file.exists()
+    if made:
         if host is None:
             raise DrilldownError(
                 Problem(
@@ -45,28 +48,31 @@ def _start_crew(file: Path, host: str | None, port: int) -> None:
                     suggestion="127.0.0.1 keeps the crew on this machine",
                 )
             )
-        write_crew(make_crew(host, port), file)
-        print_notice(f"wrote {file}: copy it to each machine of the crew, and keep it secret")
+        write_crew(make_crew(host, port or DEFAULT_PORT), file)
     started = read_crew(file)
-    own_host, _, own_port = started.address.removeprefix("tls://").rpartition(":")
-    if host not in (None, own_host):
-        raise DrilldownError(
-            Problem(
-                file=file,
-                found=f"the crew's address is {own_host}",
-                expected=host,
-                suggestion="name another --file to start another crew",
+    for option, given, own in (("host", host and host.lower(), started.host), ("port", port, started.port)):
+        if given not in (None, own):
+            raise DrilldownError(
+                Problem(
+                    file=file,
+                    found=f"the crew's {option} is {own}",
+                    expected=f"{given}",
+                    suggestion="name another --file to start another crew",
+                )
             )
-        )
 
     def show(address: str) -> None:
+        if made:
+            print_notice(f"wrote {file}: copy it to each machine of the crew, and keep it secret")
         print_notice(f"the crew waits at {address}")
         print_notice(f"on each machine: drilldown worker {file}")
         print_notice(f"to train: drilldown run EXPERIMENT --seeds 8 --on {file}")
 
     try:
-        serve_scheduler(own_host, int(own_port), started.security, show)
+        serve_scheduler(started.host, started.port, started.security, show)
     except OSError as error:
+        if made:  # the next attempt may name another address
+            file.unlink(missing_ok=True)
         raise DrilldownError(
             Problem(
                 file=file,
@@ -114,7 +120,7 @@ def worker(
 
         options = {"workers": workers or None, "gpus": gpus, "threads": threads, "host": host}
         given = [part for name, value in options.items() if value is not None for part in (f"--{name}", str(value))]
-        echo(slurm_script(file, ["drilldown", "worker", str(file), *given], slurm), end="")
+        echo(slurm_script(file, ["drilldown", "worker", str(file), *given], slurm))
         return
     from drilldown.workers.cluster import serve_workers
     from drilldown.workers.crew import read_crew
@@ -122,7 +128,11 @@ def worker(
 
     known = read_crew(file)
     offers = list_offers(workers, _gpu_count(gpus), threads, print_notice)
-    serve_workers(known.address, known.security, offers, on_event=print_notice, host=host)
+    try:
+        serve_workers(known.address, known.security, offers, on_event=print_notice, host=host)
+    except KeyboardInterrupt:
+        print_notice("left the crew; it trains the interrupted runs on its other workers")
+        raise
 
 
 def _gpu_count(text: str | None) -> int | None:

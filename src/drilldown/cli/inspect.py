@@ -51,24 +51,32 @@ def summary(
 
 
 def report(
-    subject: Annotated[str, typer.Argument(metavar="RUN|STUDY", help='A run\'s folder, "last", or a study.')],
+    subject: Annotated[
+        str,
+        typer.Argument(metavar="RUN|STUDY|SEARCH", help='The folder of a run or a search, "last", or a study.'),
+    ],
     data: DataOption = None,
     runs: RunsOption = RUNS_DIR,
     _trust: TrustOption = False,
 ) -> None:
-    """Write report.html and report.md of a run or a study.
+    """Write report.html and report.md of a run, a study or a search.
 
     report.html is a single file; report.md has its figures in a folder beside it. Print the path of report.html.
     """
     from drilldown.analysis.study import gather_study, is_folder_of_runs
     from drilldown.experiment.studies import find_study
     from drilldown.report.run.writing import write_run_report
+    from drilldown.report.search.writing import write_stored_search_report
     from drilldown.report.study.writing import write_study_report
     from drilldown.runs.finding import find_run, is_run
+    from drilldown.search.stored import is_search_folder
     from drilldown.terminal.console import echo
 
     folders = folders_from(data, runs)
     folder = Path(subject)
+    if is_search_folder(folder):
+        echo(write_stored_search_report(folder).html)
+        return
     if is_folder_of_runs(folder):
         files = write_study_report(gather_study(folder, folder.parent), folders.data)
     elif subject == "last" or (os.path.isdir(folder) and not any(folder.glob("*.toml"))) or is_run(folder):

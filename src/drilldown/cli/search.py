@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +24,7 @@ from drilldown.cli.options import (
     workers_options,
 )
 from drilldown.settings import RUNS_DIR, Compute
+from drilldown.wording import count_text
 
 
 def search(
@@ -41,6 +43,9 @@ def search(
     runs: RunsOption = RUNS_DIR,
     workers: WorkersOption = 1,
     on: CrewOption = None,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE.db", help="Write all candidates as an Optuna study.")
+    ] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Try the same candidates for any number of workers.")
     ] = False,
@@ -51,12 +56,14 @@ def search(
 ) -> None:
     """Find the best or the smallest network: try candidates, race them over seeds, confirm the winner on fresh seeds.
 
-    EXPERIMENT is a search file, or any experiment: then its widths, depth, head and recipe are varied. Stop at any
-    moment; the same command resumes.
+    EXPERIMENT is a search file, or any experiment: then its widths, depth, head and recipe are varied; or the folder of
+    a search, which resumes it. Stop at any moment; the same command resumes.
     """
     from drilldown.report.search.writing import write_search_report
+    from drilldown.search.export import check_export, export_study
     from drilldown.search.reading import read_search
     from drilldown.search.running import check_validation, run_search, search_folder
+    from drilldown.search.stored import is_search_folder, read_stored_search
     from drilldown.terminal.console import make_console
     from drilldown.terminal.search import SearchDisplay, print_search
     from drilldown.workers.opening import open_pool
@@ -64,10 +71,17 @@ def search(
     compute, folders = Compute(engine=engine, device=device, threads=threads), folders_from(data, runs)
     limits = {"candidates": candidates, "hours": hours}
     own = [f"search.{name}={value}" for name, value in limits.items() if value is not None]
-    found = read_search(experiment, [*overrides, *own])
+    stored = Path(experiment)
+    if is_search_folder(stored):
+        found, _ = read_stored_search(stored, [*overrides, *own])
+    else:
+        found = read_search(experiment, [*overrides, *own])
     check_validation(found, on_test=on_test)
+    if export is not None:
+        check_export(export)
     changes = [part for override in overrides for part in ("--set", override)]
     flags = [*["--deterministic"] * deterministic, *["--on-test"] * on_test]
+    flags += [] if export is None else ["--export", str(export)]
     given = [part for name, value in limits.items() if value is not None for part in (f"--{name}", str(value))]
     command = ["drilldown", "search", experiment, *given, *changes, *flags, *workers_options(workers, on)]
     live = SearchDisplay(found.name)
@@ -83,6 +97,9 @@ def search(
         live.stop()
     page = write_search_report(found, state, folders, command_text(command, compute, folders)).html
     screen = make_console(stderr=False)
-    print_search(screen, state)
+    print_search(screen, found, state)
     screen.print(f"folder  {search_folder(found, folders.runs)}")
     screen.print(f"report  {page}")
+    if export is not None:
+        count = export_study(found, state, export)
+        screen.print(f"export  {export}, {count_text(count, 'trial')}")

@@ -17,6 +17,7 @@ from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.folder import FINISHED
 from drilldown.runs.run import Run
+from drilldown.search.interface import SearchResult
 from drilldown.terminal.comparisons import COMPARISON_COLUMNS, comparison_cells
 from drilldown.terminal.tables import against_limit, epoch_cells, layer_rows, result_lines
 from drilldown.training.training import Training
@@ -105,6 +106,18 @@ def _comparison(comparison: Comparison) -> str:
         if subject.against
     ]
     return _render("comparison", heads=["", "", *COMPARISON_COLUMNS], rows=rows, others=others)
+
+
+@shown.html.register
+def _search_result(result: SearchResult) -> str:
+    """The answer, and the candidates of the front."""
+    rows = [
+        [str(candidate.number), f"{candidate.parameters:,}", str(len(candidate.losses)), f"{loss:.4f}"]
+        for candidate in result.front
+        if (loss := result.state.race.mean_loss(candidate.number)) is not None
+    ]
+    heads = ["candidate", "parameters", "seeds", "loss"]
+    return _render("search_result", result, str(result), heads=heads, rows=rows)
 
 
 def _render(macro: str, *arguments: Any, **named: Any) -> str:

@@ -40,21 +40,21 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """Lines over epochs, or dots."""
+    """Lines over epochs; dots with names; or a scatter, whose series without ranges are clouds of dots."""
 
     name: str
     """Its name in a page."""
     title: str
     description: str
     """The content in sentences with figures, for people who do not see the chart."""
-    form: Literal["lines", "dots"] = "lines"
+    form: Literal["lines", "dots", "scatter"] = "lines"
     x: Axis
     y: Axis
     series: tuple[Series, ...]
     bars: tuple[tuple[float, str], ...] = ()
     """Accuracies that budgets require, with their labels: horizontal lines."""
     limits: tuple[tuple[float, str], ...] = ()
-    """Parameters that budgets allow, with their labels: vertical lines."""
+    """Vertical lines with their labels, such as the parameters that budgets allow."""
     held: Held | None = None
 
     @property

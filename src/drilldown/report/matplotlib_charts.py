@@ -71,6 +71,13 @@ def draw_named_chart(chart: Chart, height: float) -> Figure:
 
 def draw_chart(axes: Axes, chart: Chart) -> None:
     """Draws a chart, without names and legend."""
+    draw_frame(axes, chart)
+    for series in chart.series:
+        (_draw_line if chart.form == "lines" else draw_dot)(axes, series, chart.has_markers)
+
+
+def draw_frame(axes: Axes, chart: Chart) -> None:
+    """Draws everything of a chart but its series: axes, bars, limits and held epochs."""
     axes.grid(alpha=0.25)
     set_axis(axes, chart.x, "x")
     set_axis(axes, chart.y, "y")
@@ -92,8 +99,6 @@ def draw_chart(axes: Axes, chart: Chart) -> None:
             label, (value, 0), xycoords=("data", "axes fraction"), xytext=(-3, 5), textcoords="offset points",
             fontsize=8, color=GREY, ha="right", rotation=90,
         )  # fmt: skip
-    for series in chart.series:
-        (_draw_line if chart.form == "lines" else draw_dot)(axes, series, chart.has_markers)
 
 
 def set_axis(axes: Axes, axis: Axis, which: str) -> None:

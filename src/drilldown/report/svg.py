@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drilldown.report.axes import spread_labels
@@ -50,4 +51,18 @@ class Drawing:
     @property
     def names(self) -> list[float]:
         """The vertical positions of the names beside the dots, one per series."""
-        return [round(y, 1) for y in spread_labels([self.y(series.y[0]) for series in self.chart.series], LABEL_HEIGHT)]
+        return self._name_places(self.chart.series)
+
+    @property
+    def clouds(self) -> list[Series]:
+        """The series of a scatter that are listed in its key."""
+        return [series for series in self.chart.series if not series.ranges]
+
+    @property
+    def named(self) -> list[tuple[Series, float]]:
+        """The dots of a scatter that have a name beside them, each with the vertical position of its name."""
+        dots = [series for series in self.chart.series if series.ranges]
+        return list(zip(dots, self._name_places(dots), strict=True))
+
+    def _name_places(self, dots: Sequence[Series]) -> list[float]:
+        return [round(y, 1) for y in spread_labels([self.y(series.y[0]) for series in dots], LABEL_HEIGHT)]

@@ -36,6 +36,11 @@ def code_text(value: object) -> str:
     return f"`{''.join(char for char in str(value) if char.isprintable() and char not in '`|')}`"
 
 
+def line_text(value: object) -> str:
+    """Text inside a block of code, as one line that cannot end the block."""
+    return visible_text(" ".join(str(value).splitlines()))
+
+
 def interval_text(spread: Spread | None, digits: int) -> str:
     """A mean over seeds with its 95 % interval; empty without seeds."""
     return spread.text(digits) if spread else ""
@@ -56,6 +61,7 @@ def rate_text(rate: PassRate | None) -> str:
 TEXT_TEMPLATES.filters.update(
     text=escape_text,
     code=code_text,
+    line=line_text,
     interval=interval_text,
     rate=rate_text,
     epochs=lambda count: count_text(count, "epoch"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import platform
+from pathlib import Path
+
 import torch
 
 from drilldown.evaluation.predictions import Evaluation
 from drilldown.evaluation.records import Tally
 from drilldown.evaluation.verdict import judge
-from drilldown.runs.summary import AccuracyFigures, Normalisation, RunSummary
+from drilldown.runs.summary import AccuracyFigures, Machine, Normalisation, RunSummary
 from drilldown.training.training import Training
 
 
@@ -32,6 +35,7 @@ def summarise_run(training: Training, test: Evaluation, clean_train: Tally, file
         device=_device_name(training.engine.device),
         threads=training.threads,
         versions=training.versions,
+        machine=Machine(host=platform.node(), processor=_processor_name()),
         seconds=round(sum(epoch.train_seconds + epoch.test_seconds for epoch in epochs), 3),
         accuracy=AccuracyFigures(
             best=max(percents), final=percents[-1], last=tuple(held), mean_last=sum(held) / len(held)
@@ -45,6 +49,18 @@ def summarise_run(training: Training, test: Evaluation, clean_train: Tally, file
         clean_train_total=clean_train.total,
         verdict=judge(experiment.budget, experiment.model_summary.parameters, epochs, dead=test.is_constant),
     )
+
+
+def _processor_name() -> str:
+    """The processor's name as its maker gives it; Python itself knows only its architecture on Linux."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip().lower() == "model name":
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
 
 
 def _device_name(device: torch.device) -> str:

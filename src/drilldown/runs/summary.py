@@ -37,6 +37,14 @@ class Normalisation(_Part):
     std: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+class Machine(_Part):
+    """Where a run was trained; an interrupted run, where it ended."""
+
+    host: str
+    """The machine's name in its network."""
+    processor: str
+
+
 class RunSummary(_Part):
     """The figures of a finished run, as `summary.json` holds them."""
 
@@ -51,7 +59,9 @@ class RunSummary(_Part):
     device: str
     threads: int
     versions: dict[str, str] = {}
-    """Of drilldown, torch and python."""
+    """Of drilldown, torch, python and the engine's build."""
+    machine: Machine | None = None
+    """None for runs of version 0.1."""
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     """Of training and evaluation, all epochs."""
     accuracy: AccuracyFigures

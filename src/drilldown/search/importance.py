@@ -23,6 +23,7 @@ def measure_importance(dimensions: Mapping[str, Dimension], told: Sequence[Told]
 
     *Returns* None with fewer than 20 candidates with results, or where nothing tells them apart.
 
+    >>> from drilldown.search.dimensions import FloatRange
     >>> space = {"lr": FloatRange(0, 1), "other": FloatRange(0, 1)}
     >>> values = [{"lr": n / 40, "other": n * 7 % 40 / 40} for n in range(40)]
     >>> told = [Told(number=n, values=values[n], loss=1 + values[n]["lr"]) for n in range(40)]

@@ -35,12 +35,12 @@ class Journal:
     """The journal of one search; its owner holds the folder's lock, see `open_journal`."""
 
     def __init__(self, folder: Path) -> None:
+        """Reads the journal, which is made if it is missing; a part of a last line is removed."""
         self.file = folder / JOURNAL
-        self.events: list[Event] = []
-        """The events so far."""
         content = self.file.read_bytes() if self.file.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]  # a killed process may have left a part of a line
-        self.events = list(read_lines(whole, self.file))
+        self.events: list[Event] = list(read_lines(whole, self.file))
+        """The events so far."""
         self._size = len(whole)
         if not self.file.exists() or len(whole) < len(content):
             with self.file.open("r+b" if content else "wb") as opened:
@@ -96,7 +96,7 @@ def read_journal(folder: Path) -> list[Event]:
 
 def read_lines(content: bytes, file: Path) -> Iterator[Event]:
     """Reads whole lines; raises DrilldownError at the first damaged one."""
-    for number, line in enumerate(content.splitlines(), start=1):
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         try:
             event = json.loads(line)
             check = event.pop(CHECK)

@@ -197,7 +197,7 @@ class SearchQueue:
 
     def _propose(self) -> bool:
         """Writes down a further candidate, or that there is none; returns whether something was written."""
-        if self._closing or self.state.ended:
+        if self._closing or self.state.ended or self.state.is_full:
             return False
         proposed = propose_candidate(self.search, self.state)
         if proposed is None:

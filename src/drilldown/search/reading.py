@@ -92,8 +92,8 @@ def read_search(reference: str | Path, overrides: Sequence[str] = (), *, name: s
     `[space]` are not inherited, and a search cannot be extended: a candidate's parent is always an experiment.
 
     *Arguments*: `reference`: a path, `study/step`, an unambiguous start of it, or a study's name for its last step.
-    `overrides`: settings as in `--set`, such as `search.candidates=20` or `recipe.epochs=3`. `name`: `study/step`, where
-    the path does not give it.
+    `overrides`: settings as in `--set`, such as `search.candidates=20` or `recipe.epochs=3`. `name`: `study/step`,
+    where the path does not give it.
 
     *Raises* DrilldownError with all errors of the file.
     """

@@ -9,7 +9,7 @@ from drilldown.files import explain_write_errors, write_atomically
 from drilldown.runs.pool import Pool, work
 from drilldown.runs.run import Run
 from drilldown.search.callback import SearchCallback
-from drilldown.search.journal import Event, open_journal
+from drilldown.search.journal import JOURNAL, Event, open_journal
 from drilldown.search.queue import SearchQueue
 from drilldown.search.reading import SearchFile
 from drilldown.search.state import SearchState, rebuild
@@ -83,16 +83,21 @@ def first_limit(search: SearchFile) -> int:
 
 
 def load_state(search: SearchFile, events: list[Event]) -> SearchState:
-    """The state of a search after the events of its journal.
+    """The state of a search after the events of its journal; `events`: none for a search that has not begun.
 
     *Raises* DrilldownError where the events do not belong to this search.
     """
     try:
         if events and events[0]["fingerprint"] != search.fingerprint:
-            raise ValueError(f"it is that of search {events[0]['fingerprint']}")
+            raise ValueError(f"it belongs to search {events[0]['fingerprint']}")
         judged = search.base.budget.accuracy is not None
         return rebuild(events, search.settings, first_limit(search), judged=judged)
     except (LookupError, TypeError, AttributeError, ValueError) as error:
+        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         raise DrilldownError(
-            Problem(file=search.path, found=f"the journal of the search does not belong to it ({error!r})")
+            Problem(
+                file=search.path,
+                found=f"{JOURNAL} in the folder of this search was not written by it ({reason})",
+                suggestion="move that file away to begin again; finished trainings are used again",
+            )
         ) from None

@@ -287,6 +287,16 @@ class SearchState:
         return (self.limit, confirmed) if self.gave_up else None
 
     @property
+    def is_full(self) -> bool:
+        """Whether the present limit has all the candidates that it gets; it is given up or not when they are done.
+
+        Without this, several workers would always have a candidate in training, and no limit would ever be given up.
+        """
+        if self.settings.goal == "best" or self.confirmed is None or self.confirmed.parameters <= self.limit:
+            return False
+        return sum(candidate.generation == self.generation for candidate in self.candidates.values()) >= PATIENCE
+
+    @property
     def gave_up(self) -> bool:
         """Whether the present limit is too small: enough candidates were tried, or all that there are, and no one is
         good enough."""

@@ -8,8 +8,10 @@ from drilldown.data.dataset import Dataset
 from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.run import Run
+from drilldown.search.interface import SearchResult
 from drilldown.terminal.comparisons import print_comparison
 from drilldown.terminal.console import as_text
+from drilldown.terminal.search import print_search
 from drilldown.terminal.tables import print_dataset, print_model_summary, print_result, print_verdict
 
 
@@ -33,6 +35,11 @@ def _run(run: Run) -> str:
     if run.verdict is None:
         return f"{run.name}, seed {run.seed}: {run.status}, {len(run.epochs)} epochs finished\n{run.path}"
     return as_text(print_result, run)
+
+
+@shown.text.register
+def _search_result(result: SearchResult) -> str:
+    return as_text(print_search, result.search, result.state)
 
 
 @shown.text.register

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 
 from rich.console import Console, Group, RenderableType
@@ -9,14 +10,19 @@ from rich.text import Text
 
 from drilldown.engines.engine import Progress
 from drilldown.evaluation.records import EpochRecord
+from drilldown.report.search.answer import STAMP, answer_sentences, find_answer, is_on_test, search_split, test_sentence
 from drilldown.runs.pool import Task, WorkerStatus
 from drilldown.runs.run import Run
 from drilldown.search.callback import SearchCallback
 from drilldown.search.reading import SearchFile
 from drilldown.search.state import Candidate, SearchState, Trial
+from drilldown.terminal.console import make_table, mark
 from drilldown.terminal.workers import WorkersDisplay
 from drilldown.training.training import Training
 from drilldown.wording import count_text, duration_text, heading
+
+WIDTH = 80
+"""The width of sentences, and of lines that hold a list of any length."""
 
 
 class SearchDisplay(WorkersDisplay, SearchCallback):
@@ -33,8 +39,10 @@ class SearchDisplay(WorkersDisplay, SearchCallback):
         settings = state.settings
         self.console.print(Text(heading(search.base.title, search.name, "search"), style="bold"))
         aim = "the fewest parameters that meet the budget" if settings.goal == "smallest" else "the lowest loss"
+        self.console.print(f"{aim}, at most {state.limit:,} parameters")
         count = count_text(len(search.space.dimensions), "dimension")
-        self.console.print(f"{aim}, at most {state.limit:,} parameters · {count}: {', '.join(search.space.dimensions)}")
+        for line in textwrap.wrap(f"{count}: {', '.join(search.space.dimensions)}", WIDTH, break_on_hyphens=False):
+            self.console.print(line)
         known = f"{len(state.candidates)} of {count_text(settings.candidates, 'candidate')} so far"
         hours = f", {duration_text(state.seconds)} of {settings.hours:g} hours" if settings.hours else ""
         self.console.print(f"{known}{hours}")
@@ -47,6 +55,9 @@ class SearchDisplay(WorkersDisplay, SearchCallback):
         assert self.state is not None
         loss, accuracy = candidate.losses[seed], candidate.accuracy.get(seed)
         figures = "diverged" if accuracy is None else f"loss {loss:.4f} · {accuracy:.2f} %"
+        if seed in candidate.failed:
+            self.console.print(f"candidate {candidate.number}, seed {seed}: failed, {candidate.failed[seed]}")
+            return
         head = f"candidate {candidate.number}, seed {seed}: {candidate.parameters:,} parameters · {figures}"
         trial = self.state.open_trial
         if trial is not None and seed in trial.seeds:
@@ -54,10 +65,10 @@ class SearchDisplay(WorkersDisplay, SearchCallback):
             self.console.print(f"{head} · fresh seed, {met}")
             return
         standing = self.state.race.standing(candidate.number)
-        incumbent = self.state.race.incumbent
+        incumbent = self.state.incumbent
         best = " · best so far" if incumbent == candidate.number != self.best else ""
         self.best = incumbent
-        dropped = f" · dropped: {standing.reason}" if standing.state == "dropped" else ""
+        dropped = " · dropped" if standing.state == "dropped" and accuracy is not None else ""
         self.console.print(f"{head}{best}{dropped}")
 
     def on_trial(self, trial: Trial) -> None:
@@ -103,33 +114,42 @@ class SearchDisplay(WorkersDisplay, SearchCallback):
         """Keeps the table: the next training follows."""
 
     def _table(self) -> RenderableType:
-        assert self.state is not None
         state = self.state
+        if state is None:  # the workers start before the journal is read
+            return self._worker_table()
         best = state.winner
         found = f" · best: candidate {best.number}, {best.parameters:,} parameters" if best else ""
         footer = f"{len(state.candidates)} of {count_text(state.settings.candidates, 'candidate')}{found}"
         return Group(self._worker_table(), Text(footer))
 
 
-def print_search(target: Console, state: SearchState) -> None:
-    """Prints the answer of a search."""
-    winner = state.winner
-    if winner is None:
-        target.print("no candidate has a result yet")
+def print_search(target: Console, search: SearchFile, state: SearchState) -> None:
+    """Prints the answer of a search, as its report says it."""
+    if is_on_test(search):
+        target.print(Text(STAMP.upper(), style="bold red"))
+    answer = find_answer(search, state)
+    if answer is None:
+        target.print(_nothing_text(state))
         return
-    confirmed = state.confirmed is winner
-    trial = state.trial_of(winner.number)
-    target.print(
-        f"{'winner' if confirmed else 'closest'}: candidate {winner.number}, {winner.parameters:,} parameters"
-        f"{'' if confirmed else ', not confirmed'}"
-    )
-    race = [value for seed, value in winner.accuracy.items() if seed < 100]
-    if race:
-        target.print(f"  in its race        {sum(race) / len(race):.3f} %, {count_text(len(race), 'seed')}")
-    fresh = [winner.accuracy[seed] for seed in trial.seeds if seed in winner.accuracy] if trial else []
-    if trial and fresh:
-        passes = state.fresh_results(trial)
-        target.print(
-            f"  on fresh seeds     {sum(fresh) / len(fresh):.3f} %, {count_text(len(fresh), 'seed')}; "
-            f"{sum(passes)} of {len(passes)} met the budget"
-        )
+    met = {"confirmed": f"{mark(target, True)} ", "closest": f"{mark(target, False)} "}.get(answer.kind, "")
+    target.print(Text("\n".join(textwrap.wrap(f"{met}{answer.headline}", WIDTH)), style="bold"))
+    target.print(f"  {answer.detail}")
+    table = make_table([f"  {search_split(search)} images"], ["accuracy, %", "loss", "budget met"])
+    for name, figures in answer.rows:
+        met_budget = f"{figures.rate.passed} of {figures.rate.n}"
+        table.add_row(f"  {name}", figures.accuracy_text, figures.loss_text, met_budget)
+    target.print(table)
+    for sentence in filter(None, [*answer_sentences(answer, state), test_sentence(answer)]):
+        unbroken = sentence.replace(" %", "\N{NO-BREAK SPACE}%")
+        for line in textwrap.wrap(unbroken, WIDTH, break_on_hyphens=False):
+            target.print(line.replace("\N{NO-BREAK SPACE}", " "))
+
+
+def _nothing_text(state: SearchState) -> str:
+    """The reason why a search has no answer."""
+    tried = sum(bool(candidate.losses) for candidate in state.candidates.values())
+    if tried:
+        return f"none of the {count_text(tried, 'candidate')} has a result: all trainings diverged or failed"
+    if state.exhausted:
+        return f"the space has no network with at most {state.limit:,} parameters"
+    return "no candidate has a result yet"

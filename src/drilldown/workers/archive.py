@@ -84,13 +84,12 @@ def read_archive(packed: bytes, experiment: Experiment) -> dict[str, bytes]:
                     raise _refused(f'"{entry.name}" is not a plain file', "plain files only")
                 if entry.name not in (MANIFEST, *_names(experiment)) or entry.name in contents:
                     raise _refused(f'found the file "{entry.name}"', "each file of a run once, and no other")
-                opened = archive.extractfile(entry)
-                assert opened is not None
-                contents[entry.name] = opened.read()
+                opened = archive.extractfile(entry) if 0 <= entry.size <= len(packed) else None
+                contents[entry.name] = b"" if opened is None else opened.read()
                 if len(contents[entry.name]) != entry.size:
                     raise _refused(f'"{entry.name}" is cut off', f"{entry.size:,} bytes")
         manifest = json.loads(contents.pop(MANIFEST, b"null"))
-    except (tarfile.TarError, ValueError, RecursionError, EOFError) as error:
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError, EOFError) as error:
         raise _refused(f"the archive cannot be read ({error})", "a tar archive with a manifest") from None
     if manifest != {name: file_digest(content) for name, content in contents.items()}:
         raise _refused("the files differ from the archive's manifest", "the SHA-256 of each file")

@@ -31,6 +31,8 @@ SLOT = "task"
 SILENCE_SECONDS = int(os.environ.get("DRILLDOWN_SILENCE_SECONDS", "60"))
 """A worker that says nothing for this long is taken for dead; its task moves to another worker."""
 CLOSE_SECONDS = 2.0
+CONNECT_SECONDS = 10.0
+"""Seconds in which a scheduler must answer a driver."""
 REJOIN_SECONDS = 2.0
 """Seconds before a worker tries to join again."""
 
@@ -148,7 +150,8 @@ class Cluster:
     def members(self, *, with_tasks: bool = False) -> list[Member]:
         """The connected workers, and what they train; raises DisconnectedError where the scheduler does not answer."""
         try:
-            workers = self._client.scheduler_info(n_workers=-1)["workers"]  # all: some versions give five
+            # Not `scheduler_info`: Dask overwrites what that returns, now and then, by one without workers.
+            workers = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
             tasks = self._client.processing() if with_tasks else {}
         except (OSError, TimeoutError, ValueError):
             raise DisconnectedError from None
@@ -232,7 +235,7 @@ def connect(address: str, security: Security) -> Cluster:
     """Connects to a scheduler; raises DisconnectedError where it does not answer."""
     configure()
     try:
-        return Cluster(Client(address, security=security, set_as_default=False, timeout="10 s"))
+        return Cluster(Client(address, security=security, set_as_default=False, timeout=CONNECT_SECONDS))
     except (OSError, TimeoutError):
         raise DisconnectedError from None
 
@@ -251,7 +254,10 @@ def serve_scheduler(host: str, port: int, security: Security, on_start: Callable
             on_start(scheduler.address)
             await scheduler.finished()
 
-    asyncio.run(serve())
+    try:
+        asyncio.run(serve())
+    except RuntimeError as error:  # Dask's own error hides the system's
+        raise error.__cause__ if isinstance(error.__cause__, OSError) else error from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

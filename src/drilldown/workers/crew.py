@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -24,6 +26,7 @@ PORT = 8786
 """The default port of a crew's scheduler."""
 VALID_DAYS = 365
 LARGEST_FILE = 100_000
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,27 @@ class Crew:
     """The certificate of scheduler, workers and drivers, which all of them ask each other for; PEM."""
     key: str
     """The private key of the certificate; PEM."""
+
+    @property
+    def host(self) -> str:
+        """The name or address of the scheduler's machine.
+
+        >>> Crew(address="tls://[fd93::1]:8786", certificate="", key="").host
+        'fd93::1'
+        """
+        return self._parts[0]
+
+    @property
+    def port(self) -> int:
+        """The port of the scheduler."""
+        return self._parts[1]
+
+    @property
+    def _parts(self) -> tuple[str, int]:
+        parts = urlsplit(self.address)
+        if parts.scheme != "tls" or not parts.hostname or not parts.port:
+            raise ValueError(f'the address "{self.address}" is not tls://HOST:PORT')
+        return parts.hostname, parts.port
 
     @property
     def security(self) -> Security:
@@ -60,7 +84,17 @@ def make_crew(host: str, port: int = PORT) -> Crew:
     """Makes a crew with a fresh key.
 
     *Arguments*: `host`: the name or address at which all machines reach the scheduler.
+
+    *Raises* DrilldownError where it cannot be a name or an address.
     """
+    if not _HOST.fullmatch(host):
+        raise DrilldownError(
+            Problem(
+                place="--host",
+                found=f'"{host}" is not a name or an address',
+                expected="one such as node1.example.org, 192.168.1.5 or fd00::5",
+            )
+        )
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "drilldown crew")])
     now = datetime.now(UTC)
@@ -76,7 +110,7 @@ def make_crew(host: str, port: int = PORT) -> Crew:
         .sign(key, hashes.SHA256())
     )
     return Crew(
-        address=f"tls://{host}:{port}",
+        address=f"tls://[{host}]:{port}" if ":" in host else f"tls://{host}:{port}",
         certificate=certificate.public_bytes(serialization.Encoding.PEM).decode(),
         key=key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -126,8 +160,8 @@ def read_crew(file: Path) -> Crew:
         document = json.loads(content)
         crew = Crew(**{key: document[key] for key in ("address", "certificate", "key")})
         expires = crew.expires
-        serialization.load_pem_private_key(crew.key.encode(), None)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        _check_parts(crew)
+    except Exception as error:  # noqa: BLE001 - a damaged certificate raises one of many
         raise DrilldownError(
             Problem(file=file, found=f"not a crew's file ({str(error).splitlines()[0] or type(error).__name__})")
         ) from None
@@ -140,6 +174,14 @@ def read_crew(file: Path) -> Crew:
             )
         )
     return crew
+
+
+def _check_parts(crew: Crew) -> None:
+    """Raises ValueError where the parts of a crew's file do not fit together."""
+    _ = crew.host, crew.port
+    certificate = x509.load_pem_x509_certificate(crew.certificate.encode())
+    if serialization.load_pem_private_key(crew.key.encode(), None).public_key() != certificate.public_key():
+        raise ValueError("the key does not belong to the certificate")
 
 
 def abilities(*, native: bool, cuda: bool) -> Sequence[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from drilldown.runs.pool import PoolCallback, Task
 from drilldown.runs.run import RunBusyError
 from drilldown.settings import Compute, Folders
 from drilldown.training.choice import choose_device, choose_engine
+from drilldown.trust import trust_file
 from drilldown.workers.archive import pack_run, unpack_run
 from drilldown.workers.cluster import DisconnectedError, Member, connect
 from drilldown.workers.crew import abilities, read_crew, versions_text
@@ -62,18 +63,23 @@ class CrewPool(ClusterPool):
     def look_around(self) -> list[Member]:
         """Asks which workers are there, and says why none can train."""
         members = super().look_around()
-        if not members:
-            self._say(f"the crew has no workers; start some with drilldown worker {self.file}")
-        elif not self.slots:
-            self._say(f"no worker of the crew has {versions_text()}, as this machine has")
-        else:
-            self._told = ""
-            for key, needs in self._needs.items():
-                if members and not any(needs <= set(member.abilities) for member in members):
-                    lacking = ", ".join(sorted(needs - {versions_text()}))
-                    self._say(f"no worker of the crew can train {self._tasks[key]} now: it needs {lacking}")
-                    break
+        text = self._lack(members)
+        if text and text != self._told:
+            self.callback.on_notice(text)
+        self._told = text
         return members
+
+    def _lack(self, members: Sequence[Member]) -> str:
+        """Says what the crew lacks; empty where nothing is lacking."""
+        if not members:
+            return f"the crew has no workers; start some with drilldown worker {self.file}"
+        if not self.slots:
+            return f"no worker of the crew has {versions_text()}, as this machine has"
+        for key, needs in self._needs.items():
+            if not any(needs <= set(member.abilities) for member in members):
+                lacking = ", ".join(sorted(needs - {versions_text()}))
+                return f"no worker of the crew can train {self._tasks[key]} now: it needs {lacking}"
+        return ""
 
     def usable(self, member: Member) -> bool:
         """Whether a worker has the versions of this driver."""
@@ -149,6 +155,7 @@ class CrewPool(ClusterPool):
         if experiment.network.python is not None:
             module = experiment.network.python.partition(":")[0]
             files[module] = (experiment.folder / module).read_bytes()
+            trust_file(experiment.folder / module)  # this machine's user trains with it, though elsewhere
         return RemoteJob(
             key=key,
             name=experiment.name,
@@ -185,8 +192,3 @@ class CrewPool(ClusterPool):
             contents = next(contents for key, contents in self._data.values() if key == data_key)
             self._shared[data_key] = self.cluster.share(f"data-{data_key}", contents)
         return self._shared[data_key]
-
-    def _say(self, text: str) -> None:
-        if text != self._told:
-            self._told = text
-            self.callback.on_notice(text)

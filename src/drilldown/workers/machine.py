@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ from drilldown.engines.native.library import EngineUnavailableError, load_librar
 from drilldown.errors import DrilldownError, Problem
 from drilldown.workers.cluster import Offer
 from drilldown.workers.crew import abilities
-from drilldown.workers.opening import count_workers
+from drilldown.workers.opening import count_cores, count_workers
 from drilldown.workers.remote import THREADS
 
 
@@ -24,7 +25,7 @@ def list_offers(workers: int, gpus: int | None, threads: int | None, on_notice: 
 
     *Raises* DrilldownError where there are no such GPUs.
     """
-    host, cores = socket.gethostname(), os.cpu_count() or 1
+    machine = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"  # containers share names and numbers
     native = _has_native_engine(on_notice)
     if gpus is not None:
         found = torch.cuda.device_count()
@@ -35,10 +36,10 @@ def list_offers(workers: int, gpus: int | None, threads: int | None, on_notice: 
                 )
             )
     count = (gpus or torch.cuda.device_count()) if gpus is not None else workers or count_workers("cpu")
-    environment = {THREADS: str(threads or max(1, cores // count))}
+    environment = {THREADS: str(threads or max(1, count_cores() // count))}
     return [
         Offer(
-            name=f"{host}-{os.getpid()}-{number}",
+            name=f"{machine}-{number}",
             resources=tuple(abilities(native=native, cuda=gpus is not None)),
             environment=environment | {"CUDA_VISIBLE_DEVICES": "" if gpus is None else str(number)},
         )

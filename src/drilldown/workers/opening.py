@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import torch
 
 from drilldown.memory import available_memory
@@ -47,7 +46,7 @@ def open_pool(
     if workers == 1:
         yield InProcessPool(compute, folders, callback, again=again)
         return
-    threads = compute.threads or max(1, (os.cpu_count() or 1) // workers)
+    threads = compute.threads or max(1, count_cores() // workers)
     gpus = _count_gpus() if device.type == "cuda" else 0
     shared = Compute(engine=compute.engine, device="cuda" if gpus else "cpu", threads=threads)
     from drilldown.workers.cluster import start_local  # one worker needs no Dask, which takes half a second
@@ -62,8 +61,19 @@ def count_workers(device: str) -> int:
 
     *Arguments*: `device`: `cpu` or `cuda`.
     """
-    places = _count_gpus() if device == "cuda" else len(psutil.Process().cpu_affinity() or [0])
+    places = _count_gpus() if device == "cuda" else count_cores()
     return max(1, min(places, available_memory() // WORKER_BYTES))
+
+
+def count_cores() -> int:
+    """The number of cores that this process may use: a job of a cluster has a part of its machine's.
+
+    >>> 1 <= count_cores() <= os.cpu_count()
+    True
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _count_gpus() -> int:

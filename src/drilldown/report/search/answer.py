@@ -145,6 +145,11 @@ def is_on_test(search: SearchFile) -> bool:
     return search.base.recipe.holdout is None
 
 
+def search_split(search: SearchFile) -> str:
+    """The images that accuracies and losses are measured on: `test` or `validation`."""
+    return "test" if is_on_test(search) else "validation"
+
+
 def answer_sentences(answer: Answer, state: SearchState) -> list[str]:
     """The meaning of the answer, as sentences; the command prints them too."""
     return [*_distance_sentences(answer, state), *_shrinkage_sentences(answer), *_confidence_sentences(answer)]

@@ -9,9 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
-from drilldown.evaluation.intervals import Spread
 from drilldown.experiment.problems import toml_literal
-from drilldown.report.search.answer import Answer, Figures, find_answer, is_on_test, measure
+from drilldown.report.search.answer import Answer, Figures, find_answer, is_on_test, measure, search_split
 from drilldown.runs.run import REPORT_FILES
 from drilldown.search.dimensions import json_text
 from drilldown.search.importance import measure_importance
@@ -82,7 +81,7 @@ class SearchEvidence:
     @property
     def split(self) -> str:
         """The images that accuracies and losses were measured on: `test` or `validation`."""
-        return "test" if self.on_test else "validation"
+        return search_split(self.search)
 
     @property
     def images(self) -> int | None:
@@ -141,6 +140,11 @@ class SearchEvidence:
         """The number of trainings of the race, without those on fresh seeds."""
         return sum(row.race.rate.n for row in self.rows if row.race)
 
+    @property
+    def failures(self) -> list[tuple[int, int, str]]:
+        """Candidate, seed and reason of each training that no worker could finish; it counts as diverged."""
+        return [(row.number, seed, reason) for row in self.rows for seed, reason in row.candidate.failed.items()]
+
     @cached_property
     def told(self) -> list[Told]:
         """The candidates with results, as the sampler knows them."""
@@ -198,8 +202,3 @@ def value_text(value: object) -> str:
     if isinstance(value, str):
         return value or "nothing"
     return f"{value:.4g}" if isinstance(value, float) else toml_literal(value)
-
-
-def spread_ends(spread: Spread) -> tuple[float, float]:
-    """The ends of an interval, or twice the mean where there are too few seeds for one."""
-    return spread.ends

@@ -111,7 +111,7 @@ def parameters_chart(steps: Sequence[StudyStep]) -> Chart:
         title="Accuracy against parameters",
         description="; ".join(dot.text[0] for dot in dots) + ".",
         form="dots",
-        x=_parameters_axis([*(dot.x[0] for dot in dots), *map(float, limits)]),
+        x=parameters_axis([*(dot.x[0] for dot in dots), *map(float, limits)]),
         y=Axis.accuracy(f"{steps[0].seeds.split} accuracy, last epochs, %", shown),
         series=dots,
         bars=tuple(levels),
@@ -161,14 +161,17 @@ def effect_whiskers(effects: Sequence[Effect | None]) -> list[Whisker | None]:
     return [whisker(effect) if effect else None for effect in effects]
 
 
-def _parameters_axis(sizes: Sequence[float]) -> Axis:
-    """Linear, or logarithmic where the largest network is more than ten times the smallest."""
+def parameters_axis(sizes: Sequence[float], name_margin: float = NAME_MARGIN) -> Axis:
+    """Linear, or logarithmic where the largest network is more than ten times the smallest.
+
+    *Arguments*: `name_margin`: the space on the right, for names, as a share of the range.
+    """
     lowest, highest = min(sizes), max(sizes)
     if highest > 10 * lowest:
         ratio = highest / lowest
-        return Axis.log("parameters", lowest / ratio**LEFT_MARGIN, highest * ratio**NAME_MARGIN, text="{:,.0f}")
+        return Axis.log("parameters", lowest / ratio**LEFT_MARGIN, highest * ratio**name_margin, text="{:,.0f}")
     span = highest - lowest or 1.0
-    return Axis.linear("parameters", lowest - LEFT_MARGIN * span, highest + NAME_MARGIN * span, text="{:,.0f}")
+    return Axis.linear("parameters", lowest - LEFT_MARGIN * span, highest + name_margin * span, text="{:,.0f}")
 
 
 def _texts(values: Sequence[float], text: str, lines: Sequence[Sequence[float]]) -> tuple[str, ...]:
