@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import typer
 from drilldown.cli.app import app
 from drilldown.errors import DrilldownError
 from drilldown.runs import pool
-from support.cli import drilldown, world
+from support.cli import drilldown, environment, world
 from support.study import command
 
 HELD_OUT = ("--set", "recipe.holdout=60")
@@ -157,3 +158,21 @@ def test_a_search_file_of_ones_own(tmp_path: Path) -> None:
     assert "candidate 0, seed 0" in err
     assert "candidate 1, seed 0" not in err  # each network is made as wide as the limit allows
     assert "candidate 0" in out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pexpect needs a terminal of Unix")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_terminal_shows_the_workers_from_the_start(workers: str, tmp_path: Path) -> None:
+    import pexpect
+
+    world(tmp_path, epochs=2)
+    given = ["-m", "drilldown", "search", "tiny.toml", *HELD_OUT, "--candidates", "2", "--workers", workers]
+    child = pexpect.spawn(
+        sys.executable, given, cwd=tmp_path, env={**environment(), "TERM": "xterm", "COLUMNS": "80"},
+        encoding="utf-8", timeout=120, dimensions=(30, 80),
+    )  # fmt: skip
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0, child.before
+    assert "Traceback" not in child.before
+    assert "of 2 candidates" in child.before

@@ -244,6 +244,15 @@ def test_more_candidates_continue_the_search_and_a_better_winner_is_confirmed(tm
     assert not set(second.trials[0].seeds) & set(second.trials[-1].seeds)
 
 
+def test_small_networks_that_are_known_are_tried_when_no_more_may_be_proposed(tmp_path: Path) -> None:
+    state, _ = search_with(write_search(tmp_path, goal="smallest", candidates=8), StandInPool(slots=4))
+    assert len(state.candidates) == 8
+    assert state.confirmed is not None
+    assert state.limit < state.confirmed.parameters
+    smaller = [candidate for candidate in state.candidates.values() if candidate.parameters <= state.limit]
+    assert all(candidate.losses for candidate in smaller)
+
+
 def test_fewer_candidates_end_the_search(tmp_path: Path) -> None:
     file = write_search(tmp_path, candidates=20)
     with pytest.raises(KeyboardInterrupt):
@@ -516,7 +525,7 @@ def tiny(tmp_path: Path) -> Callable[[], Path]:
 def test_a_real_search_is_the_same_after_an_interruption(tiny: Callable[[], Path], tmp_path: Path) -> None:
     """Real trainings in this process: the same journal, and the same bits of each model."""
     file = tiny()
-    overrides = ["recipe.holdout=60", "search.candidates=3", "search.confirm.most=2", "search.seed=5"]
+    overrides = ["recipe.holdout=60", "search.candidates=2", "search.confirm.most=2", "search.seed=5"]
     search = read_search(file, overrides)
     compute = Compute(engine="torch", threads=1)
 
@@ -530,7 +539,7 @@ def test_a_real_search_is_the_same_after_an_interruption(tiny: Callable[[], Path
                 raise KeyboardInterrupt
 
     journals = []
-    for name, stops in (("whole", []), ("parts", [1, 4, 3])):
+    for name, stops in (("whole", []), ("parts", [1, 4])):
         folders = Folders(runs=tmp_path / name)
         for after in stops:
             callback = Interrupting(after)
@@ -538,7 +547,7 @@ def test_a_real_search_is_the_same_after_an_interruption(tiny: Callable[[], Path
                 run_search(search, InProcessPool(compute, folders, callback), callback, folders=folders)
         quiet = SearchCallback()
         state = run_search(search, InProcessPool(compute, folders, quiet), quiet, folders=folders)
-        assert len(state.candidates) == 3
+        assert len(state.candidates) == 2
         timeless = [{k: v for k, v in event.items() if k != "seconds"} for event in events_of(search, folders.runs)]
         journals.append(timeless)
     assert journals[0] == journals[1]

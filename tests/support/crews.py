@@ -81,10 +81,10 @@ class CrewProcesses:
         return process
 
     def start_worker(
-        self, *arguments: str, workers: int = 1, within: Sequence[str] = (), **environment: str
+        self, *arguments: str, workers: int = 1, within: Sequence[str] = (), **extra: str
     ) -> subprocess.Popen[str]:
         return self.start(
-            "worker", "crew.json", "--workers", str(workers), "--threads", "1", *arguments, within=within, **environment
+            "worker", "crew.json", "--workers", str(workers), "--threads", "1", *arguments, within=within, **extra
         )
 
     def start(self, *arguments: str, within: Sequence[str] = (), **extra: str) -> subprocess.Popen[str]:

@@ -16,12 +16,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from drilldown import Compute, Folders, load, perform
+from drilldown import Compute, load, perform
 from drilldown.runs.run import Run
 from support.cli import world
 from support.crews import kill_family, running_crew, runs_finished, trained_files, wait_until
 
-SILENCE = {"DRILLDOWN_SILENCE_SECONDS": "3"}
 EPOCHS = 400
 """A training of some seconds."""
 
@@ -99,16 +98,16 @@ def test_the_cable_is_pulled_out_and_put_back(tmp_path: Path, hosts: tuple[Host,
     world(tmp_path)
     experiment = load(tmp_path / "tiny.toml", [f"recipe.epochs={EPOCHS}"])
     run = Run.of(experiment, 0, tmp_path / "runs")
-    with running_crew(tmp_path, here.address, here.within, **SILENCE) as crew:
-        far = crew.start_worker("--host", there.address, within=there.within, **SILENCE)
+    with running_crew(tmp_path, here.address, here.within, DRILLDOWN_SILENCE_SECONDS="3") as crew:
+        far = crew.start_worker("--host", there.address, within=there.within)
         (process,) = crew.wait_for_workers(far)
         command = ("run", "tiny.toml", "--set", f"recipe.epochs={EPOCHS}", "--on", "crew.json")
-        driver = crew.start(*command, within=here.within, **SILENCE)
+        driver = crew.start(*command, within=here.within)
         idle = process.cpu_times().user
         wait_until(lambda: process.cpu_times().user > idle + 1.5)  # it trains: it has loaded PyTorch before
         ip("-n", there.name, "link", "set", there.device, "down")
         wait_until(lambda: "the crew has no workers" in crew.log(driver))
-        near = crew.start_worker("--host", here.address, within=here.within, **SILENCE)
+        near = crew.start_worker("--host", here.address, within=here.within)
         crew.wait_for_workers(near)
         wait_until(lambda: runs_finished(tmp_path) == 1)
         ip("-n", there.name, "link", "set", there.device, "up")
@@ -117,16 +116,12 @@ def test_the_cable_is_pulled_out_and_put_back(tmp_path: Path, hosts: tuple[Host,
         written = {file: file.stat().st_mtime_ns for file in run.path.iterdir()}
         wait_until(lambda: crew.log(far).count("joined the crew") >= 2)
         assert {file: file.stat().st_mtime_ns for file in run.path.iterdir()} == written
-        more = crew.start("run", "tiny.toml", "--seeds", "4", "--on", "crew.json", within=here.within, **SILENCE)
-        assert more.wait(timeout=60) == 0, crew.log(more)
         kill_family(psutil.Process(near.pid))
-    assert runs_finished(tmp_path) == 5
-    alone = perform(
-        experiment,
-        compute=Compute(threads=1),
-        folders=Folders(runs=tmp_path / "alone"),
-        run_dir=tmp_path / "alone/r/s/seed-0",
-    )
+        more = crew.start("run", "tiny.toml", "--on", "crew.json", within=here.within)
+        assert more.wait(timeout=60) == 0, crew.log(more)
+    assert runs_finished(tmp_path) == 2
+    folder = tmp_path / "alone" / "seed-0"
+    alone = perform(experiment, run_dir=folder, compute=Compute(threads=1))
     assert (alone.path / "weights.safetensors").read_bytes() == (run.path / "weights.safetensors").read_bytes()
 
 

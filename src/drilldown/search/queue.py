@@ -176,20 +176,20 @@ class SearchQueue:
                 self.callback.on_trial(trial)
             elif self._time_is_over:
                 return
-            elif (candidate := self._to_confirm()) is not None:
-                self._note({"kind": "confirmation", "candidate": candidate})
-                self.callback.on_trial(state.trials[-1])
-            elif not self._used_up and (change := state.next_limit()) is not None:
+            elif (change := state.next_limit()) is not None:  # first: no other network of this limit is worth seeds
                 limit, too_small, reason = change
                 self._note({"kind": "limit", "limit": limit, "too_small": too_small, "reason": reason})
                 self.callback.on_limit(limit, reason)
+            elif (candidate := self._to_confirm()) is not None:
+                self._note({"kind": "confirmation", "candidate": candidate})
+                self.callback.on_trial(state.trials[-1])
             else:
                 return
 
     def _to_confirm(self) -> int | None:
         """The candidate whose confirmation should begin now."""
         state, incumbent = self.state, self.state.incumbent
-        if incumbent is None or state.trial_of(incumbent):
+        if incumbent is None or state.trial_of(incumbent) or state.ended:
             return None
         if state.settings.goal == "best":  # when the race is over; again if a repeated command has found a better one
             return incumbent if self._closing and not state.wanted_race(closing=True) else None
@@ -211,14 +211,10 @@ class SearchQueue:
 
     @property
     def _closing(self) -> bool:
-        """Whether no further candidate will be proposed within the present limit."""
-        return self.state.exhausted or self._used_up
-
-    @property
-    def _used_up(self) -> bool:
-        """Whether candidates or hours are used up; some time is kept for the last seeds and the confirmation."""
+        """Whether no further candidate will be proposed within the present limit: candidates, hours or the space are
+        used up. Of the hours, some time is kept for the last seeds and the confirmation."""
         state = self.state
-        if len(state.candidates) >= state.settings.candidates:
+        if state.exhausted or len(state.candidates) >= state.settings.candidates:
             return True
         if state.settings.hours is None:
             return False

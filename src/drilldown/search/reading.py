@@ -63,7 +63,7 @@ class SearchFile:
 
         The number of candidates and hours are left out, so that a search can be repeated with more of them.
         """
-        settings = self.settings.model_dump(mode="json", exclude={"candidates", "hours"})
+        settings = self.settings.model_dump(mode="json", exclude={"candidates", "hours"}, exclude_defaults=True)
         document = {
             "base": self.base.fingerprint, "search": settings,
             "space": self._space_table(), "template": self.space.template,

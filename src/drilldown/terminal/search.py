@@ -14,6 +14,7 @@ from drilldown.report.search.answer import STAMP, answer_sentences, find_answer,
 from drilldown.runs.pool import Task, WorkerStatus
 from drilldown.runs.run import Run
 from drilldown.search.callback import SearchCallback
+from drilldown.search.confirmation import FIRST_FRESH_SEED
 from drilldown.search.reading import SearchFile
 from drilldown.search.state import Candidate, SearchState, Trial
 from drilldown.terminal.console import make_table, mark
@@ -58,12 +59,11 @@ class SearchDisplay(WorkersDisplay, SearchCallback):
         if seed in candidate.failed:
             self.console.print(f"candidate {candidate.number}, seed {seed}: failed, {candidate.failed[seed]}")
             return
-        head = f"candidate {candidate.number}, seed {seed}: {candidate.parameters:,} parameters · {figures}"
-        trial = self.state.open_trial
-        if trial is not None and seed in trial.seeds:
+        if seed >= FIRST_FRESH_SEED:
             met = "budget met" if candidate.passed[seed] else "budget not met"
-            self.console.print(f"{head} · fresh seed, {met}")
+            self.console.print(f"candidate {candidate.number}, fresh seed {seed}: {figures} · {met}")
             return
+        head = f"candidate {candidate.number}, seed {seed}: {candidate.parameters:,} parameters · {figures}"
         standing = self.state.race.standing(candidate.number)
         incumbent = self.state.incumbent
         best = " · best so far" if incumbent == candidate.number != self.best else ""

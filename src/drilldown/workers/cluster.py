@@ -54,7 +54,7 @@ _SETTINGS = {
     "distributed.admin.system-monitor.gil.enabled": False,
     "distributed.worker.memory.monitor-interval": "10 s",
     "distributed.comm.require-encryption": True,
-    "distributed.comm.timeouts.connect": "30 s",
+    "distributed.comm.timeouts.connect": f"{min(SILENCE_SECONDS, 30)} s",
     "distributed.comm.timeouts.tcp": "60 s",
 }
 _LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application", "asyncio")
@@ -250,7 +250,9 @@ def serve_scheduler(host: str, port: int, security: Security, on_start: Callable
     configure()
 
     async def serve() -> None:
-        async with Scheduler(host=host, port=port, protocol="tls", security=security, **_NO_PAGE) as scheduler:
+        async with Scheduler(
+            host=_bracketed(host), port=port, protocol="tls", security=security, **_NO_PAGE
+        ) as scheduler:
             on_start(scheduler.address)
             await scheduler.finished()
 
@@ -308,8 +310,8 @@ def serve_workers(
     async def serve_once(offer: Offer) -> None:
         with tempfile.TemporaryDirectory(prefix="drilldown-worker-") as folder:
             async with Nanny(
-                address, name=offer.name, security=security, host=host, protocol="tls", local_directory=folder,
-                env=dict(offer.environment), nthreads=1, death_timeout=SILENCE_SECONDS,
+                address, name=offer.name, security=security, host=host and _bracketed(host), protocol="tls",
+                local_directory=folder, env=dict(offer.environment), nthreads=1, death_timeout=SILENCE_SECONDS,
                 **_worker_options(offer.resources),
             ) as nanny:  # fmt: skip
                 on_event(f"{offer.name}: joined the crew at {address}")
@@ -351,6 +353,11 @@ def _worker_options(resources: Sequence[str]) -> dict[str, Any]:
 
 def _see_gpu(number: int) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": str(number)}
+
+
+def _bracketed(host: str) -> str:
+    """Dask takes an address of IPv6 in brackets only."""
+    return f"[{host}]" if ":" in host else host
 
 
 @contextlib.contextmanager

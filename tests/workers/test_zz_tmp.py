@@ -1,0 +1,144 @@
+import time
+T0=time.time()
+"""Two hosts with a cable between them, which is pulled out and put back.
+
+The hosts are network namespaces of Linux, the cable is a pair of virtual Ethernet devices.
+"""
+
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from drilldown import Compute, load, perform
+from drilldown.runs.run import Run
+from support.cli import world
+from support.crews import kill_family, running_crew, runs_finished, trained_files, wait_until
+
+EPOCHS = 400
+"""A training of some seconds."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """A network namespace with one end of the cable."""
+
+    name: str
+    device: str
+    address: str
+    address6: str
+
+    @property
+    def within(self) -> tuple[str, ...]:
+        """The command that starts another one on this host."""
+        return ("ip", "netns", "exec", self.name)
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+
+
+@pytest.fixture
+def hosts() -> Iterator[tuple[Host, Host]]:
+    if sys.platform != "linux" or shutil.which("ip") is None:
+        pytest.skip("needs Linux with the command `ip`")
+    number = os.getpid() % 10_000
+    pair = tuple(
+        Host(f"drilldown-{number}-{end}", f"dd{number}{end}", f"10.93.0.{end}", f"fd93::{end}") for end in (1, 2)
+    )
+    first, second = pair
+    try:
+        for host in pair:
+            ip("netns", "add", host.name)
+        ip(
+            "link",
+            "add",
+            first.device,
+            "netns",
+            first.name,
+            "type",
+            "veth",
+            "peer",
+            second.device,
+            "netns",
+            second.name,
+        )
+    except subprocess.CalledProcessError as error:
+        remove(first, second)
+        pytest.skip(f"no network namespaces here: {error.stderr.strip()}")
+    try:
+        for host in pair:
+            ip("-n", host.name, "addr", "add", f"{host.address}/24", "dev", host.device)
+            ip("-n", host.name, "addr", "add", f"{host.address6}/64", "dev", host.device, "nodad")
+            ip("-n", host.name, "link", "set", "lo", "up")
+            ip("-n", host.name, "link", "set", host.device, "up")
+        yield first, second
+    finally:
+        remove(first, second)
+
+
+def remove(*hosts: Host) -> None:
+    for host in hosts:
+        subprocess.run(["ip", "netns", "del", host.name], check=False, capture_output=True)
+
+
+def test_the_cable_is_pulled_out_and_put_back(tmp_path: Path, hosts: tuple[Host, Host]) -> None:
+    """It is out for longer than the silence after which a worker counts as dead.
+
+    A second worker stands beside the driver: it finishes the run. The first one trains on behind the cable; it joins
+    again, and the result that it has meanwhile is not wanted any more.
+    """
+    here, there = hosts
+    world(tmp_path)
+    experiment = load(tmp_path / "tiny.toml", [f"recipe.epochs={EPOCHS}"])
+    run = Run.of(experiment, 0, tmp_path / "runs")
+    with running_crew(tmp_path, here.address, here.within, DRILLDOWN_SILENCE_SECONDS="3") as crew:
+        print(round(time.time()-T0,1), 'far = crew.start_worker("--host", there.address, within=ther', flush=True)
+        far = crew.start_worker("--host", there.address, within=there.within)
+        print(round(time.time()-T0,1), '(process,) = crew.wait_for_workers(far)', flush=True)
+        (process,) = crew.wait_for_workers(far)
+        command = ("run", "tiny.toml", "--set", f"recipe.epochs={EPOCHS}", "--on", "crew.json")
+        print(round(time.time()-T0,1), 'driver = crew.start(*command, within=here.within)', flush=True)
+        driver = crew.start(*command, within=here.within)
+        print(round(time.time()-T0,1), 'idle = process.cpu_times().user', flush=True)
+        idle = process.cpu_times().user
+        print(round(time.time()-T0,1), 'wait_until(lambda: process.cpu_times().user > idle + 1.5)  #', flush=True)
+        wait_until(lambda: process.cpu_times().user > idle + 1.5)  # it trains: it has loaded PyTorch before
+        print(round(time.time()-T0,1), 'ip("-n", there.name, "link", "set", there.device, "down")', flush=True)
+        ip("-n", there.name, "link", "set", there.device, "down")
+        print(round(time.time()-T0,1), 'wait_until(lambda: "the crew has no workers" in crew.log(dri', flush=True)
+        wait_until(lambda: "the crew has no workers" in crew.log(driver))
+        print(round(time.time()-T0,1), 'near = crew.start_worker("--host", here.address, within=here', flush=True)
+        near = crew.start_worker("--host", here.address, within=here.within)
+        print(round(time.time()-T0,1), 'crew.wait_for_workers(near)', flush=True)
+        crew.wait_for_workers(near)
+        print(round(time.time()-T0,1), 'wait_until(lambda: runs_finished(tmp_path) == 1)', flush=True)
+        wait_until(lambda: runs_finished(tmp_path) == 1)
+        print(round(time.time()-T0,1), 'ip("-n", there.name, "link", "set", there.device, "up")', flush=True)
+        import json; print(json.loads(next(run.path.glob("summary.json")).read_text())); print([(f.name, f.stat().st_mtime-T0) for f in run.path.iterdir()])
+        ip("-n", there.name, "link", "set", there.device, "up")
+        print(round(time.time()-T0,1), 'driver.wait(timeout=60)', flush=True)
+        driver.wait(timeout=60)
+        assert driver.returncode == 0, crew.log(driver)
+        written = {file: file.stat().st_mtime_ns for file in run.path.iterdir()}
+        print(round(time.time()-T0,1), 'wait_until(lambda: crew.log(far).count("joined the crew") >=', flush=True)
+        wait_until(lambda: crew.log(far).count("joined the crew") >= 2)
+        assert {file: file.stat().st_mtime_ns for file in run.path.iterdir()} == written
+        print(round(time.time()-T0,1), 'kill_family(psutil.Process(near.pid))', flush=True)
+        kill_family(psutil.Process(near.pid))
+        print(round(time.time()-T0,1), 'more = crew.start("run", "tiny.toml", "--on", "crew.json", w', flush=True)
+        more = crew.start("run", "tiny.toml", "--on", "crew.json", within=here.within)
+        assert more.wait(timeout=60) == 0, crew.log(more)
+    assert runs_finished(tmp_path) == 2
+    folder = tmp_path / "alone" / "seed-0"
+    print(round(time.time()-T0,1), 'alone = perform(experiment, run_dir=folder, compute=Compute(', flush=True)
+    alone = perform(experiment, run_dir=folder, compute=Compute(threads=1))
+    assert (alone.path / "weights.safetensors").read_bytes() == (run.path / "weights.safetensors").read_bytes()
+
