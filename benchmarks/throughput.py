@@ -1,12 +1,11 @@
 """Measures how well many trainings share machines, and what the driver itself costs.
 
-    python benchmarks/throughput.py [seeds|overhead|candidates|runs|workers …]
+    python benchmarks/throughput.py [seeds|overhead|runs|workers …] [--rounds N]
 
 | part | what is measured |
 | --- | --- |
 | seeds | `drilldown run under-8k --seeds 8`: `--workers 2` against one after another with two threads, whole commands |
 | overhead | the time of a task on a worker beyond the same task in this process |
-| candidates | the time until a search with 1,000 finished candidates has its next one |
 | runs | `drilldown runs` over 2,000 folders, and whether it imports PyTorch |
 | workers | the share of time that 64 workers work, with a stand-in for a training that takes one second |
 """
@@ -153,9 +152,8 @@ def _busy_share(pool: Pool, experiment: Experiment) -> float:
     started, processor = time.perf_counter(), time.process_time()
     work(List(tasks), pool)
     seconds, busy = time.perf_counter() - started, time.process_time() - processor
-    print(
-        f"  {WORKERS * ROUNDS} tasks of 1 s in {seconds:.1f} s; the driver took {1000 * busy / WORKERS / ROUNDS:.1f} ms each"
-    )
+    count = WORKERS * ROUNDS
+    print(f"  {count} tasks of 1 s in {seconds:.1f} s; the driver took {1000 * busy / count:.1f} ms each")
     return ROUNDS / seconds
 
 

@@ -40,7 +40,7 @@ def test_every_shown_class_has_its_renderers() -> None:
     str(drilldown.load("under-8k")), drilldown.load("under-8k")._repr_html_()  # imports all renderers
     # By name: a dataclass with slots is a second class beside the one that it was written as.
     classes = {kind.__name__: kind for kind in shown.Shown.__subclasses__() if kind.__module__.startswith("drilldown.")}
-    assert len(classes) == 7
+    assert len(classes) == 8
     for kind in classes.values():
         assert shown.html.dispatch(kind) is not shown.html.dispatch(object), kind
 

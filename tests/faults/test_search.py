@@ -19,11 +19,11 @@ from drilldown.search.journal import JOURNAL, read_journal
 from support.cli import drilldown, environment, start, world
 from support.outcome import outcome
 
-EPOCHS = 6
-KILLS, SOME_KILLS = 12, 3
-FAILING_CALLS, SOME_FAILING_CALLS = tuple(range(24)), (0, 2, 3, 4, 9)
+EPOCHS = 4
+KILLS, SOME_KILLS = 12, 2
+FAILING_CALLS, SOME_FAILING_CALLS = tuple(range(24)), (2, 3, 4, 9)
 SOURCE = Path(__file__).parents[1] / "support" / "faults.cpp"
-COMMAND = ("search", "tiny.toml", "--set", "recipe.holdout=60", "--candidates", "4", "--threads", "1")
+COMMAND = ("search", "tiny.toml", "--set", "recipe.holdout=60", "--candidates", "3", "--threads", "1")
 WAYS = {"one worker": (), "two workers, deterministic": ("--workers", "2", "--deterministic")}
 """A usual search with several workers learns results in the order in which they come, which is never the same."""
 NOT_REPEATED = ("clock", "seconds")
@@ -31,8 +31,11 @@ ARMED = (
     "import ctypes, os, sys\n"
     "shim = ctypes.CDLL(os.environ['LD_PRELOAD'])\n"
     "shim.faults_arm(sys.argv.pop(1).encode(), ctypes.c_long(int(sys.argv.pop(1))), int(sys.argv.pop(1)))\n"
-    "from drilldown.__main__ import main\nmain()\n"
+    "shim.faults_counted.restype = ctypes.c_long\n"
+    "from drilldown.__main__ import main\n"
+    "try:\n    main()\nfinally:\n    open('calls', 'w').write(str(shim.faults_counted()))\n"
 )
+"""The command with one failing write, flush or rename; it leaves the number of such calls in a file."""
 
 
 def lab(folder: Path) -> Path:
@@ -147,6 +150,9 @@ def test_each_failing_write_gives_one_message_and_the_search_resumes(
             [sys.executable, "-c", ARMED, str(broken), str(number), str(errno.ENOSPC), *COMMAND],
             cwd=folder, env=environment(LD_PRELOAD=str(shim)), capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
+        if int((folder / "calls").read_text()) <= number:  # so little was left to do that no call failed
+            assert done.returncode == 0, (number, done.stderr)
+            continue
         assert done.returncode == 2, (number, done.stderr)
         messages = [line for line in done.stderr.splitlines() if line.startswith("drilldown: ")]
         assert len(messages) == 1, done.stderr

@@ -37,7 +37,7 @@ def trained_files(lab: Path) -> dict[str, bytes]:
     """The files of all runs in `lab/runs` that depend on nothing but the training."""
     return {
         f"{path.parent.name}/{path.name}": path.read_bytes()
-        for name in ("weights.safetensors", "predictions.safetensors", "experiment.toml")
+        for name in ("weights.safetensors", "predictions.safetensors")
         for path in lab.glob(f"runs/*/*/seed-*/{name}")
     }
 

@@ -100,6 +100,19 @@ class StandInPool:
         return [Outcome(task, result.ending, "" if result.ending == "finished" else "a reason")]  # type: ignore[arg-type]
 
 
+class StoppingPool(StandInPool):
+    """Ends like Ctrl-C in the middle of a training, after a number of trainings."""
+
+    def __init__(self, after: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.after = after
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        if len(self.trained) == self.after:
+            raise KeyboardInterrupt
+        return super().wait(seconds)
+
+
 def write_finished(task: Task, result: Result) -> None:
     """Writes a finished run, as far as a search reads it."""
     experiment, folder = task.experiment, task.run.path

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pexpect
@@ -17,75 +17,61 @@ import pytest
 from drilldown import load
 from drilldown.runs.folder import FINISHED
 from drilldown.runs.run import Run
-from support.cli import drilldown, environment, start, world
-from support.crews import epochs_saved, wait_until, workers_of
+from support.cli import drilldown, environment, start
+from support.crews import epochs_saved, trained_files, wait_until, workers_of
 from support.study import STEPS, write_study
 
-TRAINED = ("weights.safetensors", "predictions.safetensors")
 LONG = ("--set", "recipe.epochs=150")
 """A run that takes some seconds."""
+NOISY = """\
+import multiprocessing
+import os
+import sys
+from torch import nn
+
+if multiprocessing.parent_process():  # a worker
+    print("printed by the module")
+    print("printed as an error", file=sys.stderr)
+    os.write(1, b"written to the descriptor")
+    assert os.read(0, 10) == b"", "the input of the terminal was read"
 
 
-def trained_bytes(lab: Path, seeds: int) -> dict[str, bytes]:
-    """The files of all runs in `lab/runs` that depend on nothing but the training."""
-    files = [path for name in TRAINED for path in lab.glob(f"runs/*/*/seed-*/{name}")]
-    assert len(files) == len(TRAINED) * seeds
-    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in files}
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+"""
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Path:
-    world(tmp_path)
-    return tmp_path
-
-
-def test_two_workers_give_the_same_bytes_as_one(tmp_path: Path) -> None:
-    for count in ("1", "2"):
-        folder = tmp_path / count
-        folder.mkdir()
-        world(folder)
-        done = drilldown("run", "tiny.toml", "--seeds", "3", "--workers", count, "--threads", "1", cwd=folder)
-        assert done.returncode == 0, done.stderr
-        assert "budget met: 3 of 3 seeds" in done.stdout
-    assert trained_bytes(tmp_path / "1", 3) == trained_bytes(tmp_path / "2", 3)
-
-
-def test_each_run_gives_one_line_and_no_library_prints_anything(lab: Path) -> None:
+def test_two_workers_give_the_same_bytes_as_one_and_each_run_one_line(
+    lab: Path, train_alone: Callable[..., dict[str, bytes]]
+) -> None:
+    """Also, no library prints anything."""
     done = drilldown("run", "tiny.toml", "--seeds", "3", "--workers", "2", cwd=lab)
+    assert done.returncode == 0, done.stderr
+    assert "budget met: 3 of 3 seeds" in done.stdout
     head, count, *lines = done.stderr.strip().splitlines()
     assert head.endswith("0 of 3 runs finished, 3 to train; time unknown until the first run has finished")
     assert count == "training with 2 workers"
     assert [bool(re.search(rf"^{n}/3  .*/tiny, seed \d  . budget met · [\d.]+ % · \d+ s$", line))
             for n, line in enumerate(lines, start=1)] == [True] * 3, done.stderr  # fmt: skip
     assert len(re.findall(r"^report ", done.stdout, re.MULTILINE)) == 3
+    assert trained_files(lab) == train_alone(seeds=3)
 
 
-def test_a_killed_worker_costs_no_finished_epoch(lab: Path) -> None:
-    started = start("run", "tiny.toml", "--seeds", "2", "--workers", "2", *LONG, cwd=lab)
-    driver = psutil.Process(started.pid)
-    wait_until(lambda: epochs_saved(lab) > 20)
-    for worker in workers_of(driver):
-        worker.kill()
-    _, err = started.communicate(timeout=120)
-    assert started.returncode == 0, err
-    alone = lab / "alone"
-    alone.mkdir()
-    world(alone)
-    drilldown("run", "tiny.toml", "--seeds", "2", *LONG, cwd=alone)
-    assert trained_bytes(lab, 2) == trained_bytes(alone, 2)
-
-
-def test_a_frozen_worker_is_replaced(lab: Path) -> None:
-    """The worker's silence is noticed after a time that this test shortens."""
+def test_killed_and_frozen_workers_are_replaced_and_cost_no_finished_epoch(
+    lab: Path, train_alone: Callable[..., dict[str, bytes]]
+) -> None:
+    """A frozen worker is noticed by its silence, after a time that this test shortens."""
     started = start("run", "tiny.toml", "--seeds", "2", "--workers", "2", *LONG, cwd=lab, DRILLDOWN_SILENCE_SECONDS="3")
     driver = psutil.Process(started.pid)
     wait_until(lambda: epochs_saved(lab) > 20)
-    frozen, *_ = workers_of(driver)
+    killed, frozen = workers_of(driver)
+    killed.kill()
     frozen.suspend()
     _, err = started.communicate(timeout=120)
     assert started.returncode == 0, err
     assert not frozen.is_running()
-    assert len(list(lab.glob("runs/*/*/seed-*/summary.json"))) == 2
+    assert trained_files(lab) == train_alone(epochs=150, seeds=2)
 
 
 def test_a_module_that_ends_its_process_is_given_up_and_the_others_continue(lab: Path) -> None:
@@ -107,21 +93,49 @@ def test_a_module_that_ends_its_process_is_given_up_and_the_others_continue(lab:
     assert finished == {"01-plain", "03-wider"}
 
 
-def test_a_killed_driver_leaves_no_process_and_the_repeated_command_resumes(lab: Path) -> None:
+def listening(processes: Sequence[psutil.Process]) -> set[str]:
+    """The addresses at which processes wait for connections."""
+    connections = [connection for process in processes for connection in process.net_connections("inet")]
+    return {connection.laddr.ip for connection in connections if connection.status == psutil.CONN_LISTEN}
+
+
+def test_a_killed_driver_leaves_no_process_and_the_repeated_command_resumes(
+    lab: Path, train_alone: Callable[..., dict[str, bytes]]
+) -> None:
     arguments = ("run", "tiny.toml", "--seeds", "2", "--workers", "2", *LONG)
     started = start(*arguments, cwd=lab)
     wait_until(lambda: epochs_saved(lab) > 20)
     family = psutil.Process(started.pid).children(recursive=True)
+    assert listening([psutil.Process(started.pid), *family]) == {"127.0.0.1"}, "it listens beyond this machine"
     started.kill()
     started.communicate(timeout=10)
     psutil.wait_procs(family, timeout=5)
     assert [process for process in family if process.is_running()] == []
-    saved = epochs_saved(lab)
-    assert saved > 20
+    runs = [Run.of(load(lab / "tiny.toml", ["recipe.epochs=150"]), seed, lab / "runs") for seed in range(2)]
+    saved = [run.epochs for run in runs]
+    assert sum(map(len, saved)) > 20
     resumed = drilldown(*arguments, cwd=lab)
     assert resumed.returncode == 0, resumed.stderr
-    experiment = load(lab / "tiny.toml", ["recipe.epochs=150"])
-    assert [Run.of(experiment, seed, lab / "runs").status for seed in range(2)] == [FINISHED] * 2
+    assert [run.status for run in runs] == [FINISHED] * 2
+    assert [run.epochs[: len(epochs)] for run, epochs in zip(runs, saved, strict=True)] == saved
+    assert trained_files(lab) == train_alone(epochs=150, seeds=2)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX terminal")
+def test_a_module_that_prints_and_reads_does_not_disturb_the_terminal(tmp_path: Path) -> None:
+    study = write_study(tmp_path, epochs=2, steps=1)
+    (study / "net.py").write_text(NOISY)
+    (study / "02-noisy.toml").write_text(
+        'title = "Noisy"\nextends = "01-plain.toml"\n[network]\npython = "net.py:Net"\n[budget]\nparameters = 10_000\n'
+    )
+    arguments = ["-m", "drilldown", "study", "climb", "--seeds", "1", "--workers", "2"]
+    terminal = pexpect.spawn(sys.executable, arguments, cwd=str(tmp_path), env=environment(), encoding="utf-8")
+    terminal.send("typed by the user\n")
+    shown = terminal.read()
+    terminal.wait()
+    assert terminal.exitstatus == 0, shown
+    assert "2/2" in shown
+    assert not re.search("printed by|printed as|written to", shown), shown
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX terminal")
@@ -146,7 +160,7 @@ def test_ctrl_c_in_a_terminal_ends_everything_at_once(lab: Path) -> None:
 
 
 def test_two_drivers_on_one_study_train_each_run_once(tmp_path: Path) -> None:
-    write_study(tmp_path, epochs=60)
+    write_study(tmp_path, epochs=30)
     arguments = ("study", "climb", "--seeds", "2", "--workers", "2")
     both = [start(*arguments, cwd=tmp_path) for _ in range(2)]
     ended = [process.communicate(timeout=120) for process in both]
@@ -163,22 +177,6 @@ def test_a_wrong_number_of_workers_is_one_message(lab: Path) -> None:
         assert refused.stderr.strip().splitlines() == [
             f'drilldown: --workers: found "{text}"; expected a number from 1 to 256, or "auto"'
         ]
-
-
-def test_nothing_listens_beyond_this_machine(lab: Path) -> None:
-    started = start("run", "tiny.toml", "--seeds", "2", "--workers", "2", *LONG, cwd=lab)
-    wait_until(lambda: epochs_saved(lab) > 20)
-    driver = psutil.Process(started.pid)
-    listening = [
-        connection.laddr
-        for process in (driver, *workers_of(driver))
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    ]
-    assert listening
-    assert {address.ip for address in listening} == {"127.0.0.1"}
-    started.send_signal(signal.SIGINT)
-    started.communicate(timeout=20)
 
 
 def test_an_error_of_the_user_is_one_message(lab: Path) -> None:

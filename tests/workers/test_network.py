@@ -5,6 +5,7 @@ The hosts are network namespaces of Linux, the cable is a pair of virtual Ethern
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
 import subprocess
@@ -19,8 +20,17 @@ import pytest
 from drilldown import Compute, load, perform
 from drilldown.runs.run import Run
 from support.cli import world
-from support.crews import kill_family, running_crew, runs_finished, trained_files, wait_until
+from support.crews import CrewProcesses, kill_family, running_crew, runs_finished, trained_files, wait_until
 
+LISTEN, TLS_ALERT = "0A", b"\x15"
+ASK = """\
+import contextlib, socket, sys
+
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5) as plain:
+    plain.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+    with contextlib.suppress(ConnectionResetError):
+        sys.stdout.buffer.write(plain.recv(1))
+"""
 EPOCHS = 400
 """A training of some seconds."""
 
@@ -99,7 +109,7 @@ def test_the_cable_is_pulled_out_and_put_back(tmp_path: Path, hosts: tuple[Host,
     experiment = load(tmp_path / "tiny.toml", [f"recipe.epochs={EPOCHS}"])
     run = Run.of(experiment, 0, tmp_path / "runs")
     with running_crew(tmp_path, here.address, here.within, DRILLDOWN_SILENCE_SECONDS="3") as crew:
-        far = crew.start_worker("--host", there.address, within=there.within)
+        far = crew.start_worker("--host", there.address, within=there.within, DRILLDOWN_SILENCE_SECONDS="10")
         (process,) = crew.wait_for_workers(far)
         command = ("run", "tiny.toml", "--set", f"recipe.epochs={EPOCHS}", "--on", "crew.json")
         driver = crew.start(*command, within=here.within)
@@ -125,6 +135,36 @@ def test_the_cable_is_pulled_out_and_put_back(tmp_path: Path, hosts: tuple[Host,
     assert (alone.path / "weights.safetensors").read_bytes() == (run.path / "weights.safetensors").read_bytes()
 
 
+def beyond_loopback(crew: CrewProcesses) -> list[tuple[str, int]]:
+    """The addresses and ports at which the crew's processes listen for other machines."""
+    parents = [psutil.Process(process.pid) for process in crew.processes if process.poll() is None]
+    family = [member for parent in parents for member in (parent, *parent.children(recursive=True))]
+    found = []
+    for process in family:
+        tables = [Path(f"/proc/{process.pid}/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+        own = {os.readlink(link) for link in Path(f"/proc/{process.pid}/fd").iterdir()}
+        for row in (line.split() for table in tables for line in table):
+            host, _, port = row[1].partition(":")
+            if row[3] == LISTEN and f"socket:[{row[9]}]" in own:
+                found.append((address_text(host), int(port, 16)))
+    assert len(found) >= 3
+    return [(host, port) for host, port in found if host not in ("127.0.0.1", "::1")]
+
+
+def address_text(digits: str) -> str:
+    """An address as Linux lists it: words of four bytes, each of them in the processor's order."""
+    words = [bytes.fromhex(digits[start : start + 8])[::-1] for start in range(0, len(digits), 8)]
+    return str(ipaddress.ip_address(b"".join(words)))
+
+
+def plain_answer(host: Host, address: str, port: int) -> bytes:
+    """The first byte that a program without the key gets; empty where the connection ends."""
+    done = subprocess.run(
+        [*host.within, sys.executable, "-c", ASK, address, str(port)], check=True, capture_output=True
+    )
+    return done.stdout
+
+
 def test_a_crew_is_reached_by_ipv6(tmp_path: Path, hosts: tuple[Host, Host]) -> None:
     here, there = hosts
     world(tmp_path)
@@ -133,7 +173,9 @@ def test_a_crew_is_reached_by_ipv6(tmp_path: Path, hosts: tuple[Host, Host]) -> 
         crew.wait_for_workers(far)
         driver = crew.start("run", "tiny.toml", "--on", "crew.json", within=here.within)
         assert driver.wait(timeout=60) == 0, crew.log(driver)
+        for name, port in beyond_loopback(crew):
+            assert plain_answer(here if name == here.address6 else there, name, port) in (b"", TLS_ALERT), (name, port)
         listed = crew.start("crew", "crew.json", within=there.within)
         assert listed.wait(timeout=60) == 0
         assert there.address6 in crew.log(listed)
-    assert len(trained_files(tmp_path)) == 3
+    assert len(trained_files(tmp_path)) == 2

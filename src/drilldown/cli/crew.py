@@ -113,7 +113,10 @@ def worker(
         str | None, typer.Option("--slurm", metavar="OPTIONS", help="Print a job script with these sbatch options.")
     ] = None,
 ) -> None:
-    """Train for a crew: join it, and join again whenever the connection was lost."""
+    """Train for a crew.
+
+    The machine joins the crew, and joins it again whenever the connection was lost.
+    """
     if slurm is not None:
         from drilldown.terminal.console import echo
         from drilldown.workers.slurm import slurm_script

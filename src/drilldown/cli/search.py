@@ -54,7 +54,9 @@ def search(
     ] = False,
     _trust: TrustOption = False,
 ) -> None:
-    """Find the best or the smallest network: try candidates, race them over seeds, confirm the winner on fresh seeds.
+    """Find the best or the smallest network.
+
+    Try candidates, race them over seeds, and confirm the winner on fresh seeds.
 
     EXPERIMENT is a search file, or any experiment: then its widths, depth, head and recipe are varied; or the folder of
     a search, which resumes it. Stop at any moment; the same command resumes.

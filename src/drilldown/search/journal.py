@@ -118,7 +118,7 @@ def line_of(event: Event) -> bytes:
     """Returns the line of an event.
 
     >>> line_of({"kind": "limit", "limit": 8000})
-    b'{"kind": "limit", "limit": 8000, "check": "0cc8a0fb"}\\n'
+    b'{"kind": "limit", "limit": 8000, "check": "fd7fb3a6"}\\n'
     """
     return (json.dumps({**event, CHECK: _check(event)}, ensure_ascii=False) + "\n").encode()
 

@@ -91,18 +91,18 @@ class WorkersDisplay(WorklistDisplay):
         return Group(self._worker_table(), Text(f"{self.ended} of {self.count} runs ended; left: {self.left}"))
 
     def _worker_table(self) -> Table:
-        table = make_table(["worker", "run"], ["epoch", "%", "time"])
-        table.columns[1].no_wrap = True
-        table.columns[1].overflow = "ellipsis"
+        table = make_table(["worker", "trains"], ["seed", "epoch", "%", "time"])
+        for column in table.columns[2:]:
+            column.no_wrap = True  # where the table is too wide, names are shortened, and not the figures
         for worker in self.workers:
             if worker.task is None:
-                table.add_row(_place(worker), "waits")
+                table.add_row(_one_line(_place(worker)), "waits")
                 continue
-            epochs = worker.task.experiment.recipe.epochs
+            experiment = worker.task.experiment
             epoch, accuracy = (0, "") if worker.epoch is None else (worker.epoch.epoch, _percent(worker))
             table.add_row(
-                _place(worker), str(worker.task), f"{epoch}/{epochs}", accuracy,
-                clock_text(time.monotonic() - worker.started),
+                _one_line(_place(worker)), _one_line(experiment.name.partition("/")[2]), str(worker.task.seed),
+                f"{epoch}/{experiment.recipe.epochs}", accuracy, clock_text(time.monotonic() - worker.started),
             )  # fmt: skip
         return table
 
@@ -113,6 +113,10 @@ def print_members(target: Console, members: Sequence[Member]) -> None:
     rows = [(member.name, member.host, member.busy or "waits", ", ".join(member.abilities)) for member in members]
     if rows:
         print_rows(target, ("worker", "address", "trains", "has"), rows)
+
+
+def _one_line(name: str) -> Text:
+    return Text(name, no_wrap=True, overflow="ellipsis")
 
 
 def _place(worker: WorkerStatus) -> str:

@@ -57,7 +57,7 @@ class CrewPool(ClusterPool):
 
     def __exit__(self, *_: object) -> None:
         super().__exit__()
-        for lock in self._locks.values():
+        for lock in reversed(self._locks.values()):  # the first one made the folders that all of them share
             lock.close()
 
     def look_around(self) -> list[Member]:
