@@ -53,6 +53,7 @@ _SETTINGS = {
     "distributed.admin.system-monitor.interval": "10 s",
     "distributed.admin.system-monitor.gil.enabled": False,
     "distributed.worker.memory.monitor-interval": "10 s",
+    "distributed.admin.large-graph-warning-threshold": "1 TB",  # a dataset is large, and is sent once
     "distributed.comm.require-encryption": True,
     "distributed.comm.timeouts.connect": f"{min(SILENCE_SECONDS, 30)} s",
     "distributed.comm.timeouts.tcp": "60 s",
