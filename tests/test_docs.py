@@ -18,10 +18,10 @@ import pytest
 from scipy import integrate, stats
 
 import drilldown
-from drilldown.cli.crew import DEFAULT_PORT
 from drilldown.search.confirmation import ALPHA, Confirmation, level
 from drilldown.search.reading import read_search
 from drilldown.search.tables import ConfirmSettings
+from drilldown.settings import CREW_PORT
 from drilldown.workers.slurm import slurm_script
 from support import cli
 
@@ -244,7 +244,7 @@ def test_the_manifest_for_kubernetes_fits_together(reference: ModuleType) -> Non
     address = f"{pod['hostname']}.{pod['subdomain']}.default.svc.cluster.local"
     assert pod["subdomain"] == "crew"  # the name of the headless service
     assert service["clusterIP"] == "None"
-    assert service["ports"][0]["port"] == DEFAULT_PORT
+    assert service["ports"][0]["port"] == CREW_PORT
     text = page.read_text("utf-8")
     assert f"make_crew('{address}')" in text
     assert "kubectl create secret generic crew --from-file=crew.json" in text

@@ -12,6 +12,8 @@ from typing import Literal
 EngineName = Literal["auto", "native", "torch"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
+CREW_PORT = 8786
+"""The default port of a crew's scheduler."""
 RUNS_DIR = Path("runs")
 """The default folder of all runs."""
 

@@ -228,7 +228,7 @@ class Sizes(WorklistCallback):
 plan = plan_work(list_tasks([load("tiny.toml", ["recipe.epochs=1"])], range(200), Path("runs")))
 with open_pool(Compute(), Folders(), Sizes(), crew=Path(sys.argv[1])) as pool:
     train_all(plan, Sizes(), pool)
-    print(json.dumps([len(pool._shared), sizes]))
+    print(json.dumps([len(pool._datasets), sizes]))
 """
 
 

@@ -9,8 +9,7 @@ import typer
 
 from drilldown.cli.options import AUTO_WORKERS, ThreadsOption, WorkersOption, print_notice
 from drilldown.errors import DrilldownError, Problem
-
-DEFAULT_PORT = 8786
+from drilldown.settings import CREW_PORT
 
 
 def crew(
@@ -20,12 +19,12 @@ def crew(
     ),
     host: Annotated[str | None, typer.Option(help="The address at which all machines reach this one.")] = None,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help=f"The port of the scheduler (default: {DEFAULT_PORT}).")
+        int | None, typer.Option(min=1, max=65535, help=f"The port of the scheduler (default: {CREW_PORT}).")
     ] = None,
 ) -> None:
     """Start a crew of machines, or list its workers.
 
-    The crew's file contains a key: whoever has it can execute programs on all machines of the crew.
+    The crew's file contains a key: everybody who has it can execute programs on all machines of the crew.
     """
     if target == "start":
         _start_crew(file, host, port)
@@ -48,7 +47,7 @@ def _start_crew(file: Path, host: str | None, port: int | None) -> None:
                     suggestion="127.0.0.1 keeps the crew on this machine",
                 )
             )
-        write_crew(make_crew(host, port or DEFAULT_PORT), file)
+        write_crew(make_crew(host, port or CREW_PORT), file)
     started = read_crew(file)
     for option, given, own in (("host", host and host.lower(), started.host), ("port", port, started.port)):
         if given not in (None, own):
@@ -86,20 +85,14 @@ def _list_crew(file: Path) -> None:
     from drilldown.terminal.console import make_console
     from drilldown.terminal.workers import print_members
     from drilldown.workers.cluster import DisconnectedError, connect
-    from drilldown.workers.crew import read_crew
+    from drilldown.workers.crew import no_answer, read_crew
 
     known = read_crew(file)
     try:
         with connect(known.address, known.security) as cluster:
             members = cluster.members(with_tasks=True)
     except DisconnectedError:
-        raise DrilldownError(
-            Problem(
-                file=file,
-                found=f"no crew answers at {known.address}",
-                suggestion=f"start it there with drilldown crew start --file {file}",
-            )
-        ) from None
+        raise no_answer(known, file) from None
     print_members(make_console(stderr=False), members)
 
 

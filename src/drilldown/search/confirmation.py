@@ -23,7 +23,7 @@ ALPHA = 0.05
 BETA = 0.05
 """The probability of the decision "rejected" for a good candidate, before the number of seeds is limited."""
 FIRST_FRESH_SEED = 100
-"""The first seed of the first confirmation: no race uses it, and few people train so many seeds by hand."""
+"""The first seed of the first confirmation: no race uses it, and few people train 100 seeds by hand."""
 
 Decision = Literal["accepted", "rejected", "undecided"]
 

@@ -1,4 +1,4 @@
-"""The parameter limit by construction: the widest network of a shape that has at most so many parameters."""
+"""The parameter limit by construction: the widest network of a shape that keeps the limit."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def _proposals(search: SearchFile, state: SearchState, number: int) -> Iterator[
             near = space.neighbours(state.candidates[incumbent].values, random)
             yield near, f"a neighbour of candidate {incumbent}"
     ranges = {name: dimension.range for name, dimension in space.dimensions.items()}
-    told = [_told(state, candidate) for candidate in state.candidates.values()]
+    told = state.told()
     for attempt in range(ATTEMPTS):
         # Where the limit makes a known candidate of a proposal, or nothing, another seed gives another one.
         sampler_seed = stream_seed(seed, "sampler", attempt) if attempt else seed
@@ -74,12 +74,3 @@ def _proposals(search: SearchFile, state: SearchState, number: int) -> Iterator[
             return
         yield values, "the sampler"
         told.append(Told(number=number + attempt, values=values, loss=None, generation=state.generation))
-
-
-def _told(state: SearchState, candidate: Candidate) -> Told:
-    return Told(
-        number=candidate.number,
-        values=candidate.values,
-        loss=state.race.mean_loss(candidate.number),
-        generation=candidate.generation,
-    )

@@ -26,7 +26,7 @@ BATCH = 8
 RESERVED = 16
 """About the trainings that the last seeds of a race and a confirmation take."""
 FAILURES = 3
-"""So many failed trainings in a row are no fault of a candidate: the search stops, and wastes no further ones."""
+"""The number of failed trainings in a row after which the search stops: the fault is then not the candidate's."""
 HELD = ("number", "values", "origin", "generation", "limit", "parameters", "fingerprint")
 """The fields of a candidate that its event holds."""
 
@@ -244,7 +244,7 @@ class SearchQueue:
                         file=self.journal.file,
                         found=f"candidate {number} is now experiment {experiment.fingerprint}",
                         expected=f"{candidate.fingerprint}, as when it was proposed",
-                        suggestion="has the file, the dataset or drilldown changed? --set search.seed=1 starts afresh",
+                        suggestion="has the file, the dataset or drilldown changed? try --set search.seed=1",
                     )
                 )
             self._experiments[number] = experiment

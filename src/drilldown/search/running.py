@@ -33,7 +33,7 @@ def check_validation(search: SearchFile, *, on_test: bool) -> None:
     """
     if search.base.recipe.holdout is None and not on_test:
         by_writer = search.base.recipe.dataset == "mnist"
-        setting = "'recipe.holdout={ images = 10_000, by = \"writer\" }'" if by_writer else "recipe.holdout=…"
+        setting = "'recipe.holdout={ images = 10_000, by = \"writer\" }'" if by_writer else "recipe.holdout=1_000"
         raise DrilldownError(
             Problem(
                 file=search.path,

@@ -21,6 +21,7 @@ from drilldown.search.confirmation import (
 )
 from drilldown.search.journal import Event
 from drilldown.search.race import RUNGS, Race
+from drilldown.search.sampler import Told
 from drilldown.search.tables import SearchSettings, Value
 
 FIRST_STEP = 0.75
@@ -28,7 +29,7 @@ FIRST_STEP = 0.75
 RESOLUTION = 1.04
 """A search for the smallest ends when a limit this factor below the confirmed one was too small."""
 PATIENCE = 8
-"""A limit is too small when so many candidates were tried below it, and none is worth a confirmation."""
+"""The number of candidates that are tried below a limit. If none is worth a confirmation, the limit is too small."""
 Pair = tuple[int, int]
 """A training: the candidate's number, and the seed."""
 
@@ -226,12 +227,15 @@ class SearchState:
 
         It is when the share of its seeds that met the budget reaches the rate that a confirmation asks for.
         """
-        seeds = range(RUNGS[-1])
-        passes = [candidate.passed[seed] for seed in seeds if seed in candidate.passed]
-        needed = math.ceil(self.settings.confirm.rate * len(seeds) - 1e-9)
-        if sum(passes) + len(seeds) - len(passes) < needed:
+        passes = [candidate.passed[seed] for seed in range(RUNGS[-1]) if seed in candidate.passed]
+        if sum(passes) + RUNGS[-1] - len(passes) < self.passes_needed:
             return False
-        return True if len(passes) == len(seeds) else None
+        return True if len(passes) == RUNGS[-1] else None
+
+    @property
+    def passes_needed(self) -> int:
+        """The number of seeds of a whole race that must meet the budget before a confirmation."""
+        return math.ceil(self.settings.confirm.rate * RUNGS[-1] - 1e-9)  # 0.8 of 10 is 8, also in floating point
 
     def wanted_proof(self) -> list[Pair]:
         """The seeds that the best candidate needs before its confirmation, the next rung at a time."""
@@ -298,7 +302,7 @@ class SearchState:
 
     @property
     def gave_up(self) -> bool:
-        """Whether the present limit is too small: enough candidates were tried, or all that there are, and no one is
+        """Whether the present limit is too small: enough candidates were tried, or all of the space, and none is
         good enough."""
         if not (self.exhausted or self.tried(self.generation) >= PATIENCE) or self.wanted_race():
             return False
@@ -306,6 +310,18 @@ class SearchState:
         if incumbent is None or self.trial_of(incumbent):
             return True
         return self.promising(self.candidates[incumbent]) is False
+
+    def told(self) -> list[Told]:
+        """The candidates as the sampler knows them."""
+        return [
+            Told(
+                number=candidate.number,
+                values=candidate.values,
+                loss=self.race.mean_loss(candidate.number),
+                generation=candidate.generation,
+            )
+            for candidate in self.candidates.values()
+        ]
 
     def front(self) -> list[Candidate]:
         """The candidates of which none is both smaller and better, by mean loss in the race; the smallest first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from random import Random
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,6 +17,7 @@ from drilldown.table import Positive, Table
 WholeNumber = Annotated[int, Field(ge=-(10**9), le=10**9)]
 Value = bool | int | float | str | list[Any] | dict[str, Any]
 """The value of a dimension: plain JSON, so that a search can be stored and repeated."""
+Number = TypeVar("Number", int, float)
 NEARBY = 0.15
 """The usual size of a change to a nearby value, as a fraction of the dimension's range."""
 
@@ -46,7 +47,39 @@ class SearchSettings(Table):
     """The confirmation of a winner on fresh seeds."""
 
 
-class IntDimension(Table):
+class _Bounded(Generic[Number]):
+    """What ranges of whole numbers and of numbers share."""
+
+    if TYPE_CHECKING:
+        bounds: tuple[Number, Number]
+        range: Any
+
+    @property
+    def low(self) -> Number:
+        """The smallest number."""
+        return self.bounds[0]
+
+    @property
+    def high(self) -> Number:
+        """The largest number."""
+        return self.bounds[1]
+
+    @property
+    def ends(self) -> tuple[Number, ...]:
+        """The numbers that are tried when a file is read: both ends."""
+        return self.bounds
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is more than one number."""
+        return self.low < self.high
+
+    def contains(self, value: object) -> bool:
+        """Whether the dimension has this value."""
+        return value in self.range
+
+
+class IntDimension(Table, _Bounded[int]):
     """A whole number, `{ int = [LOW, HIGH] }`: LOW, LOW + step, …, HIGH.
 
     >>> IntDimension(int=(4, 16), step=4).middle
@@ -84,16 +117,6 @@ class IntDimension(Table):
         return dimensions.IntRange(self.low, self.high, self.step, self.log)
 
     @property
-    def low(self) -> int:
-        """The smallest number."""
-        return self.bounds[0]
-
-    @property
-    def high(self) -> int:
-        """The largest number."""
-        return self.bounds[1]
-
-    @property
     def description(self) -> str:
         """The possible values in words."""
         steps = f" in steps of {self.step}" if self.step > 1 else ""
@@ -105,20 +128,6 @@ class IntDimension(Table):
         if self.log:
             return self._nearest(math.sqrt(self.low * self.high))
         return self.low + (self.high - self.low) // self.step // 2 * self.step
-
-    @property
-    def ends(self) -> tuple[int, ...]:
-        """The numbers that are tried when a file is read: both ends."""
-        return self.bounds
-
-    @property
-    def changes(self) -> bool:
-        """Whether there is more than one number."""
-        return self.low < self.high
-
-    def contains(self, value: object) -> bool:
-        """Whether the dimension has this value."""
-        return value in self.range
 
     def sample(self, rng: Random) -> int:
         """Draws a number."""
@@ -141,7 +150,7 @@ class IntDimension(Table):
         return min(max(self.low + steps * self.step, self.low), self.high)
 
 
-class FloatDimension(Table):
+class FloatDimension(Table, _Bounded[float]):
     """A number, `{ float = [LOW, HIGH] }`."""
 
     bounds: tuple[float, float] = Field(alias="float", strict=False)
@@ -163,16 +172,6 @@ class FloatDimension(Table):
         return dimensions.FloatRange(self.low, self.high, self.log)
 
     @property
-    def low(self) -> float:
-        """The smallest number."""
-        return self.bounds[0]
-
-    @property
-    def high(self) -> float:
-        """The largest number."""
-        return self.bounds[1]
-
-    @property
     def description(self) -> str:
         """The possible values in words."""
         return f"a number from {self.low} to {self.high}"
@@ -181,20 +180,6 @@ class FloatDimension(Table):
     def middle(self) -> float:
         """The number in the middle; with `log`, the one with the same ratio to both ends."""
         return self._between(0.5)
-
-    @property
-    def ends(self) -> tuple[float, ...]:
-        """The numbers that are tried when a file is read: both ends."""
-        return self.bounds
-
-    @property
-    def changes(self) -> bool:
-        """Whether there is more than one number."""
-        return self.low < self.high
-
-    def contains(self, value: object) -> bool:
-        """Whether the dimension has this value."""
-        return value in self.range
 
     def sample(self, rng: Random) -> float:
         """Draws a number."""

@@ -2,7 +2,7 @@
 
 Dask.distributed does the scheduling, restarts workers that died, moves tasks away from workers that do not answer, and
 carries the bytes. Every connection is encrypted, and both sides show a certificate, also between processes of one
-machine: whoever may submit tasks to a scheduler can do all that its user can.
+machine: everybody who can submit tasks to a scheduler can do all that its user can.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from typing import Any, Self
 import dask
 from distributed import Client, Future, KilledWorker, Nanny, Reschedule, Scheduler, Security, SpecCluster, get_worker
 from distributed.client import FutureCancelledError
+from distributed.comm import get_address_host
+from distributed.utils import get_ip, get_ipv6
 
 TOPIC = "drilldown"
 """The topic of the events that workers send to drivers."""
 DEATHS = 3
-"""A task fails when so many workers have died while they trained it."""
+"""The number of workers that may die while they train a task; then the task fails."""
 SLOT = "task"
 """The resource of which every worker has one and every task takes one."""
-SILENCE_SECONDS = int(os.environ.get("DRILLDOWN_SILENCE_SECONDS", "60"))
+SILENCE_SECONDS = int(os.environ.get("DRILLDOWN_SILENCE_SECONDS", "60"))  # tests have less patience
 """A worker that says nothing for this long is taken for dead; its task moves to another worker."""
 CLOSE_SECONDS = 2.0
 CONNECT_SECONDS = 10.0
@@ -311,9 +313,9 @@ def serve_workers(
     async def serve_once(offer: Offer) -> None:
         with tempfile.TemporaryDirectory(prefix="drilldown-worker-") as folder:
             async with Nanny(
-                address, name=offer.name, security=security, host=host and _bracketed(host), protocol="tls",
-                local_directory=folder, env=dict(offer.environment), nthreads=1, death_timeout=SILENCE_SECONDS,
-                **_worker_options(offer.resources),
+                address, name=offer.name, security=security, protocol="tls", local_directory=folder,
+                host=_bracketed(host or _own_host(address)), env=dict(offer.environment), nthreads=1,
+                death_timeout=SILENCE_SECONDS, **_worker_options(offer.resources),
             ) as nanny:  # fmt: skip
                 on_event(f"{offer.name}: joined the crew at {address}")
                 await nanny.finished()
@@ -354,6 +356,12 @@ def _worker_options(resources: Sequence[str]) -> dict[str, Any]:
 
 def _see_gpu(number: int) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": str(number)}
+
+
+def _own_host(scheduler: str) -> str:
+    """The address of this machine on the way to a scheduler; without it, Dask's workers listen on all addresses."""
+    host = get_address_host(scheduler)
+    return str(get_ipv6(host) if ":" in host else get_ip(host))
 
 
 def _bracketed(host: str) -> str:

@@ -21,9 +21,8 @@ from distributed import Security
 
 from drilldown.errors import DrilldownError, Problem
 from drilldown.files import explain_file_errors
+from drilldown.settings import CREW_PORT
 
-PORT = 8786
-"""The default port of a crew's scheduler."""
 VALID_DAYS = 365
 LARGEST_FILE = 100_000
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]+")
@@ -33,7 +32,7 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f.]*:[0-9
 class Crew:
     """What a crew's file contains.
 
-    Whoever has the file can execute programs on all machines of the crew: it is a secret, like a key of SSH.
+    Everybody who has the file can execute programs on all machines of the crew: it is a secret, like a key of SSH.
     """
 
     address: str
@@ -80,7 +79,7 @@ class Crew:
         return x509.load_pem_x509_certificate(self.certificate.encode()).not_valid_after_utc
 
 
-def make_crew(host: str, port: int = PORT) -> Crew:
+def make_crew(host: str, port: int = CREW_PORT) -> Crew:
     """Makes a crew with a fresh key.
 
     *Arguments*: `host`: the name or address at which all machines reach the scheduler.
@@ -182,6 +181,17 @@ def _check_parts(crew: Crew) -> None:
     certificate = x509.load_pem_x509_certificate(crew.certificate.encode())
     if serialization.load_pem_private_key(crew.key.encode(), None).public_key() != certificate.public_key():
         raise ValueError("the key does not belong to the certificate")
+
+
+def no_answer(crew: Crew, file: Path) -> DrilldownError:
+    """The error for a crew whose scheduler does not answer."""
+    return DrilldownError(
+        Problem(
+            file=file,
+            found=f"no crew answers at {crew.address}",
+            suggestion=f"start it there with drilldown crew start --file {file}",
+        )
+    )
 
 
 def abilities(*, native: bool, cuda: bool) -> Sequence[str]:

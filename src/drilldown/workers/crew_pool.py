@@ -4,26 +4,53 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from drilldown.data.catalogue import is_dataset_folder
-from drilldown.data.travel import dataset_files
-from drilldown.errors import DrilldownError, Problem
+from drilldown.data.travel import OWN, dataset_files
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.folder import FINISHED
 from drilldown.runs.pool import PoolCallback, Task
 from drilldown.runs.run import RunBusyError
-from drilldown.settings import Compute, Folders
+from drilldown.settings import Compute, EngineName, Folders
 from drilldown.training.choice import choose_device, choose_engine
 from drilldown.trust import trust_file
 from drilldown.workers.archive import pack_run, unpack_run
-from drilldown.workers.cluster import DisconnectedError, Member, connect
-from drilldown.workers.crew import abilities, read_crew, versions_text
+from drilldown.workers.cluster import Cluster, DisconnectedError, Member, connect
+from drilldown.workers.crew import abilities, no_answer, read_crew, versions_text
 from drilldown.workers.pool import ClusterPool
 from drilldown.workers.remote import RemoteJob, train_remotely
 from drilldown.workers.training import Reply
+
+
+@dataclass(slots=True, kw_only=True)
+class _Sent:
+    """A task that is out."""
+
+    lock: contextlib.ExitStack
+    """Holds the lock of its run."""
+    job: RemoteJob
+    dataset: _Shared
+    needs: set[str]
+
+
+@dataclass(slots=True)
+class _Shared:
+    """The files of a dataset, and what stands for them in a cluster."""
+
+    key: str
+    contents: dict[str, bytes]
+    cluster: Cluster | None = None
+    handle: Any = None
+
+    def sent_to(self, cluster: Cluster) -> Any:
+        """What stands for the files in this cluster: they go to its scheduler once, and to each worker once."""
+        if self.cluster is not cluster:
+            self.cluster, self.handle = cluster, cluster.share(f"data-{self.key}", self.contents)
+        return self.handle
 
 
 class CrewPool(ClusterPool):
@@ -37,28 +64,21 @@ class CrewPool(ClusterPool):
     def __init__(self, file: Path, compute: Compute, folders: Folders, callback: PoolCallback, *, again: bool) -> None:
         self.file, self.crew = file, read_crew(file)
         self.compute, self.folders, self.again = compute, folders, again
-        self._locks: dict[str, contextlib.ExitStack] = {}
-        self._resend: dict[str, Callable[[], None]] = {}
-        self._needs: dict[str, set[str]] = {}
-        self._engines: dict[str, str] = {}
-        self._data: dict[str, tuple[str, dict[str, bytes]]] = {}
-        self._shared: dict[str, Any] = {}
+        self._sent: dict[str, _Sent] = {}
+        self._engines: dict[str, EngineName] = {}
+        """The engine of each experiment, by its fingerprint."""
+        self._datasets: dict[str, _Shared] = {}
+        """By the paths and times of change of their files."""
         self._told = ""
         try:
             super().__init__(lambda: connect(self.crew.address, self.crew.security), callback)
         except DisconnectedError:
-            raise DrilldownError(
-                Problem(
-                    file=file,
-                    found=f"no crew answers at {self.crew.address}",
-                    suggestion=f"start it there with drilldown crew start --file {file}",
-                )
-            ) from None
+            raise no_answer(self.crew, file) from None
 
     def __exit__(self, *_: object) -> None:
         super().__exit__()
-        for lock in reversed(self._locks.values()):  # the first one made the folders that all of them share
-            lock.close()
+        for sent in reversed(self._sent.values()):  # the first one made the folders that all of them share
+            sent.lock.close()
 
     def look_around(self) -> list[Member]:
         """Asks which workers are there, and says why none can train."""
@@ -75,9 +95,9 @@ class CrewPool(ClusterPool):
             return f"the crew has no workers; start some with drilldown worker {self.file}"
         if not self.slots:
             return f"no worker of the crew has {versions_text()}, as this machine has"
-        for key, needs in self._needs.items():
-            if not any(needs <= set(member.abilities) for member in members):
-                lacking = ", ".join(sorted(needs - {versions_text()}))
+        for key, sent in self._sent.items():
+            if not any(sent.needs <= set(member.abilities) for member in members):
+                lacking = ", ".join(sorted(sent.needs - {versions_text()}))
                 return f"no worker of the crew can train {self._tasks[key]} now: it needs {lacking}"
         return ""
 
@@ -93,29 +113,24 @@ class CrewPool(ClusterPool):
         except RunBusyError:
             self.end_early(key, "busy")
             return
-        self._locks[key] = lock
         if task.run.status == FINISHED and not self.again:  # another process was quicker
-            self._release(key)
+            lock.close()
             self.end_early(key, "busy")
             return
         engine = self._engine(task.experiment)
-        job = self._job(key, task, engine)
+        dataset = self._dataset(task.experiment)
         needs = abilities(native=engine == "native", cuda=self.compute.device == "cuda")
-
-        def submit() -> None:
-            self.cluster.submit(key, train_remotely, job, self._share(job.data_key), needs=needs)
-
-        self._resend[key] = submit
-        self._needs[key] = set(needs)
-        submit()
+        job = self._job(key, task, engine, dataset.key)
+        self._sent[key] = _Sent(lock=lock, job=job, dataset=dataset, needs=set(needs))
+        self.send_again(key, task)
 
     def send_again(self, key: str, task: Task) -> None:  # noqa: ARG002
-        """Submits the same job to the scheduler that answers again; the run is still locked."""
-        self._resend[key]()
+        """Submits the job, also a second time to a scheduler that answers again: the run is still locked."""
+        sent = self._sent[key]
+        self.cluster.submit(key, train_remotely, sent.job, sent.dataset.sent_to(self.cluster), needs=sorted(sent.needs))
 
     def lost_text(self) -> str:
         """Says which command starts the crew again."""
-        self._shared.clear()
         return (
             f"the crew at {self.crew.address} does not answer; waiting for it. "
             f"Start it again there with drilldown crew start --file {self.file}"
@@ -126,28 +141,25 @@ class CrewPool(ClusterPool):
         try:
             unpack_run(reply.archive, task.run.path, task.experiment, before=task.run.clear if self.again else None)
         finally:
-            self._release(key)
+            self.give_up(key)
 
     def give_up(self, key: str) -> None:
-        """Releases the lock of a run that no worker could train."""
-        self._release(key)
+        """Releases the lock of a run that is not out any more."""
+        self._sent.pop(key).lock.close()
 
-    def _release(self, key: str) -> None:
-        self._resend.pop(key, None)
-        self._needs.pop(key, None)
-        self._locks.pop(key).close()
-
-    def _engine(self, experiment: Experiment) -> str:
+    def _engine(self, experiment: Experiment) -> EngineName:
         """The engine that trains the experiment: the driver decides it, once."""
+        if self.compute.device == "cuda":
+            return "torch"
         if experiment.fingerprint not in self._engines:
             dataset = experiment.recipe.load_dataset(self.folders.data, on_download=self.callback.on_download)
             self._engines[experiment.fingerprint] = choose_engine(
                 experiment, dataset, 0, name=self.compute.engine, threads=1, on_notice=self.callback.on_notice,
                 device=choose_device("cpu"),
-            ).name if self.compute.device != "cuda" else "torch"  # fmt: skip
+            ).name  # fmt: skip
         return self._engines[experiment.fingerprint]
 
-    def _job(self, key: str, task: Task, engine: str) -> RemoteJob:
+    def _job(self, key: str, task: Task, engine: EngineName, data_key: str) -> RemoteJob:
         experiment, run = task.experiment, task.run
         files = {"step.toml": experiment.to_toml().encode()}
         if experiment.parent is not None:
@@ -163,32 +175,22 @@ class CrewPool(ClusterPool):
             seed=task.seed,
             files=files,
             dataset=experiment.recipe.dataset,
-            data_key=self._read_data(experiment),
-            compute=Compute(
-                engine="native" if engine == "native" else "torch",
-                device=self.compute.device,
-                threads=self.compute.threads,
-            ),
+            data_key=data_key,
+            compute=replace(self.compute, engine=engine),
             saved=b"" if self.again or not run.checkpoint(experiment, task.seed) else pack_run(run.path, experiment),
         )
 
-    def _read_data(self, experiment: Experiment) -> str:
-        """Reads the files of the experiment's dataset; returns the key that names them."""
+    def _dataset(self, experiment: Experiment) -> _Shared:
+        """Reads the files of the experiment's dataset, once."""
         recipe = experiment.recipe
+        recipe.load_dataset(self.folders.data, on_download=self.callback.on_download)  # it may have to be fetched
         paths = dataset_files(recipe.dataset, self.folders.data)
         stamp = repr(sorted((name, str(path), path.stat().st_mtime_ns) for name, path in paths.items()))
-        if stamp not in self._data:
+        if stamp not in self._datasets:
             contents = {name: path.read_bytes() for name, path in paths.items()}
             digest = hashlib.sha256()
             for name, content in sorted(contents.items()):
                 digest.update(name.encode() + hashlib.sha256(content).digest())
-            kind = "own" if is_dataset_folder(recipe.dataset) else recipe.dataset
-            self._data[stamp] = f"{kind}-{digest.hexdigest()[:16]}", contents
-        return self._data[stamp][0]
-
-    def _share(self, data_key: str) -> Any:
-        """The dataset in the cluster: it is sent to the scheduler once, and to each worker once."""
-        if data_key not in self._shared:
-            contents = next(contents for key, contents in self._data.values() if key == data_key)
-            self._shared[data_key] = self.cluster.share(f"data-{data_key}", contents)
-        return self._shared[data_key]
+            kind = OWN if is_dataset_folder(recipe.dataset) else recipe.dataset
+            self._datasets[stamp] = _Shared(f"{kind}-{digest.hexdigest()[:16]}", contents)
+        return self._datasets[stamp]

@@ -20,8 +20,8 @@ from drilldown.workers.remote import THREADS
 def list_offers(workers: int, gpus: int | None, threads: int | None, on_notice: Callable[[str], None]) -> list[Offer]:
     """Lists the workers that this machine offers.
 
-    *Arguments*: `workers`: their number on the CPU; 0: as many as fit. `gpus`: one worker for each of so many GPUs; 0:
-    for all of them; None: workers on the CPU. `threads`: of each worker; None shares the cores out.
+    *Arguments*: `workers`: their number on the CPU; 0: as many as fit. `gpus`: the number of GPUs, each with one
+    worker; 0: all of them; None: workers on the CPU. `threads`: of each worker; None shares the cores out.
 
     *Raises* DrilldownError where there are no such GPUs.
     """

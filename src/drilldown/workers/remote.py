@@ -47,7 +47,7 @@ class RemoteJob:
 def train_remotely(job: RemoteJob, dataset: dict[str, bytes]) -> Reply:
     """Trains in a temporary folder; the folder of the run comes back as an archive.
 
-    *Arguments*: `dataset`: the files of the dataset, see `drilldown.data.loading.dataset_files`.
+    *Arguments*: `dataset`: the files of the dataset, see `drilldown.data.travel.dataset_files`.
 
     *Raises* DrilldownError where this worker reads the experiment differently.
     """

@@ -215,11 +215,10 @@ def _distance_sentences(answer: Answer, state: SearchState) -> Iterator[str]:
     if distance >= 0 and figures.rate.passed < figures.rate.n:
         epochs = "the last epoch" if answer.hold == 1 else f"each of the last {answer.hold} epochs"
         yield f"A mean above the bar is not enough: in every run, {epochs} must reach the bar."
-    needed = math.ceil(state.settings.confirm.rate * RUNGS[-1] - 1e-9)
     if state.settings.goal == "smallest" and answer.trial is None:
         yield (
             f"{answer.race.rate.passed} of {count_text(answer.race.rate.n, 'seed')} of its race met the budget; "
-            f"{needed} of {RUNGS[-1]} must, before it is measured on fresh seeds."
+            f"{state.passes_needed} of {RUNGS[-1]} must, before it is measured on fresh seeds."
         )
 
 

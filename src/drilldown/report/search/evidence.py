@@ -148,11 +148,7 @@ class SearchEvidence:
     @cached_property
     def told(self) -> list[Told]:
         """The candidates with results, as the sampler knows them."""
-        return [
-            Told(number=candidate.number, values=candidate.values, loss=loss, generation=candidate.generation)
-            for candidate in self.state.candidates.values()
-            if (loss := self.state.race.mean_loss(candidate.number)) is not None
-        ]
+        return [one for one in self.state.told() if one.loss is not None]
 
     @cached_property
     def ranks(self) -> dict[int, float]:
