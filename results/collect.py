@@ -7,7 +7,8 @@ A study's folder here keeps its runs in `runs.jsonl`, one line per run: the text
 and predictions. All reports are made from these lines alone, so every clone gives the same reports. Unpacked, they are
 runs like any other, and `drilldown study` trains the missing ones. `questions/` is kept in the same way and has no
 report of its own: an experiment there is a step of a study with a change that could explain its reported figure.
-README.md gets tables of all steps, questions and ablations between markers (text between them is overwritten), and a
+`searches/` keeps the file and the journal of a search for each goal, and the report that is made from them. README.md
+gets tables of all steps, questions, ablations and searches between markers (text between them is overwritten), and a
 figure over all studies. Nothing is trained.
 """
 
@@ -37,12 +38,17 @@ from drilldown.report.axes import Axis, drawable_accuracy, spread_labels
 from drilldown.report.chart import Chart, Series, step_style
 from drilldown.report.matplotlib_charts import STYLE_OF, draw_chart
 from drilldown.report.pictures import figure_png
+from drilldown.report.search.evidence import SearchEvidence
+from drilldown.report.search.writing import write_stored_search_report
 from drilldown.report.study.charts import step_dot
 from drilldown.report.study.markdown import within
 from drilldown.report.study.writing import write_study_report
 from drilldown.report.text import code_text, interval_text, rate_text
 from drilldown.runs.finding import all_runs
 from drilldown.runs.folder import DIVERGED, FINISHED
+from drilldown.search.journal import JOURNAL
+from drilldown.search.running import SEARCH, first_limit, load_state, search_folder
+from drilldown.search.stored import read_stored_search
 from drilldown.settings import RUNS_DIR
 
 HERE = Path(__file__).parent.resolve()
@@ -57,6 +63,8 @@ FAR = 100_000
 TICKS = [4e3, 5e3, 6e3, 8e3, 1e4, 2.4e4]
 """The ticks of the parameter axis in the main part."""
 REPORTS = ("report.html", "report.md", "summaries.jsonl", "figures")
+SEARCHES = HERE / "searches"
+SEARCH_REPORTS = ("report.html", "report.md", "winner.toml", "figures")
 
 
 def main() -> None:
@@ -69,6 +77,7 @@ def main() -> None:
         unpack(options.runs)
     else:
         keep_runs(options.runs)
+        keep_searches(options.runs)
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # reports name runs as users would
             unpack(RUNS_DIR)
             report_on_all()
@@ -101,6 +110,30 @@ def unpack(runs: Path) -> None:
                 for name, text in texts.items():
                     (folder / name).write_text(text, "utf-8")
 
+    for kept in kept_searches():
+        folder = search_folder(read_stored_search(kept)[0], runs)
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            for name in (SEARCH, JOURNAL):
+                shutil.copy(kept / name, folder)
+
+
+def keep_searches(runs: Path) -> None:
+    """Keeps each search whose winner was measured on fresh seeds; it replaces the kept one with the same goal."""
+    for folder in (journal.parent for journal in sorted(runs.glob(f"*/*/{JOURNAL}"))):
+        search, events = read_stored_search(folder)
+        state = load_state(search, events)
+        if state.trials and state.open_trial is None:
+            kept = SEARCHES / search.settings.goal
+            kept.mkdir(parents=True, exist_ok=True)
+            for name in (SEARCH, JOURNAL):
+                shutil.copy(folder / name, kept)
+
+
+def kept_searches() -> list[Path]:
+    """The folders of the kept searches."""
+    return sorted(journal.parent for journal in SEARCHES.glob(f"*/{JOURNAL}"))
+
 
 def packed(study: str) -> dict[str, dict[str, str]]:
     """The kept runs of a study: the texts of each, by its path in the study's folder of runs."""
@@ -124,22 +157,33 @@ def report_on_all() -> None:
     for evidence in measured:
         write_study_report(evidence)
         pages = [write_ablation_report(ablation, RUNS_DIR).name for ablation in evidence.ablations]
-        for name in (*REPORTS, *pages):
-            source, target = evidence.folder / name, HERE / evidence.name / name
-            if source.is_dir():
-                shutil.copytree(source, target, dirs_exist_ok=True)
-            elif source.is_file():
-                shutil.copy(source, target)
+        copy_parts(evidence.folder, HERE / evidence.name, (*REPORTS, *pages))
+    for kept in kept_searches():
+        folder = search_folder(read_stored_search(kept)[0], RUNS_DIR)
+        write_stored_search_report(folder)
+        copy_parts(folder, kept, SEARCH_REPORTS)
     (HERE / "parameters.png").write_bytes(figure_png(overview(measured)))
     readme = HERE / "README.md"
     text = readme.read_text("utf-8")
-    tables = {"steps": steps_table(measured), "questions": questions_table(), "ablations": ablations_table(measured)}
+    tables = {
+        "steps": steps_table(measured), "questions": questions_table(), "ablations": ablations_table(measured),
+        "searches": searches_table(),
+    }  # fmt: skip
     for name, made in tables.items():
         begin, end = BEGIN.format(name), END.format(name)
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
         text = f"{before}{begin}\n\n{made}\n{end}{after}"
     readme.write_text(text, "utf-8")
+
+
+def copy_parts(source: Path, target: Path, names: Sequence[str]) -> None:
+    """Copies the files and folders of these names that exist."""
+    for name in names:
+        if (source / name).is_dir():
+            shutil.copytree(source / name, target / name, dirs_exist_ok=True)
+        elif (source / name).is_file():
+            shutil.copy(source / name, target)
 
 
 def steps_table(measured: Sequence[StudyEvidence]) -> str:
@@ -231,6 +275,29 @@ def _removal_text(removal: Removal) -> str:
     diverged = f"{len(removal.seeds.diverged)} diverged" if removal.seeds.diverged else ""
     met = f"{removal.seeds.rate.passed} of {removal.seeds.rate.n}" if removal.seeds.rate else ""
     return " · ".join(filter(None, (effect, diverged, met)))
+
+
+def searches_table() -> str:
+    """The winner of each search: on fresh seeds, beside what its race said."""
+    lines = [
+        "| search | candidates | trainings | winner | parameters | budget met on fresh seeds "
+        "| accuracy on fresh seeds, % | in its race, % | test accuracy, % |",
+        "| --- | --: | --: | --- | --: | --- | --: | --: | --: |",
+    ]
+    for kept in kept_searches():
+        search, events = read_stored_search(kept)
+        evidence = SearchEvidence(search, load_state(search, events), events, kept)
+        answer = evidence.answer
+        assert answer, f"{kept.name} has no result"
+        assert answer.fresh, f"{kept.name} has no fresh seeds"
+        limit = f"{kept.name}, at most {first_limit(search):,}"
+        lines.append(
+            f"| [{limit}](searches/{kept.name}/report.md) | {len(evidence.state.candidates)} | {evidence.trainings} "
+            f"| candidate {answer.candidate.number}, {answer.kind} | {answer.candidate.parameters:,} "
+            f"| {rate_text(answer.fresh.rate)} | {answer.fresh.accuracy_text} | {answer.race.accuracy_text} "
+            f"| {answer.test.text(3) if answer.test else ''} |"
+        )
+    return "\n".join(lines)
 
 
 def overview(measured: Sequence[StudyEvidence]) -> Figure:

@@ -61,6 +61,16 @@ class InvalidValueError(ValueError):
         self.problem = problem
 
 
+class CannotTrainError(DrilldownError):
+    """This experiment cannot be trained here; others perhaps can, so a list of runs and a search continue with them.
+
+    >>> experiment = drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.batch_size=1_000_000"])
+    >>> drilldown.Training(experiment)
+    Traceback (most recent call last):
+    drilldown.errors.CannotTrainError: recipe.batch_size: batches of 1,000,000; expected at most ...
+    """
+
+
 class TrainingDivergedError(DrilldownError):
     """The loss stopped being a finite number.
 

@@ -93,6 +93,11 @@ def test_the_committed_reports_are_those_of_the_committed_runs(
         if (study / "runs.jsonl").is_file():
             (tmp_path / "results" / study.name).mkdir()
             shutil.copy(study / "runs.jsonl", tmp_path / "results" / study.name)
+    for journal in RESULTS.glob("searches/*/search.jsonl"):
+        kept = tmp_path / "results" / journal.relative_to(RESULTS).parent
+        kept.mkdir(parents=True)
+        for name in ("search.toml", "search.jsonl"):
+            shutil.copy(journal.with_name(name), kept)
     shutil.copy(RESULTS / "README.md", tmp_path / "results")
     for question in (RESULTS / "questions").glob("*.toml"):
         (tmp_path / "results" / "questions").mkdir(exist_ok=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from drilldown import Compute, Folders, load
+from drilldown import Compute, DrilldownError, Folders, load
 from drilldown.analysis.seeds import Seeds
 from drilldown.analysis.study import gather_study
 from drilldown.experiment.studies import Study
@@ -114,6 +114,20 @@ def test_a_run_that_another_process_finishes_is_not_trained_again(climb: Path, t
     plan = plan_work(tasks)
     shutil.copytree(climb.parent / "runs", tmp_path / "runs")
     assert train(plan).begun == []
+
+
+def test_a_step_that_cannot_be_trained_fails_once_and_the_study_continues(tmp_path: Path) -> None:
+    folder = write_study(tmp_path)
+    (folder / "02-norm.toml").write_text(
+        'title = "Huge batches"\nextends = "01-plain.toml"\n[recipe]\nbatch_size = 1000000\n'
+    )
+    plan = plan_work(list_tasks(steps_of(folder), range(2), tmp_path / "runs"))
+    witness = Witness()
+    with pytest.raises(DrilldownError, match=r"^climb/02-norm, seed 0: .*batches of 1,000,000"):
+        train(plan, witness)
+    assert witness.failed == [("climb/02-norm", 0)]
+    assert len(witness.begun) == 5  # its second seed is not tried
+    assert [task.experiment.name for task in plan_work(plan.tasks).todo] == ["climb/02-norm"] * 2
 
 
 def test_a_run_that_diverges_counts_as_failed_and_the_study_continues(tmp_path: Path) -> None:

@@ -338,6 +338,39 @@ def tiny(tmp_path: Path) -> Callable[[], Path]:
     return make
 
 
+def test_a_candidate_that_cannot_be_trained_is_dropped_and_the_search_continues(tmp_path: Path) -> None:
+    """Real trainings: some candidates have batches of more images than there are."""
+    file = tmp_path / "batches.toml"
+    file.write_text(
+        """
+        title = "Batches"
+        [search]
+        candidates = 4
+        confirm = { rate = 0.8, most = 2 }
+        [space]
+        "recipe.batch_size" = { one_of = [64, 100000, 32, 200000] }
+        [network]
+        layers = ["gap", "linear 10"]
+        [recipe]
+        dataset = "glyphs"
+        epochs = 1
+        batch_size = 64
+        holdout = 100
+        optimizer = { name = "sgd", lr = 0.1 }
+        [budget]
+        hold = 1
+        """
+    )
+    folders, quiet = Folders(runs=tmp_path / "runs"), SearchCallback()
+    pool = InProcessPool(Compute(engine="torch", threads=1), folders, quiet)
+    state = run_search(read_search(file), pool, quiet, folders=folders)
+    failed = {number: candidate for number, candidate in state.candidates.items() if candidate.failed}
+    assert {candidate.values["recipe.batch_size"] for candidate in failed.values()} == {100_000, 200_000}
+    assert all("batches of" in candidate.failed[0] for candidate in failed.values())
+    assert state.winner is not None
+    assert state.winner.number not in failed
+
+
 def test_a_real_search_is_the_same_after_an_interruption(tiny: Callable[[], Path], tmp_path: Path) -> None:
     """Real trainings in this process: the same journal, and the same bits of each model."""
     file = tiny()

@@ -93,7 +93,7 @@ class Witness(WorklistCallback):
         self.begun.append((task.experiment.name, task.seed))
 
     def on_task_end(self, outcome: Outcome) -> None:
-        if outcome.ending == "diverged":
+        if outcome.ending in ("diverged", "failed"):
             self.failed.append((outcome.task.experiment.name, outcome.task.seed))
 
     def on_wait(self, task: Task) -> None:

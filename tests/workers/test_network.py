@@ -135,6 +135,22 @@ def test_the_cable_is_pulled_out_and_put_back(tmp_path: Path, hosts: tuple[Host,
     assert (alone.path / "weights.safetensors").read_bytes() == (run.path / "weights.safetensors").read_bytes()
 
 
+def test_a_worker_that_the_scheduler_cannot_reach_says_so_and_joins_when_it_can(
+    tmp_path: Path, hosts: tuple[Host, Host]
+) -> None:
+    here, there = hosts
+    hidden = "10.94.0.9"
+    ip("-n", there.name, "addr", "add", f"{hidden}/32", "dev", there.device)
+    ip("-n", here.name, "route", "add", "blackhole", f"{hidden}/32")
+    with running_crew(tmp_path, here.address, here.within) as crew:
+        worker = crew.start_worker("--host", hidden, within=there.within)
+        wait_until(lambda: f"the crew's scheduler cannot reach {hidden}:" in crew.log(worker))
+        assert "joined" not in crew.log(worker)
+        ip("-n", here.name, "route", "replace", f"{hidden}/32", "dev", here.device)
+        crew.wait_for_workers(worker)
+        assert "joined" in crew.log(worker)
+
+
 def beyond_loopback(crew: CrewProcesses) -> list[tuple[str, int]]:
     """The addresses and ports at which the crew's processes listen for other machines."""
     parents = [psutil.Process(process.pid) for process in crew.processes if process.poll() is None]

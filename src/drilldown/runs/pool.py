@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from drilldown.errors import TrainingDivergedError
+from drilldown.errors import CannotTrainError, TrainingDivergedError
 from drilldown.evaluation.records import EpochRecord
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.callback import Callback
@@ -43,7 +43,7 @@ class Task:
 
 
 Ending = Literal["finished", "diverged", "busy", "failed"]
-"""`busy`: another process trains the run. `failed`: every worker that tried it ended, see `drilldown.workers`."""
+"""`busy`: another process trains the run. `failed`: it cannot be trained, or every worker that tried it ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,8 @@ class InProcessPool:
             )  # fmt: skip
         except TrainingDivergedError as error:
             return Outcome(task, "diverged", str(error))
+        except CannotTrainError as error:
+            return Outcome(task, "failed", str(error))
         except RunBusyError:  # another process has just begun it
             return Outcome(task, "busy")
         return Outcome(task, "finished")

@@ -182,6 +182,8 @@ class _Worklist:
             self.estimator.add(outcome.task)
         elif outcome.ending == "failed":
             self.failed.append(outcome)
+            same = outcome.task.experiment.fingerprint  # its other seeds would fail as well
+            self.todo = [task for task in self.todo if task.experiment.fingerprint != same]
         if outcome.ending != "busy":
             self.callback.on_task_end(outcome)
 

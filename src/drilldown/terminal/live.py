@@ -183,10 +183,11 @@ class WorklistDisplay(LiveDisplay, WorklistCallback):
         self.console.print(f"\nrun {number} of {self.count}; left: {estimate}")
 
     def on_task_end(self, outcome: Outcome) -> None:
-        """Prints that the run failed."""
+        """Prints that the run diverged or failed."""
         self.stop()
-        if outcome.ending == "diverged":
-            self.console.print(f"{outcome.task}, diverged and counts as failed: {outcome.reason}")
+        if outcome.ending != "finished":
+            kind = "diverged and counts as failed" if outcome.ending == "diverged" else "failed"
+            self.console.print(f"{outcome.task}, {kind}: {outcome.reason}")
 
     def on_wait(self, task: Task) -> None:
         """Prints the run that another process trains."""

@@ -13,7 +13,7 @@ from drilldown.engines.engine import Engine
 from drilldown.engines.native.engine import NativeEngine, why_unsupported
 from drilldown.engines.native.library import EngineUnavailableError
 from drilldown.engines.torch import TorchEngine
-from drilldown.errors import DrilldownError, Problem
+from drilldown.errors import CannotTrainError, DrilldownError, Problem
 from drilldown.evaluation.predictions import BATCH as EVALUATED_AT_ONCE
 from drilldown.experiment.experiment import Experiment
 from drilldown.memory import check_memory
@@ -45,7 +45,8 @@ def choose_engine(
     *Arguments*: `name`: `native`, `torch`, or `auto`, which takes the native engine where it supports the experiment
     and tells `on_notice` the reason where it does not.
 
-    *Raises* DrilldownError where there is no such engine, or the native one is asked for and cannot train this.
+    *Raises* DrilldownError where there is no such engine; CannotTrainError where the native one is asked for and cannot
+    train this, and where there is too little memory.
     """
     if name not in get_args(EngineName):
         raise DrilldownError(
@@ -59,7 +60,7 @@ def choose_engine(
             except EngineUnavailableError as unavailable:
                 reason = str(unavailable)
         if name == "native":
-            raise DrilldownError(
+            raise CannotTrainError(
                 Problem(
                     found=f"the native engine cannot train this: {reason}",
                     suggestion="use --engine torch; or --engine auto, which falls back to it",
@@ -67,12 +68,15 @@ def choose_engine(
             )
         on_notice(f"training with PyTorch; the native engine cannot: {reason}")
     if device.type == "cpu":
-        check_memory(
-            training_bytes(experiment),
-            f"training with batches of {experiment.recipe.batch_size:,} images",
-            place="recipe.batch_size",
-            suggestion="try a smaller number, fewer layers or fewer channels",
-        )
+        try:
+            check_memory(
+                training_bytes(experiment),
+                f"training with batches of {experiment.recipe.batch_size:,} images",
+                place="recipe.batch_size",
+                suggestion="try a smaller number, fewer layers or fewer channels",
+            )
+        except DrilldownError as error:
+            raise CannotTrainError(*error.problems) from None
         torch.set_num_threads(threads)
     return TorchEngine(experiment.build(seed), experiment.recipe, dataset, device=device)
 

@@ -16,7 +16,7 @@ from drilldown.data.augmentation import draw_augmentation
 from drilldown.data.dataset import Dataset
 from drilldown.data.writers import count_writers
 from drilldown.engines.engine import EpochPlan, OnProgress
-from drilldown.errors import DrilldownError, Problem, TrainingDivergedError
+from drilldown.errors import CannotTrainError, Problem, TrainingDivergedError
 from drilldown.evaluation.predictions import Evaluation
 from drilldown.evaluation.records import EpochRecord
 from drilldown.experiment.experiment import Experiment
@@ -193,7 +193,7 @@ def _check_fit(experiment: Experiment, dataset: Dataset) -> None:
     """Refuses at the start what could only fail in the middle of an epoch."""
     recipe, count = experiment.recipe, len(dataset.train)
     if recipe.batch_size > count:
-        raise DrilldownError(
+        raise CannotTrainError(
             Problem(
                 place="recipe.batch_size",
                 found=f"batches of {recipe.batch_size:,}",
@@ -205,7 +205,7 @@ def _check_fit(experiment: Experiment, dataset: Dataset) -> None:
         return
     for placed in experiment.layout:
         if isinstance(placed.layer, BatchNorm) and math.prod(placed.input[1:]) == 1:
-            raise DrilldownError(
+            raise CannotTrainError(
                 Problem(
                     place="recipe.batch_size",
                     found=f"a batch of 1 image, of which {placed.name} sees one value per channel",
@@ -220,14 +220,14 @@ def _explain_errors(experiment: Experiment) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise DrilldownError(f"the GPU has too little memory; try a smaller recipe.batch_size ({error})") from error
+        raise CannotTrainError(f"the GPU has too little memory; try a smaller recipe.batch_size ({error})") from error
     except (RuntimeError, ValueError, TypeError) as error:
         if "DefaultCPUAllocator" in str(error):
-            raise DrilldownError(
+            raise CannotTrainError(
                 "there is too little memory for this network; try a smaller recipe.batch_size or fewer channels"
             ) from error
         if experiment.network.python:
-            raise DrilldownError(
+            raise CannotTrainError(
                 Problem(
                     file=experiment.folder / experiment.network.python.partition(":")[0],
                     place="network.python",

@@ -9,14 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from drilldown.data.catalogue import is_dataset_folder
 from drilldown.data.travel import OWN, dataset_files
+from drilldown.errors import CannotTrainError
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.folder import FINISHED
 from drilldown.runs.pool import PoolCallback, Task
 from drilldown.runs.run import RunBusyError
 from drilldown.settings import Compute, EngineName, Folders
-from drilldown.training.choice import choose_device, choose_engine
+from drilldown.training.choice import choose_engine
 from drilldown.trust import trust_file
 from drilldown.workers.archive import pack_run, unpack_run
 from drilldown.workers.cluster import Cluster, DisconnectedError, Member, connect
@@ -117,7 +120,12 @@ class CrewPool(ClusterPool):
             lock.close()
             self.end_early(key, "busy")
             return
-        engine = self._engine(task.experiment)
+        try:
+            engine = self._engine(task.experiment)
+        except CannotTrainError as error:
+            lock.close()
+            self.end_early(key, "failed", str(error))
+            return
         dataset = self._dataset(task.experiment)
         needs = abilities(native=engine == "native", cuda=self.compute.device == "cuda")
         job = self._job(key, task, engine, dataset.key)
@@ -149,13 +157,13 @@ class CrewPool(ClusterPool):
 
     def _engine(self, experiment: Experiment) -> EngineName:
         """The engine that trains the experiment: the driver decides it, once."""
-        if self.compute.device == "cuda":
+        if self.compute.device == "cuda" and self.compute.engine != "native":  # this machine may have no GPU
             return "torch"
         if experiment.fingerprint not in self._engines:
             dataset = experiment.recipe.load_dataset(self.folders.data, on_download=self.callback.on_download)
             self._engines[experiment.fingerprint] = choose_engine(
                 experiment, dataset, 0, name=self.compute.engine, threads=1, on_notice=self.callback.on_notice,
-                device=choose_device("cpu"),
+                device=torch.device("cuda" if self.compute.device == "cuda" else "cpu"),
             ).name  # fmt: skip
         return self._engines[experiment.fingerprint]
 

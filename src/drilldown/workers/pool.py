@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Self
 
+from drilldown.errors import CannotTrainError
 from drilldown.evaluation.records import EpochRecord
 from drilldown.runs.pool import POLL_SECONDS, Ending, Outcome, PoolCallback, Task, WorkerStatus
 from drilldown.workers.cluster import DEATHS, Answer, Cluster, DisconnectedError, Member, WorkerDiedError
@@ -112,9 +113,9 @@ class ClusterPool:
     def give_up(self, key: str) -> None:
         """Called when a task failed."""
 
-    def end_early(self, key: str, ending: Ending) -> None:
+    def end_early(self, key: str, ending: Ending, reason: str = "") -> None:
         """Ends a task that was not sent; `wait` returns it."""
-        self._early.append(Outcome(self._tasks.pop(key), ending))
+        self._early.append(Outcome(self._tasks.pop(key), ending, reason))
 
     def _outcome(self, answer: Answer) -> Outcome:
         task = self._tasks.pop(answer.key)
@@ -124,6 +125,9 @@ class ClusterPool:
         if isinstance(answer.error, WorkerDiedError):
             self.give_up(answer.key)
             return Outcome(task, "failed", f"{DEATHS} workers died while they trained it; train it alone to see why")
+        if isinstance(answer.error, CannotTrainError):
+            self.give_up(answer.key)
+            return Outcome(task, "failed", str(answer.error))
         if answer.error is not None:
             raise answer.error
         reply: Reply = answer.value
