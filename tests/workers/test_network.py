@@ -142,9 +142,9 @@ def test_a_worker_that_the_scheduler_cannot_reach_says_so_and_joins_when_it_can(
     hidden = "10.94.0.9"
     ip("-n", there.name, "addr", "add", f"{hidden}/32", "dev", there.device)
     ip("-n", here.name, "route", "add", "blackhole", f"{hidden}/32")
-    with running_crew(tmp_path, here.address, here.within) as crew:
+    with running_crew(tmp_path, here.address, here.within, DRILLDOWN_SILENCE_SECONDS="3") as crew:
         worker = crew.start_worker("--host", hidden, within=there.within)
-        wait_until(lambda: f"the crew's scheduler cannot reach {hidden}:" in crew.log(worker))
+        wait_until(lambda: f"the scheduler cannot reach tls://{hidden}:" in crew.log(worker))
         assert "joined" not in crew.log(worker)
         ip("-n", here.name, "route", "replace", f"{hidden}/32", "dev", here.device)
         crew.wait_for_workers(worker)

@@ -73,10 +73,6 @@ class DisconnectedError(Exception):
     """The scheduler does not answer."""
 
 
-class _NoWayBackError(Exception):
-    """A worker reaches its scheduler, which does not reach the worker."""
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The end of a task: what its function returned, or the exception that it raised."""
@@ -307,14 +303,10 @@ def serve_workers(
                 await serve_once(offer)
                 on_event(f"{offer.name}: lost the crew at {address}; trying to join again")
                 waiting = False
-            except _NoWayBackError as error:
-                if not waiting:
-                    on_event(str(error))
-                waiting = True
             except (OSError, TimeoutError, RuntimeError) as error:
                 if not waiting:
                     reason = f"{error}".splitlines()[0] if str(error) else type(error).__name__
-                    on_event(f"{offer.name}: no crew answers at {address} ({reason}); trying again")
+                    on_event(f"{offer.name} cannot join the crew at {address}: {reason}; trying again")
                 waiting = True
             await asyncio.sleep(REJOIN_SECONDS)
 
@@ -325,19 +317,18 @@ def serve_workers(
                 host=_bracketed(host or _own_host(address)), env=dict(offer.environment), nthreads=1,
                 death_timeout=SILENCE_SECONDS, **_worker_options(offer.resources),
             ) as nanny:  # fmt: skip
-                await check_way_back(offer, nanny)
+                await check_way_back(nanny)
                 on_event(f"{offer.name}: joined the crew at {address}")
                 await nanny.finished()
 
-    async def check_way_back(offer: Offer, nanny: Nanny) -> None:
+    async def check_way_back(nanny: Nanny) -> None:
         """Without this check, the worker would train, and nobody would get its results."""
         own = str(nanny.worker_address)
         try:
             await nanny.scheduler.broadcast(msg={"op": "identity"}, workers=[own])
         except (OSError, TimeoutError):
-            raise _NoWayBackError(
-                f"{offer.name}: the crew's scheduler cannot reach {own.removeprefix('tls://')}, where this worker "
-                "listens; open that port in the firewall, or give another address with --host; trying again"
+            raise RuntimeError(
+                f"the scheduler cannot reach {own}, where this worker listens (is the port open? is --host right?)"
             ) from None
 
     asyncio.run(serve_all())
