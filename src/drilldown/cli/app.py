@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from drilldown.cli import crew, inspect, search, train
+from drilldown.cli import crew, data, inspect, new, run, search, study
 
 app = typer.Typer(
     add_completion=False,
@@ -37,19 +37,19 @@ def _drilldown(
     """A lab for image classifiers that are tiny on purpose."""
 
 
-app.command()(train.run)
-app.command()(train.resume)
-app.command()(train.study)
+app.command()(run.run)
+app.command()(run.resume)
+app.command()(study.study)
 app.command()(inspect.summary)
 app.command()(inspect.report)
 app.command()(inspect.compare)
-app.command()(train.ablate)
+app.command()(study.ablate)
 app.command()(search.search)
 app.command(name="runs")(inspect.list_runs)
 app.command()(inspect.verdict)
-app.command()(inspect.predict)
-app.command()(inspect.data)
-app.command()(inspect.new)
+app.command()(data.predict)
+app.command()(data.data)
+app.command()(new.new)
 app.command()(inspect.bench)
 app.command()(crew.crew)
 app.command()(crew.worker)

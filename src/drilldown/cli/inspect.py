@@ -1,9 +1,8 @@
-"""The commands that train no runs: they show, compare, predict and write."""
+"""The commands that show results: summary, report, compare, runs, verdict, bench."""
 
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +13,6 @@ from drilldown.cli.options import (
     ExperimentArgument,
     JsonOption,
     Overrides,
-    RunArgument,
     RunsOption,
     TrustOption,
     folders_from,
@@ -199,92 +197,6 @@ def _experiment_verdict(subject: str, overrides: list[str], runs_dir: Path) -> b
         print_notice(f"left out: {count_text(len(seeds.unfinished), 'unfinished run')}")
     screen.print(f"budget {'met' if rate.met else 'not met'}: {rate}; {rate.needed} needed")
     return rate.met
-
-
-def predict(
-    run: RunArgument,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files, one digit each.")],
-    runs: RunsOption = RUNS_DIR,
-    _trust: TrustOption = False,
-) -> None:
-    """Classify pictures, prepared in the same way as MNIST's digits."""
-    import torch
-
-    from drilldown.data.pictures import read_picture
-    from drilldown.runs.finding import find_run
-    from drilldown.terminal.console import make_console
-    from drilldown.terminal.tables import print_predictions
-
-    trained = find_run(run, runs)
-    trained.check_finished()
-    (_, height, width), _ = trained.experiment.image
-    prepared: dict[Path, torch.Tensor] = {}
-    problems: list[Problem] = []
-    for file in dict.fromkeys(images):  # each file once, in the given order
-        try:
-            prepared[file] = read_picture(file, height, width)
-        except DrilldownError as error:  # the other pictures are still read
-            problems += error.problems
-    if prepared:
-        logits = trained.predict(torch.stack([*prepared.values()]))
-        print_predictions(make_console(stderr=False), [*prepared], logits)
-    if problems:
-        raise DrilldownError(*problems)
-
-
-def data(
-    name: Annotated[
-        str, typer.Argument(help="mnist, fashion-mnist, kmnist, glyphs or a folder of IDX files.")
-    ] = "mnist",
-    preview: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw samples of each class.")] = None,
-    folder: DataOption = None,
-) -> None:
-    """Fetch, verify and describe a dataset."""
-    from drilldown.data.loading import load_dataset
-    from drilldown.terminal.console import echo, make_console
-    from drilldown.terminal.live import LiveDisplay
-    from drilldown.terminal.tables import print_dataset
-
-    folders = folders_from(folder)
-    live = LiveDisplay()
-    try:
-        dataset = load_dataset(name, folders.data, on_download=live.on_download)
-    finally:
-        live.stop()
-    print_dataset(make_console(stderr=False), dataset)
-    if preview is not None:
-        from drilldown.files import explain_file_errors
-        from drilldown.report.pictures import figure_png
-        from drilldown.report.run.figures import draw_classes
-
-        with explain_file_errors(preview):
-            preview.write_bytes(figure_png(draw_classes(dataset)))
-        echo(f"wrote samples to {preview}")
-
-
-def new(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The experiment file to write.")],
-    source: Annotated[str, typer.Option("--from", metavar="EXPERIMENT", help="The experiment to copy.")] = "under-8k",
-    _trust: TrustOption = False,
-) -> None:
-    """Write a new experiment file, a copy of another with comments."""
-    from drilldown.experiment.loading import load_experiment
-    from drilldown.experiment.template import write_template
-    from drilldown.files import is_utf8
-    from drilldown.runs.finding import is_run
-    from drilldown.runs.run import Run
-    from drilldown.terminal.console import echo
-
-    if file.suffix != ".toml":
-        reason = f'the name ends in "{file.suffix}"' if file.suffix else "the name has no ending"
-        example = file.with_suffix(".toml") if file.name.strip(". ") else "mine.toml"
-        raise DrilldownError(Problem(file=file, found=reason, expected="a .toml file", suggestion=f"such as {example}"))
-    if not is_utf8(str(file)):
-        raise DrilldownError(Problem(file=file, found="the name is not UTF-8", expected="a name in UTF-8"))
-    loaded = Run(Path(source)).experiment if is_run(Path(source)) else load_experiment(source)
-    write_template(loaded, file)
-    quoted = shlex.quote(str(file))
-    echo(f"wrote {file}, which trains like {loaded.name}; change it, then\ndrilldown run {quoted}")
 
 
 def bench(

@@ -1,0 +1,79 @@
+"""The commands about images: data, predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from drilldown.cli.options import (
+    DataOption,
+    RunArgument,
+    RunsOption,
+    TrustOption,
+    folders_from,
+)
+from drilldown.errors import DrilldownError, Problem
+from drilldown.settings import RUNS_DIR
+
+
+def data(
+    name: Annotated[
+        str, typer.Argument(help="mnist, fashion-mnist, kmnist, glyphs or a folder of IDX files.")
+    ] = "mnist",
+    preview: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw samples of each class.")] = None,
+    folder: DataOption = None,
+) -> None:
+    """Fetch, verify and describe a dataset."""
+    from drilldown.data.loading import load_dataset
+    from drilldown.terminal.console import echo, make_console
+    from drilldown.terminal.live import LiveDisplay
+    from drilldown.terminal.tables import print_dataset
+
+    folders = folders_from(folder)
+    live = LiveDisplay()
+    try:
+        dataset = load_dataset(name, folders.data, on_download=live.on_download)
+    finally:
+        live.stop()
+    print_dataset(make_console(stderr=False), dataset)
+    if preview is not None:
+        from drilldown.files import explain_file_errors
+        from drilldown.report.pictures import figure_png
+        from drilldown.report.run.figures import draw_classes
+
+        with explain_file_errors(preview):
+            preview.write_bytes(figure_png(draw_classes(dataset)))
+        echo(f"wrote samples to {preview}")
+
+
+def predict(
+    run: RunArgument,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files, one digit each.")],
+    runs: RunsOption = RUNS_DIR,
+    _trust: TrustOption = False,
+) -> None:
+    """Classify pictures, prepared in the same way as MNIST's digits."""
+    import torch
+
+    from drilldown.data.pictures import read_picture
+    from drilldown.runs.finding import find_run
+    from drilldown.terminal.console import make_console
+    from drilldown.terminal.tables import print_predictions
+
+    trained = find_run(run, runs)
+    trained.check_finished()
+    (_, height, width), _ = trained.experiment.image
+    prepared: dict[Path, torch.Tensor] = {}
+    problems: list[Problem] = []
+    for file in dict.fromkeys(images):  # each file once, in the given order
+        try:
+            prepared[file] = read_picture(file, height, width)
+        except DrilldownError as error:  # the other pictures are still read
+            problems += error.problems
+    if prepared:
+        logits = trained.predict(torch.stack([*prepared.values()]))
+        print_predictions(make_console(stderr=False), [*prepared], logits)
+    if problems:
+        raise DrilldownError(*problems)
