@@ -19,7 +19,7 @@ import typer.main
 import drilldown
 from drilldown.__main__ import READER_GONE
 from drilldown.cli.app import app
-from drilldown.cli.inspect import BUDGET_NOT_MET
+from drilldown.cli.options import BUDGET_NOT_MET
 from drilldown.errors import DrilldownError, TrainingDivergedError
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import INHERITED
@@ -183,7 +183,10 @@ def _plain_type(value: Schema, root: Schema) -> str:
         if "prefixItems" in value:
             return f"list of {len(value['prefixItems'])}: {_type(value['prefixItems'][0], root)}"
         return f"list: {_type(value['items'], root)}"
-    names = {"integer": "whole number", "number": "number", "string": "string", "boolean": "true or false"}
+    names = {
+        "integer": "whole number", "number": "number", "string": "string", "boolean": "true or false",
+        "object": "table",
+    }  # fmt: skip
     limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     said = [f"{sign} {value[key]:,}" for key, sign in limits.items() if key in value]
     return ", ".join([names[value["type"]], *said])
@@ -237,7 +240,10 @@ def exit_codes() -> str:
                 ["0", "The command did what it was asked to do."],
                 ["1", "Internal error: a bug in drilldown. `--debug` shows the traceback."],
                 [str(DrilldownError.exit_code), "A mistake in a file, a value or the command; the message says where."],
-                [str(BUDGET_NOT_MET), "The budget is not met. Only `drilldown verdict` uses this code."],
+                [
+                    str(BUDGET_NOT_MET),
+                    "The budget is not met. Only `drilldown verdict` and `drilldown run --check` use this code.",
+                ],
                 [str(TrainingDivergedError.exit_code), "Training diverged: the loss is no longer a finite number."],
                 [str(128 + signal.SIGINT), "Ctrl-C interrupted the command. Every finished epoch is saved."],
                 [str(READER_GONE), "The program that reads the output ended first, as in `drilldown runs | head`."],
@@ -250,7 +256,8 @@ def exit_codes() -> str:
 RUN_FOLDER = {
     "experiment.toml": "The experiment, resolved: every value that `extends` or `--set` gave is written out.",
     "parent.toml": "The experiment that it extends, resolved. Only where there is one.",
-    "model.py": "A copy of the file of your own network, under its own name. Only where there is one.",
+    "model.py": "A copy of the file of your own network, under its own name, and of the Python files that it imports "
+    "from its folder. Only where there is one.",
     "state.safetensors": "Weights, optimizer buffers, averages and the records of all epochs. A resumed run reads it.",
     "epochs.jsonl": "One line of JSON for each epoch: loss, counts, learning rate, seconds.",
     "train.log": "The same as plain text.",
@@ -287,6 +294,18 @@ def contributing() -> str:
     return re.sub(r"\[([^\]]+)\]\((?!http|#)([^)]+)\)", r"\1 (`\2`)", text)
 
 
+def times() -> str:
+    """The table of seconds per epoch, as `benchmarks/machines.py` measured them."""
+    lines = [json.loads(line) for line in (ROOT / "benchmarks" / "machines.jsonl").read_text("utf-8").splitlines()]
+    rows = [
+        [f"{line['processor']}, {line['cores']} cores, {line['vectors']}", f"`{experiment}`", setting,
+         f"{seconds:.2f}", f"{15 * seconds:.0f} s", line["date"]]
+        for line in lines for experiment, measured in line["seconds"].items() for setting, seconds in measured.items()
+    ]  # fmt: skip
+    heads = ["machine", "experiment", "engine", "seconds per epoch", "15 epochs", "measured"]
+    return "\n".join(_table(heads, rows))
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "commands": commands,
     "contributing": contributing,
@@ -298,4 +317,5 @@ GENERATED: dict[str, Callable[[], str]] = {
     "run folder": run_folder,
     "search keys": search_keys,
     "exit codes": exit_codes,
+    "times": times,
 }

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from drilldown.errors import DrilldownError
+from drilldown.network.user_module import build_user_network
+from drilldown.trust import trust_files
 from support.cli import drilldown, only_run, world
+from support.modules import write_files
 
 MODULE = """\
 from pathlib import Path
@@ -122,3 +126,24 @@ def test_a_folder_without_the_files_of_a_training_needs_trust_too(lab: Path, tmp
         done = drilldown(*command, cwd=tmp_path, XDG_DATA_HOME=str(tmp_path / "another machine"))
         assert not witness.exists(), command
         assert "internal error" not in done.stderr
+
+
+def test_each_file_of_a_module_needs_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trusted `model.py` may import a file that somebody has changed."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    witness = tmp_path / "witness"
+    run = write_files(
+        tmp_path / "run",
+        **{"model": f"from parts.head import Net\n# {tmp_path}\n", "parts/head": MODULE.format(witness=str(witness))},
+    )
+    (run / "experiment.toml").touch()
+    trust_files([(run / "model.py").read_bytes()])
+    with pytest.raises(DrilldownError, match=r"parts/head\.py: this program belongs to a run.*; read the file; if you"):
+        build_user_network("model.py:Net", run, (1, 28, 28), 10)
+    assert not witness.exists()
+    (run / "model.py").write_text(f"from parts.head import Net\n# another {tmp_path}\n")
+    with pytest.raises(DrilldownError, match=r"model\.py: this .*; read model\.py, parts/head\.py; if you trust"):
+        build_user_network("model.py:Net", run, (1, 28, 28), 10)
+    trust_files([(run / "model.py").read_bytes(), (run / "parts" / "head.py").read_bytes()])
+    build_user_network("model.py:Net", run, (1, 28, 28), 10)
+    assert witness.exists()

@@ -9,11 +9,12 @@ The commands as Python objects, which show themselves in a notebook:
 
 | name | what it is |
 | --- | --- |
-| `load` | reads an experiment: its layer table `model_summary`, its network `build()` |
+| `load` | reads an experiment from a file or a dictionary: `model_summary`, `build()`, `with_network(Net)` |
 | `dataset` | finds a dataset, or fetches and verifies it |
 | `Training` | trains in memory and yields one record per epoch |
 | `perform` | trains in a run folder and resumes an interrupted run |
-| `Lines` | a callback for `perform` that prints one line per epoch |
+| `Lines` | a callback for `perform` that prints one line per epoch, in a notebook with a bar |
+| `Tracking` | a callback for `perform` that mirrors runs in TensorBoard, MLflow or Weights & Biases |
 | `all_runs`, `find_run` | the runs on disk; the `last` one, or one by its folder |
 | `Run` | a run on disk: `verdict`, `epochs`, `model()`, `predictions()`, `evaluate(split)`, `predict(images)` |
 | `Predictions` | logits with labels: `tally`, `misclassified`, `confusion` |
@@ -29,6 +30,8 @@ The commands as Python objects, which show themselves in a notebook:
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -43,13 +46,14 @@ if TYPE_CHECKING:
     from drilldown.evaluation.predictions import Predictions
     from drilldown.experiment.loading import load_experiment as load
     from drilldown.notebook import plot
+    from drilldown.notebook.lines import Lines
     from drilldown.report.run.writing import write_run_report as write_report
     from drilldown.runs.finding import all_runs, find_run
     from drilldown.runs.perform import perform
     from drilldown.runs.run import Run
     from drilldown.search.interface import find_network
     from drilldown.settings import Compute, Folders
-    from drilldown.terminal.live import Lines
+    from drilldown.tracking.callback import Tracking
     from drilldown.training.training import Training
     from drilldown.trust import trust_all
 
@@ -60,6 +64,7 @@ __all__ = [
     "Lines",
     "Predictions",
     "Run",
+    "Tracking",
     "Training",
     "TrainingDivergedError",
     "all_runs",
@@ -78,9 +83,10 @@ _HOMES = {
     "Compute": "settings:Compute",
     "DrilldownError": "errors:DrilldownError",
     "Folders": "settings:Folders",
-    "Lines": "terminal.live:Lines",
+    "Lines": "notebook.lines:Lines",
     "Predictions": "evaluation.predictions:Predictions",
     "Run": "runs.run:Run",
+    "Tracking": "tracking.callback:Tracking",
     "Training": "training.training:Training",
     "TrainingDivergedError": "errors:TrainingDivergedError",
     "all_runs": "runs.finding:all_runs",
@@ -102,6 +108,9 @@ _RENAMED = {"Answers": "Predictions", "TrainingDiverged": "TrainingDivergedError
 
 # Optuna installs tqdm, and PyTorch imports it. In a notebook without ipywidgets, tqdm warns about its own bars.
 warnings.filterwarnings("ignore", message="IProgress not found")
+if "IPython" in sys.modules:
+    with contextlib.suppress(ImportError):  # an IPython without this hook completes more names than it should
+        import_module("drilldown.notebook.completion")
 shown.set_loader("text", lambda: import_module("drilldown.terminal.renderers"))
 shown.set_loader("html", lambda: import_module("drilldown.notebook.html"))
 
@@ -117,5 +126,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """The names that a notebook completes."""
-    return sorted({*globals(), *__all__})
+    """The public names alone: a notebook completes them."""
+    return list(__all__)

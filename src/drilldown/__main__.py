@@ -181,11 +181,19 @@ def _run(interruption: Interruption, output: Stream) -> int:
         except Exception as error:  # noqa: BLE001 - it becomes a message
             return _report(error, interruption, output, debug=debug)
         finally:
+            _print_notices()
             interruption.working = False
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except (SystemExit, BrokenPipeError):  # typer and rich raise SystemExit where the reader has closed the pipe
         return READER_GONE
+
+
+def _print_notices() -> None:
+    """Prints what the drives of a command lack, where its progress has not said so."""
+    drives = sys.modules.get("drilldown.drives")  # a command that wrote nothing has not loaded it
+    for notice in drives.new_notices() if drives else ():
+        print(notice, file=sys.stderr)
 
 
 def _check_working_folder() -> None:
@@ -204,6 +212,7 @@ def _report(error: Exception, interruption: Interruption, output: Stream, *, deb
 
     import typer
 
+    from drilldown.cli.usage import usage_hint
     from drilldown.errors import DrilldownError
     from drilldown.terminal.console import echo
 
@@ -215,6 +224,8 @@ def _report(error: Exception, interruption: Interruption, output: Stream, *, deb
         message = io.StringIO()
         error.show(message)
         echo(message.getvalue().rstrip("\n"), stderr=True)
+        if hint := usage_hint(message.getvalue(), sys.argv[1:]):
+            echo(hint, stderr=True)
         return int(error.exit_code)
     if debug:
         echo("".join(traceback.format_exception(error)), stderr=True)

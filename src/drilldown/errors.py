@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import linecache
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +54,14 @@ class DrilldownError(Exception):
         self.problems = tuple(Problem(found=p) if isinstance(p, str) else p for p in problems)
         super().__init__("\n".join(map(str, self.problems)))
 
+    def _render_traceback_(self) -> list[str]:
+        """The lines that a notebook shows in place of a traceback: the cell's line, and the message."""
+        for frame, line in traceback.walk_tb(self.__traceback__):
+            if frame.f_globals.get("__name__") == "__main__":
+                source = linecache.getline(frame.f_code.co_filename, line).strip()
+                return [f"line {line}: {source}", f"{type(self).__name__}: {self}"]
+        return [f"{type(self).__name__}: {self}"]
+
 
 class InvalidValueError(ValueError):
     """A problem as a ValueError. Validators raise it, so that pydantic finds all errors of a file at once."""
@@ -82,6 +92,20 @@ class TrainingDivergedError(DrilldownError):
     """
 
     exit_code = 4
+
+
+def check_argument(name: str, value: object, kind: type | tuple[type, ...], expected: str) -> None:
+    """Checks the type of an argument that people write in a notebook.
+
+    *Raises* DrilldownError where it is wrong.
+
+    >>> check_argument("experiment", "under-8k", Path, "an experiment")
+    Traceback (most recent call last):
+    drilldown.errors.DrilldownError: experiment: found "under-8k"; expected an experiment
+    """
+    if not isinstance(value, kind):
+        found = f'found "{value}"' if isinstance(value, str) else f"found an object of the class {type(value).__name__}"
+        raise DrilldownError(Problem(place=name, found=found, expected=expected))
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str | None:

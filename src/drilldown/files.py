@@ -11,11 +11,10 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-import filelock
-
+from drilldown.drives import holder_file, holder_text, lock_file, save_folder
 from drilldown.errors import DrilldownError, Problem
 
 LOCK = ".lock"
@@ -46,12 +45,19 @@ def write_atomically(file: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
-    if os.name == "posix":  # saves the rename itself; Windows offers no call for it
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    save_folder(file.parent)
+
+
+def write_below(folder: Path, name: str, content: bytes) -> None:
+    """Writes a file of a folder atomically, and makes the folders that its name contains, as in `parts/block.py`.
+
+    A link that somebody planted in place of such a folder is removed, not followed.
+    """
+    for parent in reversed(PurePosixPath(name).parents[:-1]):
+        if (folder / parent).is_symlink():
+            (folder / parent).unlink()
+        (folder / parent).mkdir(exist_ok=True)
+    write_atomically(folder / name, content)
 
 
 def append(file: Path, content: bytes, size: int, *, durable: bool = True) -> None:
@@ -95,9 +101,18 @@ def lock_folder(folder: Path, patience: float = REPORT_PATIENCE_SECONDS) -> Iter
     written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / LOCK, timeout=patience):
+    with lock_file(folder / LOCK, patience):
         remove_leftovers(folder)
         yield
+
+
+def busy_folder(folder: Path, found: str, suggestion: str) -> Problem:
+    """The problem of a folder whose lock another process holds; on a drive without locks, it names that process."""
+    holder = holder_text(folder / LOCK)
+    if holder:
+        found += f" ({holder})"
+        suggestion += f"; if that process has ended, delete {holder_file(folder / LOCK)}"
+    return Problem(file=folder, found=found, suggestion=suggestion)
 
 
 def is_utf8(name: str) -> bool:

@@ -7,10 +7,30 @@ saved generator: it asks for the stream of its next epoch and gets the numbers t
 from __future__ import annotations
 
 import hashlib
+import operator
+import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+import numpy as np
 import torch
+
+from drilldown.errors import DrilldownError, Problem
+
+
+def check_seed(seed: int) -> int:
+    """Returns a seed as Python's whole number; raises DrilldownError where it is none.
+
+    >>> check_seed(np.int64(3))
+    3
+    """
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 10**18:  # a longer number could not be read from a run folder's name
+        raise DrilldownError(Problem(place="seed", found=f"found {seed!r}", expected="a whole number of at least 0"))
+    return number
 
 
 def stream(seed: int, purpose: str, epoch: int = 0) -> torch.Generator:
@@ -51,3 +71,24 @@ def global_seed(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def keep_global_streams() -> Iterator[None]:
+    """Restores the global generators of PyTorch, NumPy and Python after the block.
+
+    For trial steps: a user's module may draw from any of them, and the training after it must not notice.
+
+    >>> torch.manual_seed(0) and None
+    >>> with keep_global_streams():
+    ...     first = torch.rand(3)
+    >>> bool((torch.rand(3) == first).all())
+    True
+    """
+    kept_numpy, kept_python = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            yield
+    finally:
+        np.random.set_state(kept_numpy)
+        random.setstate(kept_python)

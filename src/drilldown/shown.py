@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import singledispatch
+from typing import ClassVar
 
 _loaders: dict[str, Callable[[], object]] = {}
 """By the name of a renderer (`text`, `html`): what imports the modules that register with it."""
@@ -40,7 +41,24 @@ def _load(renderer: str) -> None:
         load()
 
 
-class Shown:
+class PublicNames:
+    """Base of the classes of which a notebook completes the public names alone."""
+
+    __slots__ = ()
+
+    _completed: ClassVar[tuple[str, ...]] = ()
+    """The names to complete, where some names without an underscore are not for users."""
+
+    def __dir__(self) -> list[str]:
+        """The public names, without those of other libraries' classes, such as pydantic's."""
+        if self._completed:
+            return list(self._completed)
+        others = [kind for kind in type(self).__mro__ if not kind.__module__.startswith("drilldown.")]
+        foreign = {name for kind in others for name in vars(kind)}
+        return [name for name in super().__dir__() if not name.startswith("_") and name not in foreign]
+
+
+class Shown(PublicNames):
     """Base of the classes that `print` and notebooks show by a registered renderer.
 
     >>> print(drilldown.load("under-8k")).__class__  # doctest: +ELLIPSIS

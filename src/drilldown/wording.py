@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """The characters that a terminal obeys, or that change the order of what it shows; newline and tab are left out."""
@@ -15,6 +16,43 @@ def count_text(count: int, noun: str) -> str:
     ('1 epoch', '15 epochs', '60,000 images')
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def percent_text(percent: float) -> str:
+    """A limit in percent, with all its digits and no others.
+
+    >>> percent_text(95.0), percent_text(99.4), percent_text(99.99999)
+    ('95 %', '99.4 %', '99.99999 %')
+    """
+    return f"{percent:.10g} %"
+
+
+def difference_text(difference: float, digits: int) -> str:
+    """A difference with its sign and this number of decimals; one that is rounded to zero has no sign.
+
+    >>> difference_text(0.126, 2), difference_text(-0.126, 2), difference_text(-0.001, 2)
+    ('+0.13', '-0.13', '0.00')
+    """
+    text = f"{difference:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text
+
+
+def loss_text(loss: float) -> str:
+    """A loss with four decimals, or with two significant digits where it is smaller.
+
+    >>> loss_text(0.01536), loss_text(0.000123), loss_text(0.0)
+    ('0.0154', '0.00012', '0.0000')
+    """
+    return f"{loss:.4f}" if loss >= 0.001 or loss == 0 else f"{loss:.2g}"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """A list in words.
+
+    >>> join_words(["a"]), join_words(["a", "b"]), join_words(["a", "b", "c"])
+    ('a', 'a and b', 'a, b and c')
+    """
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def duration_text(seconds: float) -> str:

@@ -83,7 +83,6 @@ def test_the_effect_of_a_step_against_its_parent_is_scipys(evidence: StudyEviden
     first, _, wider = evidence.steps
     assert wider.change is not None
     assert wider.change.against == 0
-    assert wider.change.extends
     values = [[run.summary.accuracy.mean_last for run in step.seeds.finished] for step in (wider, first)]
     low, high = stats.ttest_rel(*values).confidence_interval(0.95)
     difference_of_means = statistics.fmean(values[0]) - statistics.fmean(values[1])
@@ -93,19 +92,45 @@ def test_the_effect_of_a_step_against_its_parent_is_scipys(evidence: StudyEviden
     assert "+ conv 3x3 4, relu" in page
 
 
-def test_a_step_without_a_parent_is_compared_with_the_step_before(tmp_path: Path) -> None:
-    folder = write_study(tmp_path, steps=1)
-    (folder / "02-alone.toml").write_text((folder / "01-plain.toml").read_text().replace("3x3 2", "3x3 3"))
+def write_class(folder: Path) -> Path:
+    """Writes files that extend a file of the teacher, and not each other; one of them changes nothing."""
+    study = write_study(folder, steps=1)
+    (folder / "task.toml").write_text((study / "01-plain.toml").read_text().replace("../letters", "./letters"))
+    (study / "01-plain.toml").unlink()
+    for name, filters in (("anna", 3), ("bo", 2), ("cem", 4)):
+        layers = f'layers = ["conv 3x3 {filters}, relu", "maxpool 4", "flatten", "linear 10"]'
+        (study / f"{name}.toml").write_text(f'title = "{name}"\nextends = "../task.toml"\n[network]\n{layers}\n')
+    return study
+
+
+def test_files_that_do_not_extend_each_other_are_compared_as_equals(tmp_path: Path) -> None:
+    study = write_class(tmp_path)
+    for experiment in steps_of(study):
+        perform(experiment, folders=Folders(runs=tmp_path / "runs"), compute=Compute(engine="torch"))
+    evidence = gather_study(Study(study), tmp_path / "runs")
+    assert not evidence.is_ladder
+    assert [step.change for step in evidence.steps] == [None] * 3
+    means = [step.seeds.accuracy.mean for step in evidence.steps if step.seeds.accuracy]
+    assert means == sorted(means, reverse=True)
+    files = write_study_report(evidence)
+    text = files.markdown.read_text("utf-8")
+    assert "## Results, the highest accuracy first" in text
+    assert "Effect of each step" not in text
+    assert "compared as equals" in files.html.read_text("utf-8")
+    assert "1, an anecdote" in text
+
+
+def test_a_step_that_extends_no_other_has_no_effect(tmp_path: Path) -> None:
+    folder = write_study(tmp_path, steps=2)
+    (folder / "03-alone.toml").write_text((folder / "01-plain.toml").read_text().replace("3x3 2", "3x3 3"))
     for experiment in steps_of(folder):
         perform(experiment, folders=Folders(runs=tmp_path / "runs"), compute=Compute(engine="torch"))
     evidence = gather_study(Study(folder), tmp_path / "runs")
-    assert evidence.steps[1].change is not None
-    assert (evidence.steps[1].change.against, evidence.steps[1].change.extends) == (0, False)
+    assert evidence.is_ladder
+    assert [step.change is not None for step in evidence.steps] == [False, True, False]
     text = write_study_report(evidence).markdown.read_text("utf-8")
-    assert "(the step before)" in text
-    assert "1, an anecdote" in text
+    assert "| 2 | `02-norm` | `01-plain` |" in text
     assert "(one seed) |" in text
-    assert "2 of 2 steps rest on one seed" in text
 
 
 def test_a_reported_accuracy_is_compared_with_the_prediction_interval_of_one_further_seed(

@@ -66,7 +66,7 @@ def test_text_from_files_is_not_read_as_markup(tmp_path: Path) -> None:
     (folder / "tiny.toml").write_text((folder / "tiny.toml").read_text().replace('"Tiny"', '"A [/b] title"'))
     shown = drilldown("run", "tiny.toml", cwd=tmp_path / folder)
     assert shown.returncode == 0, shown.stderr
-    assert "A [/b] title · [red]lab :smile:/tiny" in shown.stderr
+    assert "A [/b] title · [red]lab :smile:/tiny" in shown.stdout
     assert "runs/[red]lab :smile:/tiny-" in shown.stdout
     out, _ = command("compare", "tiny.toml", "under-8k", cwd=folder)
     assert "A [/b] title · tiny.toml" in out

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from drilldown import load
+from drilldown.data.augmentation import Augmentation
 from drilldown.errors import DrilldownError
 from drilldown.experiment.holdout import Holdout
 from support.cli import drilldown, plain_run
@@ -27,6 +28,41 @@ def test_new_writes_an_experiment_that_trains(tmp_path: Path) -> None:
     again = drilldown("new", "mine/own.toml", cwd=tmp_path)
     assert again.returncode == 2
     assert "already exists" in again.stderr
+
+
+def test_new_starts_with_a_small_first_network_which_is_not_the_solution(tmp_path: Path) -> None:
+    out, _ = command("new", "climb/01-first.toml", cwd=tmp_path)
+    assert out.endswith("\ndrilldown run climb/01-first.toml\n")
+    first = load(tmp_path / "climb" / "01-first.toml")
+    assert first.model_summary.parameters < 5_000
+    assert first.budget == load("eva5-s5").budget
+    layers = [layer for block in first.network.layers or () for layer in block.split(", ")]
+    assert not {"bn", "dropout"} & {layer.split()[0] for layer in layers}
+    assert first.recipe.augment == Augmentation()
+
+
+def test_the_next_step_extends_its_parent_and_holds_only_changes(tmp_path: Path) -> None:
+    command("new", "climb/01-first.toml", cwd=tmp_path)
+    command("new", "climb/02-next.toml", "--extends", "climb/01", cwd=tmp_path)
+    command("new", "else/03-far.toml", "--extends", "climb/02-next.toml", cwd=tmp_path)
+    command("new", "else/04-shipped.toml", "--extends", "eva5-s5/05", cwd=tmp_path)
+    first = load(tmp_path / "climb" / "01-first.toml")
+    for name, parent in (("climb/02-next", "climb/01-first"), ("else/03-far", "climb/02-next")):
+        step = load(tmp_path / f"{name}.toml")
+        assert step.fingerprint == first.fingerprint
+        assert step.parent is not None
+        assert step.parent.name == parent
+        assert step.budget == first.budget
+    assert load(tmp_path / "else" / "04-shipped.toml").fingerprint == load("eva5-s5/05").fingerprint
+    text = (tmp_path / "climb" / "02-next.toml").read_text("utf-8")
+    assert [line for line in text.splitlines() if line and not line.startswith("#")] == [
+        'title = "Next"',
+        'extends = "01-first"',
+        'target = "The weakness of climb/01-first that this step should remove, and by how much."',
+    ]
+    for arguments in (("climb/02-next.toml", "--extends", "climb/01"), ("a.toml", "--extends", "x", "--from", "y")):
+        with pytest.raises(DrilldownError):
+            command("new", *arguments, cwd=tmp_path)
 
 
 @pytest.mark.parametrize("source", ["under-8k", "eva5-s5/06", "era-s7/05", "session6/03"])

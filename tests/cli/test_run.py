@@ -34,12 +34,14 @@ class Dead(nn.Module):
 """
 
 
-def test_results_go_to_standard_output_and_progress_to_standard_error(lab: Path) -> None:
+def test_results_and_epochs_go_to_standard_output_and_notices_to_standard_error(lab: Path) -> None:
+    """A log that a shell writes with `>` has a line for each epoch."""
     shown = drilldown("run", "tiny.toml", "--again", cwd=lab)
+    assert [line.split()[0] for line in shown.stdout.splitlines() if re.match(r" +\d ", line)] == ["1", "2", "3"]
     assert "Budget met" in shown.stdout
     assert "report.md" in shown.stdout
-    assert "epoch" in shown.stderr
     assert "Budget" not in shown.stderr
+    assert "test loss" not in shown.stderr
 
 
 def test_a_finished_run_is_reported_as_finished(lab: Path) -> None:

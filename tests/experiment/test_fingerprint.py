@@ -44,7 +44,16 @@ def test_inherited_values_give_the_same_fingerprint(write):
 def test_99_and_99_point_0_are_the_same_setting(write):
     path = write("a.toml", PLAIN)
     whole, point = (read_experiment(path, [f"budget.accuracy={text}"]) for text in ("99", "99.0"))
-    assert whole.fingerprint == point.fingerprint
+    assert whole.earlier_fingerprint == point.earlier_fingerprint
+
+
+def test_the_budget_changes_only_the_fingerprint_of_version_0_1(write):
+    path = write("a.toml", PLAIN)
+    plain = read_experiment(path)
+    budgets = [f"budget.{key}={toml(value)}" for key, both in SETTINGS["budget"].items() for value in both]
+    changed = [read_experiment(path, [budget]) for budget in budgets]
+    assert {experiment.fingerprint for experiment in changed} == {plain.fingerprint}
+    assert len({experiment.earlier_fingerprint for experiment in (plain, *changed)}) == len(changed) + 1
 
 
 def test_every_setting_changes_the_fingerprint(write):
@@ -52,6 +61,7 @@ def test_every_setting_changes_the_fingerprint(write):
     overrides = [
         f"{table}.{key}={toml(value)}"
         for table, keys in SETTINGS.items()
+        if table != "budget"
         for key, both in keys.items()
         for value in both
     ]
@@ -103,10 +113,15 @@ def test_every_setting_changes_the_fingerprint(write):
 def test_the_content_of_a_users_module_is_part_of_the_fingerprint(write):
     path = write("a.toml", 'title = "A"\n[network]\npython = "model.py:Net"\n')
     fingerprints = []
-    for content in ["a = 1\n", "a = 2\n", "a = 1\n"]:
+    for content in ["a = 1\n", "a = 2\n", "# a comment\na = 1  # one\n"]:
         write("model.py", content)
         fingerprints.append(read_experiment(path).fingerprint)
     assert fingerprints[0] == fingerprints[2] != fingerprints[1]
+    write("model.py", "from parts import a\n")
+    for content in ["a = 1\n", "a = 2\n"]:
+        write("parts.py", content)
+        fingerprints.append(read_experiment(path).fingerprint)
+    assert len(set(fingerprints)) == 4
 
 
 def test_a_missing_module_has_no_fingerprint(write):

@@ -58,7 +58,6 @@ def test_a_missing_file_cannot_be_read(tmp_path):
     ("content", "line"),
     [
         (b"\x7fELF\x02\x01\x01\x00\x00", 1),
-        (b"title = 'a'\ntitle = 'b'\n", 2),
         (b"title = \n", 1),
         (b"# fine\n[network\n", 2),
         (b"title = 'a'\n\n}{\n", 3),

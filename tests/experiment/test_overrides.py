@@ -97,7 +97,9 @@ def test_set_does_not_change_the_defaults(write):
 )
 def test_a_malformed_set_is_refused_with_an_example(write, override):
     message = error_of(write("a.toml", PLAIN), override)
-    assert message == f'--set {override}: found "{override}"; expected TABLE.KEY=VALUE, such as recipe.epochs=5'
+    assert message.startswith(
+        f'--set {override}: found "{override}"; expected TABLE.KEY=VALUE, such as recipe.epochs=5'
+    )
 
 
 def test_set_of_an_unknown_table_is_refused_with_the_most_similar_name(write):

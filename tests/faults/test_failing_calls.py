@@ -16,10 +16,10 @@ import pytest
 
 from drilldown.runs.run import Run
 from support.cli import environment, world
+from support.faults import compile_faults
 from support.outcome import outcome
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD and fork are those of Linux")
-SOURCE = Path(__file__).parents[1] / "support" / "faults.cpp"
 SERVER = Path(__file__).parents[1] / "support" / "fault_server.py"
 ERRORS = (errno.EIO, errno.ENOSPC)
 SOME = 10
@@ -32,8 +32,7 @@ Ask = Callable[..., dict[str, Any]]
 def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     """Trains a run with one failing call in a process that is ready for it."""
     folder = tmp_path_factory.mktemp("faults")
-    shim = folder / "faults.so"
-    subprocess.run(["c++", "-shared", "-fPIC", "-O1", str(SOURCE), "-o", str(shim), "-ldl"], check=True)
+    shim = compile_faults(folder)
     experiment = world(folder, epochs=3)
     server = subprocess.Popen(
         [sys.executable, str(SERVER), str(experiment)],

@@ -17,12 +17,12 @@ import pytest
 
 from drilldown.search.journal import JOURNAL, read_journal
 from support.cli import drilldown, environment, start, world
+from support.faults import compile_faults
 from support.outcome import outcome
 
 EPOCHS = 4
 KILLS, SOME_KILLS = 12, 2
 FAILING_CALLS, SOME_FAILING_CALLS = tuple(range(24)), (2, 3, 4, 9)
-SOURCE = Path(__file__).parents[1] / "support" / "faults.cpp"
 COMMAND = ("search", "tiny.toml", "--set", "recipe.holdout=60", "--candidates", "3", "--threads", "1")
 WAYS = {"one worker": (), "two workers, deterministic": ("--workers", "2", "--deterministic")}
 """A usual search with several workers learns results in the order in which they come, which is never the same."""
@@ -139,8 +139,7 @@ def test_an_interrupted_search_says_how_to_resume(
 def test_each_failing_write_gives_one_message_and_the_search_resumes(
     whole_searches: dict[str, tuple[Path, str]], thorough: bool, tmp_path: Path
 ) -> None:
-    shim = tmp_path / "faults.so"
-    subprocess.run(["c++", "-shared", "-fPIC", "-O1", str(SOURCE), "-o", str(shim), "-ldl"], check=True)
+    shim = compile_faults(tmp_path)
     folder = lab(tmp_path / "lab")
     (search,) = whole_searches["one worker"][0].glob("runs/*/*-search-*")
     broken = folder / search.relative_to(whole_searches["one worker"][0])

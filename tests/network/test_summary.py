@@ -83,18 +83,30 @@ def assert_same_summary(measured: ModelSummary, computed: ModelSummary) -> None:
 
     assert facts(measured) == facts(computed)
     assert (measured.parameters, measured.multiply_adds) == (computed.parameters, computed.multiply_adds)
-    assert {row.receptive_field for row in measured.layers} == {None}
+    for ours, exact in zip(measured.layers, computed.layers, strict=True):  # padding is no pixel, and is not measured
+        assert (ours.receptive_field or 0) <= (exact.receptive_field or 0)
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: f"{file.parent.name}/{file.stem}")
 def test_a_forward_pass_and_the_notation_give_the_same_table(file: Path) -> None:
     experiment = load(file)
-    assert_same_summary(summarise_module(experiment.build(), experiment.image[0]), experiment.model_summary)
+    measured = summarise_module(experiment.build(), experiment.image[0])
+    assert_same_summary(measured, experiment.model_summary)
+    fields = [
+        (row.receptive_field, min(exact.receptive_field or 0, 28))
+        for row, exact in zip(measured.layers, experiment.model_summary.layers, strict=True)
+        if row.layer != "Flatten"  # its middle value can belong to a corner
+    ]
+    assert measured.receptive_field == fields[-1][1]
+    # Where all values before a ReLU are negative, no gradient passes, and the field is not known.
+    assert all(found in (None, exact) for found, exact in fields)
+    assert sum(found is None for found, _ in fields) <= 2
 
 
 def test_a_forward_pass_and_rare_notation_give_the_same_table() -> None:
     blocks = ["conv 3x3 6 stride=2 pad=1 groups=3 bias, relu", "avgpool 2", "conv 1x1 8 groups=2", "flatten, linear 4"]
     placed = lay_out(blocks, (3, 9, 9), 4)
+    torch.manual_seed(0)
     assert_same_summary(summarise_module(build_network(placed), (3, 9, 9)), summarise_layers(placed))
 
 

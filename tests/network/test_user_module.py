@@ -6,7 +6,6 @@ import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,26 +13,9 @@ import torch
 from drilldown.data.dataset import Dataset
 from drilldown.errors import DrilldownError
 from drilldown.experiment.loading import read_experiment
-from drilldown.network.user_module import build_user_network
 from drilldown.training.training import Training
+from support.modules import IMAGE, NET, PARAMETERS, build, error_of
 
-NET = """\
-import torch
-from torch import nn
-
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.hidden = nn.Linear(28 * 28, 16)
-        self.logits = nn.Linear(16, 10)
-
-    def forward(self, images):
-        hidden = self.hidden(images.flatten(1))
-        return self.logits(torch.relu(hidden))
-"""
-PARAMETERS = (28 * 28 + 1) * 16 + (16 + 1) * 10
-IMAGE = (1, 28, 28)
 EXPERIMENT = 'title = "Mine"\n[network]\npython = "model.py:Net"\n[recipe]\ndataset = "glyphs"\nepochs = 2\n'
 
 
@@ -46,18 +28,6 @@ def model(tmp_path: Path) -> Callable[[str | bytes], Path]:
         return tmp_path
 
     return write
-
-
-def build(folder: Path, reference: str = "model.py:Net") -> Any:
-    return build_user_network(reference, folder, IMAGE, 10)
-
-
-def error_of(folder: Path, reference: str = "model.py:Net") -> str:
-    """The error message of building a network, without the name of the folder."""
-    with pytest.raises(DrilldownError) as caught:
-        build(folder, reference)
-    (problem,) = caught.value.problems
-    return str(problem).replace(f"{folder}/", "")
 
 
 def test_a_module_is_built_and_gives_logits(model):
@@ -195,12 +165,6 @@ def test_lines_are_reported_for_a_relative_path(model, monkeypatch):
     assert error_of(Path()).startswith(f"model.py:{NET.count(chr(10)) + 1}: network.python: cannot be loaded: ")
 
 
-def test_a_constructor_with_required_arguments_is_refused(model):
-    message = error_of(model(NET.replace("__init__(self)", "__init__(self, width)")))
-    assert "Net() failed: TypeError" in message
-    assert "'width'" in message
-
-
 @pytest.mark.parametrize(
     ("content", "found"),
     [
@@ -240,3 +204,74 @@ def test_a_network_without_parameters_is_refused_with_its_file(model):
 def test_frozen_weights_do_not_count_as_parameters(model):
     frozen = NET + "\ndef frozen():\n    return Net().requires_grad_(False)\n"
     assert "no parameters" in error_of(model(frozen), "model.py:frozen")
+
+
+# ---- kinds of modules that once failed late
+
+
+LAZY = "import torch\nfrom torch import nn\n\nclass Net(nn.Sequential):\n    def __init__(self):\n"
+
+
+def test_lazy_layers_get_their_sizes_before_parameters_are_counted(model):
+    layers = "nn.LazyConv2d(4, 5, stride=3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(10)"
+    network = build(model(f"{LAZY}        super().__init__({layers})\n"))
+    assert sum(parameter.numel() for parameter in network.parameters()) == 4 * 26 + 2 * 4 + 257 * 10
+    assert network[1].num_batches_tracked == 0
+
+
+def test_a_lazy_layer_that_evaluation_does_not_use_is_named(model):
+    content = NET.replace("self.logits =", "self.extra, self.logits = nn.LazyLinear(3),")
+    assert error_of(model(content)) == (
+        "model.py: network.python: the lazy layer extra is not used in evaluation mode, so its size is not known; "
+        "give its size, or remove it"
+    )
+
+
+@pytest.mark.parametrize("squeezed", [".squeeze()", ".squeeze(0)"])
+def test_an_output_that_is_wrong_for_a_single_image_is_refused(model, squeezed):
+    message = error_of(
+        model(
+            NET.replace("return self.logits(torch.relu(hidden))", f"return self.logits(torch.relu(hidden)){squeezed}")
+        )
+    )
+    assert message == "model.py: network.python: an output of 10 for 1 image; expected 1x10: one logit per class"
+
+
+def test_whole_numbers_are_no_logits(model):
+    message = error_of(model(NET.replace("self.logits(torch.relu(hidden))", "self.logits(hidden).long()")))
+    assert message == "model.py: network.python: an output of int64 for 2 images; expected floating-point logits"
+
+
+@pytest.mark.parametrize("leave", ["sys.exit()", "sys.exit('done')", "exit(3)", "raise SystemExit"])
+def test_a_module_that_exits_is_an_error_with_its_line(model, leave):
+    content = NET.replace("        hidden = ", f"        import sys\n        {leave}\n        hidden = ")
+    line = next(number for number, text in enumerate(content.splitlines(), 1) if leave in text)
+    assert error_of(model(content)).startswith(
+        f"model.py:{line}: network.python: fails on an image of 1x28x28: SystemExit"
+    )
+
+
+@pytest.mark.parametrize("value", ["{'a': 1}", "None", "3"])
+def test_a_state_that_is_no_tensor_is_refused(model, value):
+    message = error_of(model(f"{NET}\n    def get_extra_state(self):\n        return {value}\n"))
+    assert "network.python: the state has _extra_state of type" in message
+    assert "register_buffer" in message
+
+
+PRINTS = [
+    "print('noise')",
+    "sys.stdout.write('noise')",
+    "import pprint; pprint.pprint('noise')",
+    "print('noise', file=sys.stdout)",
+]
+
+
+@pytest.mark.parametrize("noise", PRINTS)
+def test_prints_go_to_standard_error(model, capsys, noise):
+    content = f"import sys\n{noise}\n" + NET.replace("        hidden = ", f"        {noise}\n        hidden = ")
+    folder = model(content)
+    (folder / "a.toml").write_text(EXPERIMENT)
+    assert read_experiment(folder / "a.toml").model_summary.parameters == PARAMETERS
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("noise") >= 3

@@ -60,7 +60,7 @@ def test_every_object_and_figure_is_shown(which: str, request: pytest.FixtureReq
     for expected in ('did you mean "epochs"?', "epoch        lr", "epoch 1: train", "finished", "report.html"):
         assert expected in lines
     figures = outputs(notebook, "image/png")
-    assert len(figures) == 6
+    assert len(figures) == 7
     assert all(figure.startswith("iVBOR") for figure in figures)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
@@ -87,3 +89,37 @@ def test_long_lines_have_no_markers() -> None:
     assert not chart.has_markers
     assert draw_charts([chart]).axes[0].lines[0].get_marker() == ""
     assert CHARTS["log"].has_markers
+
+
+CLIPPED = Chart(
+    name="e", title="E", description="E.", x=Axis.epochs(4), y=Axis.linear("e", 96, 100),
+    series=(line("train", (50.0, 90.0, 99.0, 99.5)), line("test", (95.0, 99.0, 99.1, 101.0))),
+)  # fmt: skip
+
+
+def test_points_outside_the_axis_are_marked_and_counted_by_both_drawers() -> None:
+    assert [(point.style, point.x, point.above) for point in CLIPPED.outside] == [
+        ("train", 1, False), ("train", 2, False), ("test", 1, False), ("test", 4, True),
+    ]  # fmt: skip
+    note = "▼ 3 points below the axis, in epochs 1 to 2; ▲ 1 point above the axis, in epoch 4"
+    assert CLIPPED.outside_text.startswith(note)
+    drawing, axes = Drawing(CLIPPED), draw_charts([CLIPPED]).axes[0]
+    _, top, _, bottom = drawing.frame
+    assert [x for _, x, _, _ in drawing.outside] == [drawing.x(point.x) for point in CLIPPED.outside]
+    assert all(top < y < bottom for _, _, y, _ in drawing.outside)
+    assert axes.get_xlabel().startswith(f"epoch\n{note}")
+    assert [drawn.get_marker() for drawn in axes.lines[-4:]] == ["v", "v", "v", "^"]
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_chart_that_shows_everything_has_no_note(name: str) -> None:
+    assert CHARTS[name].outside == []
+    assert CHARTS[name].outside_text == ""
+    assert "\n" not in draw_charts([CHARTS[name]]).axes[0].get_xlabel()
+
+
+def test_a_band_that_leaves_the_axis_is_named() -> None:
+    series = line("step-0", (99.0,))
+    wide = replace(series, ranges=((10.0, 99.5),))
+    chart = replace(CLIPPED, series=(wide,))
+    assert chart.outside_text == "a band continues outside the axis"

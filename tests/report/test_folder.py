@@ -9,7 +9,7 @@ import pytest
 
 from drilldown import Folders, load
 from drilldown.errors import DrilldownError
-from drilldown.report.folder import summary_digest, write_figures
+from drilldown.report.folder import report_digest, write_figures
 from drilldown.report.run.writing import write_run_report
 from drilldown.runs.perform import perform
 from drilldown.runs.run import Run
@@ -28,7 +28,7 @@ def test_reports_that_are_written_at_the_same_time_are_whole(finished: Run, tmp_
     processes = [start("report", str(run), cwd=tmp_path) for _ in range(4)]
     outputs = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, outputs
-    assert summary_digest(run / "report.html") == summary_digest(run / "report.md") == Run(run).summary_digest
+    assert report_digest(run / "report.html") == report_digest(run / "report.md") == Run(run).report_digest
     assert (run / "report.html").read_text().rstrip().endswith("</html>")
     assert not [entry for entry in run.rglob("*") if entry.name.endswith(".partial")]
 
@@ -59,8 +59,8 @@ def test_a_folder_of_figures_that_is_a_link_is_refused(finished: Run, tmp_path: 
 
 
 def test_a_file_without_a_mark_has_no_digest(tmp_path: Path) -> None:
-    assert summary_digest(tmp_path / "missing") is None
+    assert report_digest(tmp_path / "missing") is None
     (tmp_path / "old.html").write_text("<!doctype html>")
-    assert summary_digest(tmp_path / "old.html") is None
+    assert report_digest(tmp_path / "old.html") is None
     write_figures(tmp_path, {"one.png": b"picture"})
     assert (tmp_path / "figures" / "one.png").read_bytes() == b"picture"

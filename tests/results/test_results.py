@@ -13,7 +13,7 @@ from scipy import stats
 from drilldown import Folders, load
 from drilldown.analysis.ablation import existing_ablation
 from drilldown.analysis.seeds import Seeds
-from drilldown.network.user_module import load_python_file
+from drilldown.network.module_loader import load_python_file
 from drilldown.report.ablation import ablation_sentences
 from drilldown.resources import resource_folder
 from drilldown.runs.finding import all_runs

@@ -1,11 +1,17 @@
 // Makes one system call fail: the n-th write, fsync or rename of files in one folder. Loaded with LD_PRELOAD.
+//
+// It can also stand for a drive that lacks something: with FAULTS_FSYNC_FOLDER every fsync of a folder fails, with
+// FAULTS_FLOCK every lock. Their values are error numbers.
 
 #include <cerrno>
 #include <climits>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
 #include <string>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace {
@@ -35,6 +41,17 @@ Function original(const char* name) {
   return reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
 }
 
+// The error of a drive that lacks something; 0 where it does not.
+int lacks(const char* variable) {
+  const char* code = std::getenv(variable);
+  return code ? std::atoi(code) : 0;
+}
+
+bool is_folder(int descriptor) {
+  struct stat status;
+  return fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
 } // namespace
 
 extern "C" {
@@ -62,7 +79,14 @@ ssize_t write(int descriptor, const void* data, size_t size) {
 int fsync(int descriptor) {
   static const auto real = original<int (*)(int)>("fsync");
   if (!folder.empty() && fails(descriptor)) return errno = error, -1;
+  if (const int code = lacks("FAULTS_FSYNC_FOLDER"); code && is_folder(descriptor)) return errno = code, -1;
   return real(descriptor);
+}
+
+int flock(int descriptor, int operation) {
+  static const auto real = original<int (*)(int, int)>("flock");
+  if (const int code = lacks("FAULTS_FLOCK"); code) return errno = code, -1;
+  return real(descriptor, operation);
 }
 
 int rename(const char* from, const char* to) {

@@ -101,7 +101,7 @@ def use(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
 
 
 def reason_for_pytorch(said: str) -> str:
-    """The one line of standard error that says why PyTorch trains."""
+    """The one line that says why PyTorch trains."""
     assert "Traceback" not in said
     assert "torch on cpu" in said
     (line,) = (line for line in said.splitlines() if "PyTorch" in line)
@@ -111,15 +111,15 @@ def reason_for_pytorch(said: str) -> str:
 def until_an_epoch_is_done(folder: Path, *arguments: str, **env: str) -> str:
     """What a run says up to there; the rest, a report with figures, takes longer than the training."""
     process = start("run", "tiny.toml", *arguments, cwd=folder, **env)
-    assert process.stderr is not None
+    assert process.stdout is not None
     seen = ""
-    for line in process.stderr:
+    for line in process.stdout:
         seen += line
         if line.strip().startswith("1 "):
             break
     process.kill()
-    process.communicate()
-    return seen
+    _, notices = process.communicate()
+    return notices + seen
 
 
 SIZES = tuple(map(ctypes.sizeof, library.STRUCTURES))

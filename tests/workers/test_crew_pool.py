@@ -39,11 +39,12 @@ ENDLESS = ("--set", "recipe.epochs=10000")
 MODULE = """\
 import sys
 from torch import nn
+from parts.head import head
 
 
 class Net(nn.Sequential):
-    def __init__(self):
-        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+    def __init__(self, width):
+        super().__init__(nn.Flatten(), nn.Linear(784, width), head(width))
         print("printed by the module")
         print("and an error", file=sys.stderr)
         assert sys.stdin.read() == ""
@@ -52,6 +53,7 @@ OWN = """\
 title = "Own"
 [network]
 python = "net.py:Net"
+arguments = { width = 12 }
 [recipe]
 dataset = "./letters"
 epochs = 2
@@ -150,6 +152,8 @@ def test_the_users_module_travels(shared_crew: SharedCrew, lab: Path) -> None:
     """It prints and finds no input. The driver's machine trusts it, although it trains elsewhere, and reports it."""
     (lab / "own.toml").write_text(OWN)
     (lab / "net.py").write_text(MODULE)
+    (lab / "parts").mkdir()
+    (lab / "parts" / "head.py").write_text("from torch import nn\ndef head(width):\n    return nn.Linear(width, 10)\n")
     done = subprocess.run(
         [sys.executable, "-m", "drilldown", "run", "own.toml", *shared_crew.on],
         cwd=lab, env=environment(XDG_DATA_HOME=str(lab / "data-home")), input="", capture_output=True, text=True,
@@ -158,6 +162,7 @@ def test_the_users_module_travels(shared_crew: SharedCrew, lab: Path) -> None:
     assert done.returncode == 0, done.stderr
     (report,) = lab.glob("runs/*/*/seed-0/report.html")
     assert report.stat().st_size > 10_000
+    assert (report.parent / "parts" / "head.py").read_bytes() == (lab / "parts" / "head.py").read_bytes()
 
 
 def test_mnist_by_writers_travels_to_workers_that_have_nothing(shared_crew: SharedCrew, lab: Path) -> None:

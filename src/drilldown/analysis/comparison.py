@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import overload
 
 from drilldown.analysis.seeds import Seeds, measure_effect, why_incomparable
-from drilldown.errors import DrilldownError, Problem
+from drilldown.errors import DrilldownError, Problem, check_argument
 from drilldown.evaluation.effects import Effect
 from drilldown.experiment.difference import Difference, changed_components, find_difference
 from drilldown.experiment.experiment import Experiment
@@ -106,7 +106,7 @@ def compare(*references: str | Path | Experiment | Run, runs_dir: Path | str = R
     if len(references) < 2:
         raise DrilldownError(
             Problem(
-                found=f"only {references[0]} to compare" if references else "nothing to compare",
+                found=f"only {_reference_text(references[0])} to compare" if references else "nothing to compare",
                 expected="two or more experiments or runs, as in drilldown compare eva5-s5/05 eva5-s5/06",
             )
         )
@@ -138,6 +138,7 @@ def _read_seeds(reference: str | Path | Experiment | Run, runs_dir: Path) -> tup
         return Seeds.of(reference, runs_dir), False
     if isinstance(reference, Run):
         return Seeds.among(reference.experiment, [reference]), True
+    check_argument("compare", reference, (str, Path), "an experiment, a run, or the path or name of one")
     folder = Path(reference)
     if reference == "last" or os.path.isfile(folder / "experiment.toml"):
         run = find_run(reference, runs_dir)

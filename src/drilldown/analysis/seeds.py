@@ -28,8 +28,7 @@ class Seeds:
     @classmethod
     def of(cls, experiment: Experiment, runs_dir: Path) -> Seeds:
         """Reads the runs of an experiment under the folder of all runs."""
-        folder = Run.of(experiment, 0, runs_dir).path.parent
-        return cls.among(experiment, [Run(file.parent) for file in folder.glob("seed-*/experiment.toml")])
+        return cls.among(experiment, Run.all_of(experiment, runs_dir))
 
     @classmethod
     def among(cls, experiment: Experiment, runs: Iterable[Run]) -> Seeds:

@@ -28,12 +28,10 @@ ABLATED = "-without-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEffect:
-    """The change from one step to another, and its effect."""
+    """The change from a step to one that extends it, and its effect."""
 
     against: int
-    """The index of the other step."""
-    extends: bool
-    """Whether the step extends the other; otherwise it only follows it."""
+    """The index of the step that it extends."""
     components: tuple[str, ...]
     difference: Difference
     accuracy: Effect | None
@@ -52,7 +50,7 @@ class StudyStep:
 
     seeds: Seeds
     change: StepEffect | None
-    """None for the first step."""
+    """None for a step that extends no other step of the study."""
 
     @property
     def experiment(self) -> Experiment:
@@ -124,16 +122,28 @@ class StudyEvidence:
     """The folders of other runs beside them, whose experiment files have changed since."""
 
     @property
+    def is_ladder(self) -> bool:
+        """Whether steps extend each other; otherwise they are compared as equals, the highest accuracy first."""
+        return any(step.change for step in self.steps)
+
+    @property
     def measured(self) -> tuple[StudyStep, ...]:
         """The steps with a finished run."""
         return tuple(step for step in self.steps if step.seeds.finished)
 
 
-def gather_study(study: Study | Path, runs_dir: Path, command: str = "") -> StudyEvidence:
+def gather_study(
+    study: Study | Path,
+    runs_dir: Path,
+    command: str = "",
+    overrides: Sequence[str] = (),
+    experiments: Sequence[Experiment] | None = None,
+) -> StudyEvidence:
     """Reads the runs of a study; the steps are those of its files.
 
     *Arguments*: `study`: the study, or the folder of its runs, `RUNS/STUDY`, where its files are missing; then the
-    steps are the experiments as they were trained. `runs_dir`: the folder of all runs.
+    steps are the experiments as they were trained. `runs_dir`: the folder of all runs. `overrides`: settings as in
+    `--set`, for all files of the study. `experiments`: those of the study's files, where they are in memory already.
 
     *Raises* DrilldownError where no step has a run.
     """
@@ -142,14 +152,17 @@ def gather_study(study: Study | Path, runs_dir: Path, command: str = "") -> Stud
         steps = _link([_of_folder(path) for path in _step_folders(folder) if ABLATED not in path.name])
     else:
         folder = runs_dir / study.name
-        steps = [Seeds.of(read_experiment(file), runs_dir) for file in study.steps]
+        if experiments is None:
+            experiments = [read_experiment(file, overrides) for file in study.steps]
+        steps = [Seeds.of(experiment, runs_dir) for experiment in experiments]
     if not any(seeds.n for seeds in steps):
         unfinished = sum(len(seeds.unfinished) for seeds in steps)
         reason = f"only {count_text(unfinished, 'unfinished run')}" if unfinished else "no runs here"
         suggestion = f"train them with {command}" if command else None
         raise DrilldownError(Problem(file=folder, found=reason, expected="a finished run", suggestion=suggestion))
-    fingerprints = [seeds.experiment.fingerprint for seeds in steps]
-    changes = [_change(steps, fingerprints, index) if index else None for index in range(len(steps))]
+    changes = _changes(steps)
+    if not any(changes):
+        steps.sort(key=lambda seeds: seeds.accuracy.mean if seeds.accuracy else -math.inf, reverse=True)
     ablations = [done for seeds in steps if (done := existing_ablation(seeds, folder.parent))]
     shown = [*steps, *(removal.seeds for done in ablations for removal in done.removals)]
     known = {Run.of(seeds.experiment, 0, runs_dir).path.parent.name for seeds in shown}
@@ -190,11 +203,23 @@ def _link(steps: Sequence[Seeds]) -> list[Seeds]:
     return linked
 
 
-def _change(steps: Sequence[Seeds], fingerprints: Sequence[str], index: int) -> StepEffect:
-    """Compares a step with the step that it extends, or else with the step before it."""
-    parent = _parent(steps[index].experiment)
-    extended = [i for i in range(len(steps)) if i != index and fingerprints[i] == parent]
-    against = extended[-1] if extended else index - 1
+def _changes(steps: Sequence[Seeds]) -> list[StepEffect | None]:
+    """Compares each step with the step that it extends; None for a step that extends no other."""
+    # By their files: a stranger may have the fingerprint of the parent, and is none.
+    places = {_file(seeds.experiment): index for index, seeds in enumerate(steps)}
+    changes: list[StepEffect | None] = []
+    for index, seeds in enumerate(steps):
+        parent = seeds.experiment.parent
+        extended = places.get(_file(parent)) if parent else None
+        changes.append(None if extended is None else _change(steps, extended, index))
+    return changes
+
+
+def _file(experiment: Experiment) -> str:
+    return os.path.realpath(experiment.path or "")
+
+
+def _change(steps: Sequence[Seeds], against: int, index: int) -> StepEffect:
     before, after = steps[against], steps[index]
     why_not = why_incomparable(before, after)
     accuracy, loss = (None, None) if why_not else measure_effect(before, after)
@@ -202,7 +227,6 @@ def _change(steps: Sequence[Seeds], fingerprints: Sequence[str], index: int) -> 
         why_not = why_not or "no seeds in common"
     return StepEffect(
         against=against,
-        extends=bool(extended),
         components=changed_components(before.experiment, after.experiment),
         difference=find_difference(before.experiment, after.experiment),
         accuracy=accuracy,

@@ -16,6 +16,7 @@ from drilldown.data.dataset import Dataset
 from drilldown.errors import DrilldownError
 from drilldown.experiment.experiment import Experiment
 from drilldown.settings import Compute, EngineName
+from drilldown.training.choice import choose_threads
 from drilldown.training.training import Training
 
 FLOOR = 0.90
@@ -79,7 +80,8 @@ class _Drilldown:
     """One of drilldown's own engines as a pipeline."""
 
     def __init__(self, experiment: Experiment, dataset: Dataset, engine: EngineName) -> None:
-        self.training = Training(experiment, dataset, compute=Compute(engine=engine))
+        # As many threads as the plain pipelines have: nothing chooses them for those.
+        self.training = Training(experiment, dataset, compute=Compute(engine=engine, threads=choose_threads(None)))
         self.epochs = itertools.cycle(range(1, experiment.recipe.epochs + 1))
 
     def train_epoch(self) -> object:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from drilldown.cli import crew, data, inspect, new, run, search, study
+from drilldown.cli import crew, data, inspect, lr, new, run, search, study
 
 app = typer.Typer(
     add_completion=False,
@@ -39,6 +39,7 @@ def _drilldown(
 
 app.command()(run.run)
 app.command()(run.resume)
+app.command()(lr.lr)
 app.command()(study.study)
 app.command()(inspect.summary)
 app.command()(inspect.report)
@@ -50,6 +51,7 @@ app.command()(inspect.verdict)
 app.command()(data.predict)
 app.command()(data.data)
 app.command()(new.new)
+app.command(name="list")(new.list_experiments)
 app.command()(inspect.bench)
 app.command()(crew.crew)
 app.command()(crew.worker)

@@ -9,10 +9,12 @@ import typer
 
 from drilldown.cli.options import (
     DataOption,
+    JsonOption,
     RunArgument,
     RunsOption,
     TrustOption,
     folders_from,
+    print_json,
 )
 from drilldown.errors import DrilldownError, Problem
 from drilldown.settings import RUNS_DIR
@@ -24,8 +26,10 @@ def data(
     ] = "mnist",
     preview: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw samples of each class.")] = None,
     folder: DataOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Fetch, verify and describe a dataset."""
+    from drilldown.analysis.documents import dataset_document
     from drilldown.data.loading import load_dataset
     from drilldown.terminal.console import echo, make_console
     from drilldown.terminal.live import LiveDisplay
@@ -37,7 +41,8 @@ def data(
         dataset = load_dataset(name, folders.data, on_download=live.on_download)
     finally:
         live.stop()
-    print_dataset(make_console(stderr=False), dataset)
+    if not as_json:
+        print_dataset(make_console(stderr=False), dataset)
     if preview is not None:
         from drilldown.files import explain_file_errors
         from drilldown.report.pictures import figure_png
@@ -45,18 +50,23 @@ def data(
 
         with explain_file_errors(preview):
             preview.write_bytes(figure_png(draw_classes(dataset)))
-        echo(f"wrote samples to {preview}")
+        if not as_json:
+            echo(f"wrote samples to {preview}")
+    if as_json:
+        print_json(dataset_document(dataset))
 
 
 def predict(
     run: RunArgument,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files, one digit each.")],
     runs: RunsOption = RUNS_DIR,
+    as_json: JsonOption = False,
     _trust: TrustOption = False,
 ) -> None:
     """Classify pictures, prepared in the same way as MNIST's digits."""
     import torch
 
+    from drilldown.analysis.documents import predictions_document
     from drilldown.data.pictures import read_picture
     from drilldown.runs.finding import find_run
     from drilldown.terminal.console import make_console
@@ -72,8 +82,13 @@ def predict(
             prepared[file] = read_picture(file, height, width)
         except DrilldownError as error:  # the other pictures are still read
             problems += error.problems
+    if as_json and problems:  # a script gets all predictions, or none
+        raise DrilldownError(*problems)
     if prepared:
         logits = trained.predict(torch.stack([*prepared.values()]))
-        print_predictions(make_console(stderr=False), [*prepared], logits)
+        if as_json:
+            print_json(predictions_document(trained.path, [*prepared], logits))
+        else:
+            print_predictions(make_console(stderr=False), [*prepared], logits)
     if problems:
         raise DrilldownError(*problems)

@@ -9,12 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from drilldown.cli.options import (
+    BUDGET_NOT_MET,
+    CsvOption,
     DataOption,
     ExperimentArgument,
     JsonOption,
     Overrides,
     RunsOption,
     TrustOption,
+    check_one_format,
     folders_from,
     print_json,
     print_notice,
@@ -22,9 +25,6 @@ from drilldown.cli.options import (
 from drilldown.errors import DrilldownError, Problem, TrainingDivergedError
 from drilldown.settings import RUNS_DIR
 from drilldown.wording import count_text
-
-BUDGET_NOT_MET = 3
-"""The exit code of `drilldown verdict` where the budget is not met."""
 
 
 def summary(
@@ -46,6 +46,8 @@ def summary(
         print_json(loaded.model_summary.to_json())
     else:
         print_model_summary(make_console(stderr=False), loaded)
+    for notice in loaded.model_summary.notices:
+        print_notice(notice)
 
 
 def report(
@@ -88,6 +90,7 @@ def report(
 def compare(
     subjects: Annotated[list[str], typer.Argument(metavar="A B...", help="Experiments or runs, two or more.")],
     runs: RunsOption = RUNS_DIR,
+    as_json: JsonOption = False,
     _trust: TrustOption = False,
 ) -> None:
     """Compare experiments or runs with the first one.
@@ -95,22 +98,29 @@ def compare(
     Show the difference of each from the first, and its effect over the seeds that both have.
     """
     from drilldown.analysis import comparison
+    from drilldown.analysis.documents import comparison_document
     from drilldown.terminal.comparisons import print_comparison
     from drilldown.terminal.console import make_console
 
     compared = comparison.compare(*subjects, runs_dir=runs)
-    print_comparison(make_console(stderr=False), compared)
+    if as_json:
+        print_json(comparison_document(compared))
+    else:
+        print_comparison(make_console(stderr=False), compared)
     for subject in compared:
         if subject.missing:
             print_notice(f"{subject.letter} has {count_text(subject.seeds.n, 'seed')}; for more: {subject.missing}")
 
 
-def list_runs(runs: RunsOption = RUNS_DIR, as_json: JsonOption = False) -> None:
+def list_runs(runs: RunsOption = RUNS_DIR, as_json: JsonOption = False, as_csv: CsvOption = False) -> None:
     """List the runs on disk, newest first."""
     from drilldown.runs.folder import RunFolder, run_paths
+    from drilldown.runs.row import RUN_COLUMNS, run_row
     from drilldown.terminal.console import make_console
+    from drilldown.terminal.csv_table import print_csv
     from drilldown.terminal.run_list import print_runs
 
+    check_one_format(as_json=as_json, as_csv=as_csv)
     if runs != RUNS_DIR and not os.path.isdir(runs):
         reason = "is not a folder" if os.path.exists(runs) else "no such folder"
         raise DrilldownError(Problem(file=runs, found=reason, expected="the folder that --runs names"))
@@ -118,6 +128,8 @@ def list_runs(runs: RunsOption = RUNS_DIR, as_json: JsonOption = False) -> None:
     listed = [RunFolder(path) for path in run_paths(runs, errors.append)]
     if as_json:
         print_json([_run_document(run.path) for run in listed])
+    elif as_csv:
+        print_csv(RUN_COLUMNS, [run_row(run) for run in listed])
     elif listed:
         errors += print_runs(make_console(stderr=False), listed)
     for error in errors:
@@ -142,6 +154,7 @@ def verdict(
     subject: Annotated[str, typer.Argument(metavar="RUN|EXPERIMENT", help="A run, or all runs of an experiment.")],
     overrides: Overrides = [],  # noqa: B006
     runs: RunsOption = RUNS_DIR,
+    as_json: JsonOption = False,
 ) -> None:
     """Print the verdict; exit code 3 if the budget is not met.
 
@@ -150,17 +163,16 @@ def verdict(
     from drilldown.runs.finding import is_run
 
     if subject == "last" or is_run(Path(subject)):
-        if overrides:
-            raise DrilldownError(Problem(place="--set", found=f"{subject} is a run", expected="an experiment"))
-        met = _run_verdict(subject, runs)
+        met = _run_verdict(subject, overrides, runs, as_json=as_json)
     else:
-        met = _experiment_verdict(subject, overrides, runs)
+        met = _experiment_verdict(subject, overrides, runs, as_json=as_json)
     if not met:
         raise typer.Exit(BUDGET_NOT_MET)
 
 
-def _run_verdict(subject: str, runs_dir: Path) -> bool:
-    from drilldown.runs.finding import find_run
+def _run_verdict(subject: str, overrides: list[str], runs_dir: Path, *, as_json: bool) -> bool:
+    from drilldown.analysis.documents import run_document
+    from drilldown.runs.finding import find_run, rebudget
     from drilldown.runs.folder import DIVERGED, FINISHED, RUNNING
     from drilldown.terminal.console import make_console
     from drilldown.terminal.tables import print_verdict
@@ -173,12 +185,16 @@ def _run_verdict(subject: str, runs_dir: Path) -> bool:
         raise DrilldownError(f"{run.path}: the run is still training; repeat the command when it has finished")
     if status != FINISHED:
         raise DrilldownError(f"{run.path}: the run is {status}; resume with: drilldown resume {run.path}")
-    verdict = run.read().verdict
-    print_verdict(make_console(stderr=False), verdict)
-    return verdict.passed
+    judged = rebudget(run, overrides).read()
+    if as_json:
+        print_json(run_document(judged))
+    else:
+        print_verdict(make_console(stderr=False), judged.verdict)
+    return judged.passed
 
 
-def _experiment_verdict(subject: str, overrides: list[str], runs_dir: Path) -> bool:
+def _experiment_verdict(subject: str, overrides: list[str], runs_dir: Path, *, as_json: bool) -> bool:
+    from drilldown.analysis.documents import seeds_document
     from drilldown.analysis.seeds import Seeds
     from drilldown.experiment.loading import load_experiment
     from drilldown.runs.run import Run
@@ -191,11 +207,14 @@ def _experiment_verdict(subject: str, overrides: list[str], runs_dir: Path) -> b
     if rate is None:
         folder = Run.of(experiment, 0, runs_dir).path.parent
         raise DrilldownError(f"{folder}: no finished runs of {experiment.name}; train it with: drilldown run {subject}")
-    screen = make_console(stderr=False)
-    print_seeds(screen, seeds)
     if seeds.unfinished:
         print_notice(f"left out: {count_text(len(seeds.unfinished), 'unfinished run')}")
-    screen.print(f"budget {'met' if rate.met else 'not met'}: {rate}; {rate.needed} needed")
+    if as_json:
+        print_json(seeds_document(seeds))
+    else:
+        screen = make_console(stderr=False)
+        print_seeds(screen, seeds)
+        screen.print(f"budget {'met' if rate.met else 'not met'}: {rate}; {rate.needed} needed")
     return rate.met
 
 

@@ -1,4 +1,4 @@
-"""The command that writes an experiment file: new."""
+"""The commands about experiment files: new, list."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ from drilldown.errors import DrilldownError, Problem
 
 def new(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The experiment file to write.")],
-    source: Annotated[str, typer.Option("--from", metavar="EXPERIMENT", help="The experiment to copy.")] = "under-8k",
+    source: Annotated[str | None, typer.Option("--from", metavar="EXPERIMENT", help="Copy this experiment.")] = None,
+    parent: Annotated[
+        str | None, typer.Option("--extends", metavar="EXPERIMENT", help="Write the next step after this experiment.")
+    ] = None,
     _trust: TrustOption = False,
 ) -> None:
-    """Write a new experiment file, a copy of another with comments."""
+    """Write a new experiment file.
+
+    It starts with a small first network, or with a copy of another experiment, and has comments. With --extends, it is
+    the next step of a study: it holds only the settings that change.
+    """
     from drilldown.experiment.loading import load_experiment
-    from drilldown.experiment.template import write_template
+    from drilldown.experiment.template import first_experiment, write_next_step, write_template
     from drilldown.files import is_utf8
     from drilldown.runs.finding import is_run
     from drilldown.runs.run import Run
@@ -31,7 +38,26 @@ def new(
         raise DrilldownError(Problem(file=file, found=reason, expected="a .toml file", suggestion=f"such as {example}"))
     if not is_utf8(str(file)):
         raise DrilldownError(Problem(file=file, found="the name is not UTF-8", expected="a name in UTF-8"))
-    loaded = Run(Path(source)).experiment if is_run(Path(source)) else load_experiment(source)
-    write_template(loaded, file)
-    quoted = shlex.quote(str(file))
-    echo(f"wrote {file}, which trains like {loaded.name}; change it, then\ndrilldown run {quoted}")
+    if source and parent:
+        raise DrilldownError(Problem(found="--from and --extends are both given", expected="one of them"))
+    if parent:
+        loaded = load_experiment(parent)
+        write_next_step(loaded, file)
+        did = f"wrote {file}, which extends {loaded.name}; write the change into it, then"
+    elif source:
+        loaded = Run(Path(source)).experiment if is_run(Path(source)) else load_experiment(source)
+        write_template(loaded, file)
+        did = f"wrote {file}, which trains like {loaded.name}; change it, then"
+    else:
+        write_template(first_experiment(), file)
+        did = f"wrote {file} with a small first network; train it with"
+    echo(f"{did}\ndrilldown run {shlex.quote(str(file))}")
+
+
+def list_experiments() -> None:
+    """List studies and their steps, yours first."""
+    from drilldown.experiment.studies import available_studies
+    from drilldown.terminal.console import make_console
+    from drilldown.terminal.study_list import print_studies
+
+    print_studies(make_console(stderr=False), available_studies())

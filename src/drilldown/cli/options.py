@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,8 @@ import typer
 from drilldown.errors import DrilldownError, Problem
 from drilldown.settings import RUNS_DIR, Compute, DeviceName, EngineName, Folders
 
+BUDGET_NOT_MET = 3
+"""The exit code of `verdict` and `run --check` where the budget is not met."""
 AUTO_WORKERS = 0
 """`--workers auto`."""
 MOST_WORKERS = 256
@@ -41,7 +44,9 @@ DataOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="
 RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of all runs.")]
 EngineOption = Annotated[EngineName, typer.Option("--engine", help="Training engine.")]
 DeviceOption = Annotated[DeviceName, typer.Option("--device", help="Training device.")]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", metavar="N", help="CPU threads (default: all).")]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", metavar="N", help="CPU threads (default: all; PyTorch: measured).")
+]
 WorkersOption = Annotated[
     int,
     typer.Option(
@@ -52,7 +57,27 @@ WorkersOption = Annotated[
 CrewOption = Annotated[
     Path | None, typer.Option("--on", metavar="FILE", help="Train on the machines of the crew with this file.")
 ]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Try everything with two batches, in seconds; keep nothing.")
+]
+
+
+def _tracker_name(value: str) -> str:
+    """Checks a value of `--track`."""
+    from drilldown.tracking.tracker import check_trackers
+
+    return check_trackers([value], "--track")[0]
+
+
+TrackOption = Annotated[
+    list[str],
+    typer.Option(
+        "--track", metavar="TRACKER", parser=_tracker_name,
+        help="Mirror the runs in a tracker: tensorboard, mlflow or wandb; repeatable.",
+    ),
+]  # fmt: skip
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print a table for spreadsheets on standard output.")]
 SeedsOption = Annotated[
     int, typer.Option("--seeds", min=1, max=1000, metavar="N", help="Train each experiment with seeds 0 to N-1.")
 ]
@@ -98,6 +123,24 @@ def workers_options(workers: int, crew: Path | None) -> list[str]:
     if crew is not None:
         return ["--on", str(crew)]
     return [] if workers == 1 else ["--workers", str(workers) if workers else "auto"]
+
+
+def track_options(track: Sequence[str]) -> list[str]:
+    """Returns the options that name these trackers."""
+    return [part for name in track for part in ("--track", name)]
+
+
+def check_one_format(*, as_json: bool, as_csv: bool) -> None:
+    """Raises DrilldownError where two formats are asked for."""
+    if as_json and as_csv:
+        raise DrilldownError(Problem(found="--json and --csv are both given", expected="one of them"))
+
+
+def check_dry_run(*, dry_run: bool, as_json: bool, as_csv: bool = False) -> None:
+    """Raises DrilldownError where figures are asked for that a dry run does not have."""
+    if dry_run and (as_json or as_csv):
+        given = "--json" if as_json else "--csv"
+        raise DrilldownError(Problem(found=f"--dry-run and {given} are both given", expected="one of them"))
 
 
 def print_notice(text: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drilldown.cli.options import command_text, print_notice, workers_options
+from drilldown.cli.options import command_text, print_json, print_notice, track_options, workers_options
 from drilldown.settings import Compute, Folders
 
 if TYPE_CHECKING:
@@ -25,17 +25,24 @@ def train_all(
     workers: int,
     crew: Path | None,
     again: bool = False,
+    keep_going: bool = False,
+    as_json: bool = False,
+    track: Sequence[str] = (),
     on_run: Callable[[Run], None] = lambda _: None,
 ) -> None:
     """Trains the remaining runs of a list.
 
-    *Arguments*: `name`: of the list. `command`: resumes the list after an interruption. `on_run`: called with each run
-    that has finished: at once where this process trains it, and at the end where workers do.
+    *Arguments*: `name`: of the list. `command`: resumes the list after an interruption. `keep_going`: an experiment
+    that fails, for whatever reason, does not end the others. `as_json`: standard output is kept for a document.
+    `track`: trackers that mirror the runs. `on_run`: called with each run that has finished: at once where this process
+    trains it, and at the end where workers do.
     """
     from drilldown.runs import worklist
     from drilldown.runs.folder import FINISHED
     from drilldown.terminal.live import WorklistDisplay
+    from drilldown.terminal.todo_list import todo_lines
     from drilldown.terminal.workers import WorkersDisplay
+    from drilldown.tracking.callback import WorklistTracking
     from drilldown.workers.opening import open_pool
 
     class Display(WorklistDisplay):
@@ -47,32 +54,42 @@ def train_all(
         from drilldown.workers.crew import read_crew  # imports Dask, which takes half a second
 
         read_crew(crew)  # before anything is printed
-    live = Display(name) if workers == 1 and crew is None else WorkersDisplay(name)
+    display = Display if workers == 1 and crew is None else WorkersDisplay
+    live = display(name, as_json=as_json)
     plan, started = worklist.plan_work(tasks, compute.engine, again=again), time.time()
-    live.on_plan(plan)
+    tracking = WorklistTracking(*track, callback=live)
+    tracking.on_plan(plan)
+    for line in todo_lines(plan):
+        live.console.print(line)
     try:
         if plan.todo:
-            with open_pool(compute, folders, live, workers=workers, crew=crew, again=again) as pool:
-                worklist.train_all(plan, live, pool)
+            with open_pool(
+                compute, folders, tracking, workers=workers, crew=crew, again=again, keep_going=keep_going
+            ) as pool:
+                worklist.train_all(plan, tracking, pool)
     except KeyboardInterrupt:
         live.stop()
         finished = sum(task.ended for task in tasks)
         print_notice(f"interrupted: {finished} of {len(tasks)} runs finished, and every finished epoch is saved")
-        print_notice(f"resume with: {command_text([*command, *workers_options(workers, crew)], compute, folders)}")
+        options = [*workers_options(workers, crew), *track_options(track)]
+        print_notice(f"resume with: {command_text([*command, *options], compute, folders)}")
         old = [str(task.seed) for task in tasks if task.ended and task.run.modified < started] if again else []
         if old:
             print_notice(f"not repeated yet: seed {', '.join(old)}; repeat each with --again --seed N")
+        tracking.close(hurry=True)
         raise
     finally:
         live.stop()
+        tracking.close()
     if isinstance(live, WorkersDisplay):
         for task in plan.todo:
             if task.run.status == FINISHED:
                 on_run(task.run)
 
 
-def show_finished(run: Run, data_dir: Path | None, *, write: bool = False) -> None:
+def show_finished(run: Run, data_dir: Path | None, *, write: bool = False, as_json: bool = False) -> None:
     """Prints the result of a finished run; first writes its report if it is missing or old, or if `write` is true."""
+    from drilldown.analysis.documents import run_document
     from drilldown.report.folder import is_current
     from drilldown.terminal.console import make_console
     from drilldown.terminal.tables import print_result
@@ -81,4 +98,7 @@ def show_finished(run: Run, data_dir: Path | None, *, write: bool = False) -> No
         from drilldown.report.run.writing import write_run_report  # imports matplotlib, which takes a second
 
         write_run_report(run, data_dir)
-    print_result(make_console(stderr=False), run)
+    if as_json:
+        print_json({**run_document(run.read()), "report": str(run.path / "report.html") if run.has_model else None})
+    else:
+        print_result(make_console(stderr=False), run)

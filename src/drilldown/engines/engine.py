@@ -60,6 +60,8 @@ class Engine(Protocol):
 
     name: EngineName
     device: torch.device
+    threads: int
+    """CPU threads, on whose number PyTorch's last bits depend."""
     build: str
     """The compiled code or the processor's instructions, on which the last bits of the results depend."""
 

@@ -23,7 +23,7 @@ from drilldown.engines.onednn import onednn_forward, onednn_is_faster, reorder_l
 from drilldown.evaluation.predictions import Evaluation, normalise_pixels, predict_logits
 from drilldown.evaluation.records import Tally
 from drilldown.experiment.experiment import Recipe
-from drilldown.network.layout import Layers
+from drilldown.network.layout import Layers, call_network
 from drilldown.randomness import global_seed
 from drilldown.settings import EngineName
 
@@ -34,7 +34,7 @@ class TorchEngine:
     name: EngineName = "torch"
 
     def __init__(self, network: nn.Module, recipe: Recipe, dataset: Dataset, *, device: torch.device) -> None:
-        self.device = device
+        self.device, self.threads = device, torch.get_num_threads()
         self.build = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else torch.version.cuda or "cuda"
         self.recipe = recipe
         self.train_split = dataset.train.to(device)
@@ -65,7 +65,7 @@ class TorchEngine:
                 labels = self.train_split.labels.index_select(0, rows)
                 pixels = augment_images(images, chosen, self.recipe.augment.interpolation)
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
-                    logits = self.forward(normalise_pixels(pixels, self.mean, self.std)).float()
+                    logits = call_network(self.forward, normalise_pixels(pixels, self.mean, self.std)).float()
                 loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from drilldown.wording import count_text
+
 SHARE_OF_SEEDS = Fraction(4, 5)
 """The share of its seeds that must meet the budget, for an experiment to meet it."""
 MIN_SEEDS_FOR_INTERVAL = 3
@@ -91,6 +93,11 @@ class PassRate:
     n: int
 
     @property
+    def share(self) -> Fraction:
+        """The share of seeds that met the budget, exactly; there must be seeds."""
+        return Fraction(self.passed, self.n)
+
+    @property
     def needed(self) -> int:
         """The number of seeds that must pass, for the experiment to meet its budget."""
         return math.ceil(SHARE_OF_SEEDS * self.n)
@@ -110,4 +117,4 @@ class PassRate:
 
     def __str__(self) -> str:
         low, high = self.interval
-        return f"{self.passed} of {self.n} seeds (95 % interval {100 * low:.0f}–{100 * high:.0f} %)"
+        return f"{self.passed} of {count_text(self.n, 'seed')} (95 % interval {100 * low:.0f}–{100 * high:.0f} %)"

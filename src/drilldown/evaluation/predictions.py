@@ -12,6 +12,8 @@ from torch import nn
 
 from drilldown.data.dataset import Split
 from drilldown.evaluation.records import Tally
+from drilldown.network.layout import call_network
+from drilldown.randomness import global_stream
 from drilldown.shown import Shown
 
 BATCH = 1_000
@@ -125,6 +127,8 @@ def normalise_pixels(pixels: torch.Tensor, mean: float, std: float) -> torch.Ten
 def predict_logits(network: nn.Module, images: torch.Tensor, mean: float, std: float) -> torch.Tensor:
     """A network's logits, in evaluation mode and fp32.
 
+    A user's module that draws random numbers in evaluation mode gets the same ones each time.
+
     *Arguments*: `images`: (N, height, width), 0 background to 255 ink, on any device. `mean`, `std`: see
     `normalise_pixels`.
 
@@ -132,9 +136,10 @@ def predict_logits(network: nn.Module, images: torch.Tensor, mean: float, std: f
     """
     network.eval()
     device = next((tensor.device for tensor in network.parameters()), images.device)
-    return torch.cat(
-        [
-            network(normalise_pixels(batch.to(device)[:, None].float(), mean, std)).float()
-            for batch in torch.split(images, BATCH)
-        ]
-    )
+    with global_stream(0, "evaluation"):
+        return torch.cat(
+            [
+                call_network(network, normalise_pixels(batch.to(device)[:, None].float(), mean, std)).float()
+                for batch in torch.split(images, BATCH)
+            ]
+        )

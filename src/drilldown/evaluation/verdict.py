@@ -28,6 +28,26 @@ class VerdictLine:
     by: str
     """The distance to the limit, in words."""
 
+    @property
+    def text(self) -> str:
+        """All of it in short, for one line of a terminal of 80 columns.
+
+        >>> for line in judge(Budget(parameters=8_000, epochs=15), 7_662, []).lines:
+        ...     print(line.text)
+        7,662 (limit 8,000), 338 to spare
+        0 (limit 15), 15 to spare
+        """
+        limit, _, epochs = self.limit.removeprefix("at most ").partition(" in ")
+        found = self.found.removeprefix("at least ").partition(" (")[0]
+        if not limit[:1].isdigit():
+            return f"{self.found}; {self.by}"
+        if not epochs:
+            return f"{found} (limit {limit}), {self.by}"
+        if "%" not in found:
+            return f"{found}, {self.by} (limit {limit})"
+        judged = epochs.replace("each of", "worst of").removeprefix("the ").removesuffix(" epochs")
+        return f"{judged}: {found} (limit {limit}), {self.by.partition(',')[0]}"
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict(Shown):
@@ -41,6 +61,11 @@ class Verdict(Shown):
     def passed(self) -> bool:
         """Whether every line is met."""
         return all(line.met for line in self.lines)
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the network gives all images the same logits."""
+        return any(line.name == _DEAD.name for line in self.lines)
 
     def to_json(self) -> dict[str, Any]:
         """The document in `summary.json`: each line by its name."""
@@ -110,8 +135,17 @@ def _accuracy_line(bar: Decimal, hold: int, epochs: Sequence[EpochRecord]) -> Ve
     needed = math.ceil(Fraction(bar) * worst.total / 100)
     spare = worst.correct - needed
     below = sum(epoch.test.accuracy < Fraction(bar) for epoch in last)
-    images = "image" if abs(spare) == 1 else "images"
-    by = f"{spare} {images} to spare" if spare >= 0 else f"{-spare} {images} short, {below} of {hold} epochs below"
+    images = f"{count_text(abs(spare), 'image')} {'to spare' if spare >= 0 else 'short'}"
+    by = images if spare >= 0 else f"{images}, {below} of {count_text(hold, 'epoch')} below"
     rounded_down = math.floor(100 * worst.accuracy) / 100  # a count below the bar must not read as if it met it
     found = f"at least {rounded_down:.2f} % ({worst.correct:,} of {worst.total:,})"
     return VerdictLine(name="accuracy", limit=limit, found=found, met=below == 0, by=by)
+
+
+def is_judged(budget: Budget) -> bool:
+    """Whether a budget sets any limit; every run meets one that sets none.
+
+    >>> is_judged(Budget()), is_judged(Budget(epochs=15))
+    (False, True)
+    """
+    return any(limit is not None for limit in (budget.parameters, budget.epochs, budget.accuracy))

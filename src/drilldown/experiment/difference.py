@@ -17,6 +17,7 @@ _NAMES = {
     "augment": "augmentation",
     "holdout": "validation split",
     "python": "network",
+    "arguments": "network",
 }
 """The component names of settings whose key is not a usual name."""
 _KINDS: tuple[tuple[str, type[Layer]], ...] = (

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
     Field,
     PrivateAttr,
     StringConstraints,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -33,13 +33,19 @@ from drilldown.experiment.optimizers import SGD, Optimizer
 from drilldown.experiment.schedules import ConstantSchedule, Schedule
 from drilldown.experiment.toml_text import dump_toml
 from drilldown.files import is_utf8
+from drilldown.network.cell_module import MODULE, cell_module, store_cell_module
 from drilldown.network.layers import Shape, parse_block
 from drilldown.network.layout import PlacedLayer, build_network, lay_out
+from drilldown.network.module_arguments import check_values
+from drilldown.network.module_code import code_digest, module_files
 from drilldown.network.summary import ModelSummary, summarise_layers, summarise_module
-from drilldown.network.user_module import KEY, build_user_network
+from drilldown.network.user_module import build_user_network
 from drilldown.randomness import global_stream
 from drilldown.shown import Shown
 from drilldown.table import BelowOne, Percent, Table
+
+TRAINED = ("network", "recipe")
+"""The tables of an experiment that a training depends on; the others can change after it."""
 
 
 def _canonical(block: str) -> str:
@@ -53,6 +59,8 @@ class Network(Table):
     """The blocks of layers, from the image to the logits."""
     python: Annotated[str, StringConstraints(pattern=r"^[^/\\:]+\.py:[A-Za-z_]\w*$")] | None = None
     """The user's own module as `FILE.py:CLASS`; the file is in the folder of the experiment."""
+    arguments: Annotated[dict[str, Any], AfterValidator(check_values)] = Field(default={})
+    """The keyword arguments of the user's class."""
 
     @model_validator(mode="after")
     def _either_layers_or_python(self) -> Self:
@@ -61,6 +69,8 @@ class Network(Table):
             raise ValueError(f'{both} of "layers" and "python" given, expected one of the two')
         if self.layers == ():
             raise ValueError("no layers, expected at least one block")
+        if self.arguments and self.python is None:
+            raise ValueError('"arguments" given with "layers", expected "python"')
         return self
 
 
@@ -180,6 +190,8 @@ class Experiment(Shown, Table):
     """A short title in words."""
     target: str = ""
     """The aim of the experiment, in one sentence."""
+    analysis: str = ""
+    """The author's own words about the result, in Markdown; they can be written after the training."""
     reconstructed: bool = False
     """Whether the network is a reconstruction, because its author did not publish it."""
     remark: str = ""
@@ -193,6 +205,10 @@ class Experiment(Shown, Table):
     reported: Reported | None = None
     """The accuracies that the source reports."""
 
+    _completed: ClassVar[tuple[str, ...]] = (
+        "analysis", "budget", "build", "fingerprint", "model_summary", "name", "network", "parent", "path", "recipe",
+        "reconstructed", "remark", "reported", "settings", "target", "title", "to_toml", "with_network",
+    )  # fmt: skip
     _path: Path | None = PrivateAttr(default=None)
     _name: str | None = PrivateAttr(default=None)
     _parent: Experiment | None = PrivateAttr(default=None)
@@ -216,7 +232,7 @@ class Experiment(Shown, Table):
         """Returns a copy with other values; cached properties are computed again, since they may follow from them."""
         copy = super().model_copy(update=update, deep=deep)
         if update:
-            for cached in ("image", "layout", "model_summary", "fingerprint"):
+            for cached in ("image", "layout", "model_summary", "fingerprint", "earlier_fingerprint"):
                 copy.__dict__.pop(cached, None)
         return copy
 
@@ -248,9 +264,33 @@ class Experiment(Shown, Table):
         return None
 
     @property
+    def doubt(self) -> str | None:
+        """The reason why the budget's accuracy is probably a mistake, or None."""
+        accuracy, (_, classes) = self.budget.accuracy, self.image
+        if not accuracy or accuracy > 100 / classes:
+            return None
+        guess = f"; did you mean {90 + accuracy:g}?" if accuracy < 10 else ""
+        return f"budget.accuracy is {accuracy:g} %; guessing among {classes} classes gives {100 / classes:.3g} %{guess}"
+
+    def reworded(self, source: Experiment) -> Experiment:
+        """Returns a copy with the words and the budget of another experiment, which trains the same."""
+        names = set(Experiment.model_fields) - set(TRAINED)
+        copy = super().model_copy(update={name: getattr(source, name) for name in names})  # keeps the layout
+        copy.__dict__.pop("earlier_fingerprint", None)
+        return copy
+
+    @property
     def folder(self) -> Path:
         """The folder of the experiment's file; a network in Python is there too."""
         return self._path.parent if self._path else Path()
+
+    @property
+    def code_files(self) -> dict[str, bytes]:
+        """The Python files of the network, by their names relative to the folder; empty for block notation.
+
+        *Raises* DrilldownError where the module is missing.
+        """
+        return {} if self.network.python is None else module_files(self.network.python, self.folder)
 
     @cached_property
     def image(self) -> tuple[Shape, int]:
@@ -282,7 +322,29 @@ class Experiment(Shown, Table):
             if self.layout is not None:
                 return build_network(self.layout)
             assert self.network.python is not None
-            return build_user_network(self.network.python, self.folder, *self.image)
+            return build_user_network(self.network.python, self.folder, *self.image, self.network.arguments)
+
+    def with_network(self, network: Callable[..., nn.Module], /, **arguments: Any) -> Experiment:
+        """Returns a copy with a network that is defined in a cell of a notebook, or in a script.
+
+        Its source is stored as `model.py` in the user's cache and, like any network in Python, in each run folder. The
+        fingerprint follows from this source.
+
+        *Arguments*: `network`: a class, or a function that returns a module. It can use imports and other classes and
+        functions, but no variables of the notebook. `arguments`: its keyword arguments.
+
+        *Raises* DrilldownError where the source is unknown or uses variables, or where the network fails.
+        """
+        module = cell_module(network)
+        try:
+            settings = Network(python=f"{MODULE}:{network.__name__}", arguments=arguments)
+        except ValidationError as error:
+            messages = [detail["msg"].removeprefix("Value error, ") for detail in error.errors()]
+            raise DrilldownError(*(Problem(place="with_network", found=message) for message in messages)) from None
+        copy = self.model_copy(update={"network": settings})
+        copy = copy.located(path=store_cell_module(module, copy.to_toml()), name=self.name)
+        copy.model_summary  # noqa: B018 - it calls the network, whose errors belong to this cell
+        return copy
 
     def settings(self) -> dict[str, Any]:
         """Returns network, recipe and budget as plain values, including defaults."""
@@ -290,18 +352,27 @@ class Experiment(Shown, Table):
 
     @cached_property
     def fingerprint(self) -> str:
-        """A checksum of network, recipe, budget and data: eight hex digits.
+        """A checksum of network, recipe and data: eight hex digits. Any budget can judge the same run.
 
         Defaults are left out, so that existing runs keep their fingerprints when drilldown gets a new setting.
         """
-        document = self.model_dump(mode="json", include={"network", "recipe", "budget"}, exclude_defaults=True)
+        return self._checksum(TRAINED, code_digest)
+
+    @cached_property
+    def earlier_fingerprint(self) -> str:
+        """The checksum that names the run folders of version 0.1: with the budget, and all bytes of a module's file."""
+
+        def hash_module(files: dict[str, bytes]) -> str:
+            return hashlib.sha256(next(iter(files.values()))).hexdigest()
+
+        return self._checksum((*TRAINED, "budget"), hash_module)
+
+    def _checksum(self, tables: Iterable[str], code: Callable[[dict[str, bytes]], str]) -> str:
+        document = self.model_dump(mode="json", include=set(tables), exclude_defaults=True)
         if self.network.layers is not None:
             document["network"] = ", ".join(self.network.layers)  # the grouping of layers into blocks has no effect
         elif self.network.python is not None:
-            file = self.folder / self.network.python.partition(":")[0]
-            if not os.path.isfile(file):  # Path.is_file raises where a name is too long
-                raise DrilldownError(Problem(file=file, place=KEY, found="no such file"))
-            document["network"]["content"] = hashlib.sha256(file.read_bytes()).hexdigest()
+            document["network"]["content"] = code(self.code_files)
         if is_dataset_folder(self.recipe.dataset):
             document["recipe"]["dataset"] = load_dataset(self.recipe.dataset).identity
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:8]

@@ -7,7 +7,7 @@ import copy
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from pydantic import BaseModel, ValidationError
 
 from drilldown.data.catalogue import is_dataset_folder
 from drilldown.errors import DrilldownError, Problem, did_you_mean, quoted
+from drilldown.experiment.dictionary import check_experiment_name, plain_values
 from drilldown.experiment.experiment import Experiment, Recipe
+from drilldown.experiment.hints import setting_called, syntax_hint
 from drilldown.experiment.origins import KeyPath, Origin, Source, one_line
 from drilldown.experiment.problems import explain_validation_error, locate_problem, toml_literal
 from drilldown.experiment.studies import find_experiment_file
@@ -24,6 +26,8 @@ INHERITED = ("network", "recipe", "budget")
 """The tables that `extends` inherits."""
 SEARCH_TABLES = ("search", "space")
 """The tables that make a file a search; they are not inherited."""
+OTHER_NETWORK = {("network", "layers"): ("python", "arguments"), ("network", "python"): ("layers",)}
+"""The keys of a network that a new value of another key removes."""
 NAME_IN_LAYER = re.compile(r"\{\s*([^{}]*?)\s*\}")
 """A name in a layer of a search file: `{w1}`."""
 Parent = Experiment | None
@@ -32,18 +36,31 @@ LARGEST_FILE = 1_000_000
 """The largest experiment file in bytes."""
 
 
-def load_experiment(reference: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+def load_experiment(
+    reference: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, name: str | None = None
+) -> Experiment:
     """Reads an experiment.
 
-    *Arguments*: `reference`: a path, `study/step`, an unambiguous start of it, or a study's name for its last step.
-    `overrides`: settings as in `--set`, such as `recipe.optimizer.lr=0.1`.
+    *Arguments*: `reference`: a path, `study/step`, an unambiguous start of it, or a study's name for its last step; or
+    a dictionary with the tables of an experiment file. `overrides`: settings as in `--set`, such as
+    `recipe.optimizer.lr=0.1`. `name`: `study/step` in place of the name that the file gives; a dictionary without it is
+    `unnamed/experiment`.
 
-    *Raises* DrilldownError with all errors of the file.
+    *Raises* DrilldownError with all errors of the file or the dictionary.
 
     >>> load_experiment("eva5-s5/06", ["recipe.epochs=3"]).recipe.epochs
     3
+    >>> load_experiment({"title": "Short", "extends": "under-8k/01-flagship", "recipe": {"epochs": 3}}, name="my/short")
+    <Experiment my/short: 'Short', 3 epochs of mnist>
     """
-    return read_experiment(find_experiment_file(str(reference)), overrides)
+    overrides = [overrides] if isinstance(overrides, str) else [str(override) for override in overrides]
+    name = None if name is None else check_experiment_name(name)
+    if isinstance(reference, Mapping):
+        return _read_dictionary(reference, overrides).located(name=name)
+    if not isinstance(reference, str | Path):
+        found = f"found an object of the class {type(reference).__name__}"
+        raise DrilldownError(Problem(found=found, expected="a path, study/step, or a dictionary"))
+    return read_experiment(find_experiment_file(str(reference)), overrides, name=name)
 
 
 def read_experiment(path: Path, overrides: Sequence[str] = (), *, name: str | None = None) -> Experiment:
@@ -67,8 +84,8 @@ def read_source(path: Path, overrides: Sequence[str] = (), tables: Sequence[str]
     return _read_source(path, overrides, tables, ())
 
 
-def check_experiment(source: Source, path: Path, parent: Parent) -> Experiment:
-    """Makes the experiment from the values of a file; raises DrilldownError with all errors."""
+def check_experiment(source: Source, path: Path | None, parent: Parent) -> Experiment:
+    """Makes the experiment from the values of a file or a dictionary; raises DrilldownError with all errors."""
     anchor_dataset(source)
     try:
         experiment = Experiment.model_validate(source.values).located(path=path, parent=parent)
@@ -92,6 +109,12 @@ def _read(path: Path, overrides: Sequence[str], children: tuple[Path, ...]) -> t
     return check_experiment(source, path, parent), source
 
 
+def _read_dictionary(document: Mapping[str, Any], overrides: Sequence[str]) -> Experiment:
+    source, parent = _resolve(Source(plain_values(document), {}, Origin(None)), overrides, INHERITED, ())
+    _refuse_search_file(source, None, extended=False)
+    return check_experiment(source, None, parent)
+
+
 def _read_source(
     path: Path, overrides: Sequence[str], tables: Sequence[str], children: tuple[Path, ...]
 ) -> tuple[Source, Parent]:
@@ -100,13 +123,21 @@ def _read_source(
     try:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: also for a number with thousands of digits
-        raise DrilldownError(_syntax_problem(path, error)) from None
+        raise DrilldownError(_syntax_problem(path, text, error)) from None
+    return _resolve(Source(values, {}, own), overrides, tables, (*children, path))
+
+
+def _resolve(
+    source: Source, overrides: Sequence[str], tables: Sequence[str], family: tuple[Path, ...]
+) -> tuple[Source, Parent]:
+    """Applies `extends` and `--set` to the values of a file or a dictionary.
+
+    *Arguments*: `family`: the file, after those that extend it; empty for a dictionary.
+    """
     parent: Parent = None
-    source = Source(values, {}, own)
-    if "extends" in values:
-        extends = values.pop("extends")
-        parent_path = _parent_path(own, extends, (*children, path))
-        parent, inherited = _read(parent_path, (), (*children, path))
+    if "extends" in source.values:
+        parent_path = _parent_path(source.own, source.values.pop("extends"), family)
+        parent, inherited = _read(parent_path, (), family)
         _inherit(source, inherited)
     for override in overrides:
         _override(source, override, tables)
@@ -114,7 +145,7 @@ def _read_source(
     return source, parent
 
 
-def _refuse_search_file(source: Source, path: Path, *, extended: bool) -> None:
+def _refuse_search_file(source: Source, path: Path | None, *, extended: bool) -> None:
     """Raises DrilldownError where the file describes a search: it is not one experiment, but many."""
     key_path: KeyPath | None = next(((table,) for table in SEARCH_TABLES if table in source.values), None)
     network = source.values.get("network")
@@ -124,7 +155,7 @@ def _refuse_search_file(source: Source, path: Path, *, extended: bool) -> None:
             key_path = key_path or ("network", "layers", index)
     if key_path is None:
         return
-    suggestion = "a search cannot be extended" if extended else f"use drilldown search {path}"
+    suggestion = "a search cannot be extended" if extended else f"use drilldown search {path or 'FILE'}"
     found = f"this is a search file, because of {'a name in braces' if len(key_path) > 1 else f'[{key_path[0]}]'}"
     problem = Problem(found=found, expected="an experiment", suggestion=suggestion)
     raise DrilldownError(source.origin(key_path).problem(key_path, problem))
@@ -153,15 +184,19 @@ def _text(path: Path) -> str:
         ) from None
 
 
-def _syntax_problem(path: Path, error: Exception) -> Problem:
+def _syntax_problem(path: Path, text: str, error: Exception) -> Problem:
     message = "nested too deeply" if isinstance(error, RecursionError) else str(error)
     reason, _, position = message.partition(" (at ")
     line = position.removeprefix("line ").partition(",")[0]
+    found = f"not TOML: {reason[:1].lower()}{reason[1:]}" + ("" if line.isdigit() or not position else f" ({position}")
+    if not line.isdigit():
+        return Problem(file=path, found=found)
+    better, suggestion = syntax_hint(text, int(line), reason)
     return Problem(
         file=path,
-        line=int(line) if line.isdigit() else None,
-        found=f"not TOML: {reason[:1].lower()}{reason[1:]}"
-        + ("" if line.isdigit() or not position else f" ({position}"),
+        line=int(line),
+        found=one_line(better or found),
+        suggestion=one_line(suggestion) if suggestion else None,
     )
 
 
@@ -173,10 +208,13 @@ def _parent_path(own: Origin, extends: object, family: tuple[Path, ...]) -> Path
                 Problem(place="extends", found=f"found {extends!r}", expected="the name of a file, or study/step"),
             )
         )
-    path = family[-1].parent / extends
-    if not os.path.isfile(path) and "/" in extends and not extends.endswith(".toml"):
-        with contextlib.suppress(DrilldownError):
-            path = find_experiment_file(extends)
+    path = (family[-1].parent if family else Path()) / extends
+    if not os.path.isfile(path) and not extends.endswith(".toml"):
+        if os.path.isfile(f"{path}.toml"):
+            path = Path(f"{path}.toml")
+        elif "/" in extends:
+            with contextlib.suppress(DrilldownError):
+                path = find_experiment_file(extends)
     if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         names = [file.name for file in path.parent.glob("*.toml")] if os.path.isdir(path.parent) else []
         raise DrilldownError(
@@ -218,10 +256,15 @@ def _override(source: Source, override: str, tables: Sequence[str]) -> None:
     label = f"--set {one_line(override)}"
     dotted, equals, text = override.partition("=")
     keys = tuple(key.strip() for key in dotted.split("."))
+    place = setting_called(keys[-1]) if equals else None
+    hint = f"did you mean --set {place}={one_line(text)}?" if place else None
     if not equals or len(keys) < 2 or not all(keys):
         raise DrilldownError(
             Problem(
-                file=label, found=f'found "{one_line(override)}"', expected="TABLE.KEY=VALUE, such as recipe.epochs=5"
+                file=label,
+                found=f'found "{one_line(override)}"',
+                expected="TABLE.KEY=VALUE, such as recipe.epochs=5",
+                suggestion=hint,
             )
         )
     if keys[0] not in tables:
@@ -230,7 +273,7 @@ def _override(source: Source, override: str, tables: Sequence[str]) -> None:
                 file=label,
                 found=f'unknown table "{one_line(keys[0])}"',
                 expected=f"one of {quoted(tables)}",
-                suggestion=did_you_mean(keys[0], tables),
+                suggestion=did_you_mean(keys[0], tables) or hint,
             )
         )
     try:
@@ -238,8 +281,10 @@ def _override(source: Source, override: str, tables: Sequence[str]) -> None:
         value = document["value"] if len(document) == 1 else text.strip()
     except (ValueError, RecursionError):
         value = text.strip()  # a word without quotation marks
-    if keys[0] == "network" and len(keys) == 2:
-        source.values["network"] = {}
+    if keys in OTHER_NETWORK:
+        network = source.values.get("network")
+        own = network.items() if isinstance(network, dict) else ()
+        source.values["network"] = {key: item for key, item in own if key not in OTHER_NETWORK[keys]}
     set_value(source, keys, value, Origin(label))
 
 

@@ -18,10 +18,10 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The origin of a value: a file, or a `--set`."""
+    """The origin of a value: a file, a `--set`, or a dictionary."""
 
-    label: Path | str
-    """The path of the file, or `--set` with its argument."""
+    label: Path | str | None
+    """The path of the file, or `--set` with its argument; None for a dictionary."""
     text: str = ""
     """The content of the file."""
     key_path: KeyPath | None = None

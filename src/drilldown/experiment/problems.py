@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from drilldown.errors import InvalidValueError, Problem, did_you_mean
 from drilldown.experiment.experiment import Experiment
+from drilldown.experiment.hints import setting_hint
 from drilldown.experiment.origins import KeyPath, Source
 from drilldown.network.layers import NotationError
 
@@ -19,6 +20,7 @@ OTHER_KEYS = ("extends", "search", "space")
 _EXPECTED = {
     "model_type": "a table",
     "model_attributes_type": "a table",
+    "dict_type": "a table",
     "tuple_type": "an array",
     "too_long": "an array of fewer items",
     "too_short": "an array of more items",
@@ -71,7 +73,7 @@ def _problem(detail: ErrorDetails, key_path: KeyPath, model: type[BaseModel]) ->
             place=_dotted(key_path[:-1]) or None,
             found=f'unknown key "{key_path[-1]}"',
             expected=f"one of {', '.join(known)}",
-            suggestion=did_you_mean(str(key_path[-1]), known),
+            suggestion=setting_hint(key_path) or did_you_mean(str(key_path[-1]), known),
         )
     if error_type == "missing":
         return Problem(place=key, found="is missing")
@@ -90,7 +92,10 @@ def _problem(detail: ErrorDetails, key_path: KeyPath, model: type[BaseModel]) ->
         expected = f'a table, as in {key} = {{ name = "{name}", … }}'
         return Problem(place=key, found=f"found {toml_literal(value)}", expected=expected)
     if error_type in _EXPECTED:
-        return Problem(place=key, found=f"found {toml_literal(value)}", expected=_EXPECTED[error_type])
+        suggestion = _range_hint(value) if error_type == "float_type" else None
+        return Problem(
+            place=key, found=f"found {toml_literal(value)}", expected=_EXPECTED[error_type], suggestion=suggestion
+        )
     message = detail["msg"].removeprefix("Value error, ")
     if message.startswith("Input should be "):
         expected = message.removeprefix("Input should be ")
@@ -111,6 +116,14 @@ def _problem(detail: ErrorDetails, key_path: KeyPath, model: type[BaseModel]) ->
         found, _, expected = message.partition(", expected ")
         return Problem(place=key, found=found, expected=expected or None)
     return Problem(place=key, found=f"found {toml_literal(value)}", expected=message[:1].lower() + message[1:])
+
+
+def _range_hint(value: object) -> str | None:
+    """A suggestion for a range such as [-7, 7] where the largest value is asked for."""
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(number, int | float) for number in value):
+        low, high = value
+        return f"give the largest value alone: {high}" if low == -high else None
+    return None
 
 
 def locate_problem(problem: Problem, source: Source) -> Problem:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from drilldown.errors import DrilldownError, Problem, did_you_mean
 from drilldown.resources import resource_folder
+
+SHIPPED = resource_folder("studies")
+"""The folder of the studies that are part of drilldown."""
+_OTHER = re.compile(r"^\[(search|space|project|build-system|tool)\b", re.MULTILINE)
+"""A table of a search file, or of a Python project: such a file is no step."""
+_OWN = re.compile(r"^(extends\b|\[(network|recipe)\])", re.MULTILINE)
+"""A line by which an experiment is recognised where folders are not named by the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +32,43 @@ class Study:
 
     @property
     def steps(self) -> tuple[Path, ...]:
-        """The experiment files in the order of their names."""
-        return tuple(sorted(self.path.glob("*.toml"), key=lambda file: file.stem))
+        """The experiment files in the order of their names; searches and files of Python projects are left out."""
+        files = sorted(self.path.glob("*.toml"), key=lambda file: file.stem)
+        return tuple(file for file in files if not _OTHER.search(_text(file)))
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the study is part of drilldown."""
+        return self.path.parent == SHIPPED
 
 
 def available_studies() -> list[Study]:
-    """Returns the studies in `./studies`, then those that are part of drilldown."""
+    """Returns the user's studies, then those that are part of drilldown.
+
+    The user's are the folders of experiments in `./studies` and in the working directory, and the working directory
+    itself. Of two studies with the same name, the first one counts.
+    """
     studies: dict[str, Study] = {}
-    for root in (Path("studies"), resource_folder("studies")):
-        if root.is_dir():
-            for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-                study = Study(folder)
-                if study.steps:
-                    studies.setdefault(study.name, study)
+    guessed = (Path(), *_folders_in(Path()))
+    for folder in (*_folders_in(Path("studies")), *guessed, *_folders_in(SHIPPED)):
+        study = Study(folder)
+        if study.steps and (folder not in guessed or any(_OWN.search(_text(file)) for file in study.steps)):
+            studies.setdefault(study.name, study)
     return list(studies.values())
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8", "replace")
+    except OSError:  # reading it as an experiment says why
+        return ""
+
+
+def _folders_in(root: Path) -> list[Path]:
+    try:
+        return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError:  # it does not exist, or cannot be read
+        return []
 
 
 def find_experiment_file(reference: str) -> Path:
@@ -60,6 +91,8 @@ def find_experiment_file(reference: str) -> Path:
             names = [file.name for file in path.parent.glob("*.toml")] if os.path.isdir(path.parent) else []
             raise DrilldownError(Problem(file=path, found="no such file", suggestion=did_you_mean(path.name, names)))
         return path
+    if os.path.isfile(f"{reference}.toml"):
+        return Path(f"{reference}.toml")
     studies = available_studies()
     study_start, slash, step_start = reference.partition("/")
     exact = [study for study in studies if study.name == study_start]

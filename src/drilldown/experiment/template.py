@@ -1,4 +1,4 @@
-"""The file that `drilldown new` writes: an experiment with a comment on each setting that can be changed."""
+"""The files that `drilldown new` writes: an experiment with comments, or the next step of a study."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shlex
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -18,6 +18,8 @@ from drilldown.experiment.budget import Budget
 from drilldown.experiment.experiment import Experiment, Recipe
 from drilldown.experiment.optimizers import Optimizer
 from drilldown.experiment.schedules import Schedule
+from drilldown.experiment.studies import Study
+from drilldown.experiment.toml_text import dump_toml
 from drilldown.files import explain_file_errors
 from drilldown.network.layers import LAYERS
 
@@ -25,28 +27,92 @@ WIDTH = 100
 """The width of comments in characters."""
 _OPTIONAL = {"ema": "0.999", "holdout": "10_000"}
 """Example values for the optional settings of a recipe."""
+FIRST: dict[str, Any] = {
+    "title": "A first network",
+    "network": {
+        "layers": [
+            "conv 3x3 8, relu", "maxpool 2", "conv 3x3 12, relu", "maxpool 2", "conv 3x3 16, relu", "gap", "linear 10"
+        ]
+    },
+    "recipe": {
+        "dataset": "mnist", "epochs": 15, "batch_size": 64,
+        "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9},
+    },
+    "budget": {"parameters": 10_000, "epochs": 15, "accuracy": 99.4, "hold": 5},
+}  # fmt: skip
+"""The experiment that a new file starts with: it trains well, and it is far from its budget."""
 _TABLES: dict[str, type[BaseModel]] = {"recipe": Recipe, "budget": Budget}
 
 
 def write_template(source: Experiment, file: Path) -> None:
-    """Writes an experiment with the settings of `source`, and a copy of its Python module, if it has one.
+    """Writes an experiment with the settings of `source`, and copies of the Python files of its network.
 
     *Raises* DrilldownError where a file exists already or cannot be written.
     """
     if os.path.lexists(file):
         raise _already_exists(file, "choose another name")
-    module = source.network.python.partition(":")[0] if source.network.python else None
-    source.fingerprint  # noqa: B018 - raises where the module is missing, before anything is written
+    code_files = source.code_files
     text = template_text(source, file)
     with explain_file_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        if module:
-            code, beside = (source.folder / module).read_bytes(), file.parent / module
+        for name, code in code_files.items():
+            beside = file.parent / name
             if beside.exists() and beside.read_bytes() != code:
                 raise _already_exists(beside, "choose another folder: the copy of the network's code needs this name")
-            beside.write_bytes(code)
+        for name, code in code_files.items():
+            (file.parent / name).parent.mkdir(parents=True, exist_ok=True)
+            (file.parent / name).write_bytes(code)
         with file.open("x", encoding="utf-8") as opened:
             opened.write(text)
+
+
+def first_experiment() -> Experiment:
+    """A small network without any of the tricks of the later steps: the beginning of a climb."""
+    return Experiment.model_validate(FIRST).located(name="new/first")
+
+
+def write_next_step(parent: Experiment, file: Path) -> None:
+    """Writes an experiment that extends another one; all settings of the parent are in it as comments.
+
+    *Raises* DrilldownError where the file exists already or cannot be written.
+    """
+    if os.path.lexists(file):
+        raise _already_exists(file, "choose another name")
+    text = next_step_text(parent, file)
+    with explain_file_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+
+
+def next_step_text(parent: Experiment, file: Path) -> str:
+    """Returns the text of an experiment that extends another one, without any change yet.
+
+    >>> print(next_step_text(drilldown.load("eva5-s5/05"), Path("06-mine.toml")).splitlines()[4])
+    extends = "eva5-s5/05-rotation"
+    """
+    settings = parent.to_toml().partition("\n[network]")[2].partition("\n[reported]")[0].rstrip()
+    described = {
+        "title": _title(file),
+        "extends": _reference(parent, file),
+        "target": f"The weakness of {parent.name} that this step should remove, and by how much.",
+    }
+    lines = [
+        *_head(file), "", *dump_toml(described).splitlines(), "",
+        "# Write below only the settings that change; a value that you write replaces the whole value.",
+        f"# These are the settings of {parent.name}:", "#",
+        *(f"# {line}".rstrip() for line in f"[network]{settings}".splitlines()),
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _reference(parent: Experiment, file: Path) -> str:
+    """The value of `extends`: a path relative to the new file, or `study/step` of a study that is part of drilldown."""
+    assert parent.path, "an experiment that is extended has a file"
+    if Study(parent.path.parent).is_shipped:
+        return parent.name
+    relative = os.path.relpath(parent.path.resolve(), file.resolve().parent)
+    return Path(relative).with_suffix("").as_posix()
 
 
 def _already_exists(file: Path, suggestion: str) -> DrilldownError:
@@ -65,13 +131,20 @@ def template_text(source: Experiment, file: Path) -> str:
     copy = source.model_copy(
         update={
             "title": _title(file),
-            "target": f"It starts as {source.name}: write here which result should improve, and by how much.",
+            "target": _target(source),
+            "analysis": "",
             "remark": "",
             "reconstructed": False,
             "reported": None,
         }
     )
     return "\n".join([*_head(file), "", *_commented(copy.to_toml())]) + "\n"
+
+
+def _target(source: Experiment) -> str:
+    if source.name == first_experiment().name:
+        return "A network that trains. Later steps, with drilldown new NEXT --extends, change one thing at a time."
+    return f"It starts as {source.name}: write here which result should improve, and by how much."
 
 
 def _title(file: Path) -> str:

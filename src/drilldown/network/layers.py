@@ -18,6 +18,7 @@ from typing import ClassVar, Self
 from torch import nn
 
 from drilldown.errors import InvalidValueError, Problem, did_you_mean
+from drilldown.network.other_names import suggest_layer
 
 Shape = tuple[int, ...]
 """(channels, height, width) or (features,)."""
@@ -338,7 +339,7 @@ def parse_block(text: str) -> tuple[Layer, ...]:
                 Problem(
                     found=found,
                     expected=f"one of {', '.join(LAYERS)}",
-                    suggestion=did_you_mean(word, LAYERS) if word else None,
+                    suggestion=suggest_layer(word, LAYERS) if word else None,
                 )
             )
         layers.append(kind.parse([argument.lower() for argument in arguments]))

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from drilldown.errors import DrilldownError, Problem
@@ -151,6 +154,23 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+def prints_to_stderr() -> AbstractContextManager[object]:
+    """Sends the prints of a user's module to standard error: standard output holds results, and nothing else."""
+    return contextlib.redirect_stdout(sys.stderr)
+
+
+def call_network(network: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> torch.Tensor:
+    """A network's output; the prints of a user's module go to standard error.
+
+    *Raises* TypeError where a user's module returns no tensor, as some do in training mode alone.
+    """
+    with prints_to_stderr():
+        logits = network(images)
+    if not isinstance(logits, torch.Tensor):
+        raise TypeError(f"the network returns {type(logits).__name__}, not a tensor of logits")
+    return logits
 
 
 def shape_text(shape: Shape) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from drilldown.network.layers import GlobalAveragePool, Linear, Shape
-from drilldown.network.layout import PlacedLayer, evaluation_mode
+from drilldown.network.layout import PlacedLayer, call_network, evaluation_mode
+from drilldown.network.module_notices import module_notices
+from drilldown.network.receptive_field import first_tensor, measure_receptive_fields
 
 FLOAT_BYTES = 4
 ELEMENTWISE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.ReLU, nn.Dropout)
@@ -47,6 +49,8 @@ class ModelSummary:
     peak_activation_bytes: int
     """The largest memory of a layer's input and output together, in bytes, for one image in float32; elementwise layers
     (bn, relu, dropout) overwrite their input."""
+    notices: tuple[str, ...] = ()
+    """Doubts about a user's module, as sentences."""
 
     @property
     def multiply_adds(self) -> int:
@@ -71,6 +75,7 @@ class ModelSummary:
             "receptive_field": self.receptive_field,
             "weight_bytes": self.weight_bytes,
             "peak_activation_bytes": self.peak_activation_bytes,
+            "notices": list(self.notices),
             "layers": [
                 {
                     "name": row.name,
@@ -131,19 +136,22 @@ def summarise_layers(placed: Sequence[PlacedLayer]) -> ModelSummary:
 def summarise_module(network: nn.Module, image: Shape) -> ModelSummary:
     """Summarises any module by one forward pass of a blank image.
 
-    A parameter that several layers share is counted once. Receptive fields are not known, because a module can connect
-    its layers in any way.
+    A parameter that several layers share is counted once. Receptive fields are measured, because a module can connect
+    its layers in any way: see `drilldown.network.receptive_field`.
 
     *Arguments*: `image`: the shape of an image, (channels, height, width).
     """
     rows: list[LayerRow] = []
+    leaves: list[nn.Module] = []
     peak = 0
     seen: set[int] = set()
 
     def add_row(name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         nonlocal peak
-        if not isinstance(output, torch.Tensor):
+        output = first_tensor(output)
+        if output is None:
             return
+        leaves.append(module)
         own = [p for p in module.parameters(recurse=False) if p.requires_grad]
         new = {id(p): p.numel() for p in own if id(p) not in seen}
         seen.update(new)
@@ -167,14 +175,16 @@ def summarise_module(network: nn.Module, image: Shape) -> ModelSummary:
     ]
     try:
         with torch.no_grad(), evaluation_mode(network):
-            network(torch.zeros(1, *image))
+            call_network(network, torch.zeros(1, *image))
     finally:
         for hook in hooks:
             hook.remove()
+    fields = measure_receptive_fields(network, leaves, image, sum(row.multiply_adds for row in rows))
     return ModelSummary(
-        layers=tuple(rows),
+        layers=tuple(replace(row, receptive_field=field) for row, field in zip(rows, fields, strict=True)),
         parameters=sum(p.numel() for p in network.parameters() if p.requires_grad),
         peak_activation_bytes=peak * FLOAT_BYTES,
+        notices=tuple(module_notices(network, image)),
     )
 
 

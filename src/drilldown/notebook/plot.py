@@ -5,23 +5,25 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Any
 
 import matplotlib.figure
 
 from drilldown.analysis.comparison import Comparison
 from drilldown.data.dataset import Dataset
 from drilldown.data.loading import load_dataset
-from drilldown.errors import DrilldownError
+from drilldown.errors import DrilldownError, Problem, check_argument
 from drilldown.evaluation.predictions import Predictions
-from drilldown.evaluation.records import EpochRecord
 from drilldown.experiment.experiment import Experiment
+from drilldown.notebook.overlay import Trained, names_by_difference, overlay_charts
 from drilldown.report.matplotlib_charts import draw_charts, draw_named_chart
 from drilldown.report.pictures import figure_png
 from drilldown.report.run.charts import run_charts
 from drilldown.report.run.figures import draw_classes, draw_confusion, draw_misclassified, draw_samples
 from drilldown.report.study.charts import accuracy_chart
 
+__all__ = ["classes", "compared", "confusion", "curves", "misclassified", "samples"]
 NOTEBOOK_DPI = 80
 """Pixels per inch; small, because a notebook file contains its figures."""
 
@@ -33,24 +35,17 @@ class Figure(matplotlib.figure.Figure):
         return figure_png(self, NOTEBOOK_DPI)
 
 
-class Trained(Protocol):
-    """A run or a training."""
-
-    @property
-    def experiment(self) -> Experiment:
-        """The experiment that is trained."""
-        ...
-
-    @property
-    def epochs(self) -> tuple[EpochRecord, ...]:
-        """The finished epochs."""
-        ...
+def __dir__() -> list[str]:
+    """The public names alone: a notebook completes them."""
+    return list(__all__)
 
 
-def curves(trained: Trained) -> Figure:
+def curves(trained: Trained | Iterable[Trained]) -> Figure:
     """Accuracy with the bar and the epochs that must hold it, loss, and learning rate, by epoch.
 
-    *Raises* DrilldownError where no epoch is finished.
+    *Arguments*: `trained`: a run or a training; or several, each with a line and a name that says what differs.
+
+    *Raises* DrilldownError where a run has no finished epoch.
 
     >>> training = drilldown.Training(drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.epochs=1"]))
     >>> for epoch in training:
@@ -58,9 +53,37 @@ def curves(trained: Trained) -> Figure:
     >>> [axes.get_title() for axes in figure.axes]
     ['Accuracy, %', 'Cross-entropy, log scale', 'Learning rate']
     """
-    if not trained.epochs:
-        raise DrilldownError("there are no epochs yet to draw; train first")
-    return _as_shown(draw_charts(run_charts(trained.epochs, trained.experiment)))
+    runs: list[Any] = list(trained) if isinstance(trained, Iterable) and not _is_trained(trained) else [trained]
+    if not runs:
+        raise DrilldownError("there are no runs to draw")
+    for run in runs:
+        if not _is_trained(run):
+            raise DrilldownError(
+                Problem(
+                    place="plot.curves",
+                    found=f"found an object of the class {type(run).__name__}",
+                    expected="a run, a training, or a list of them",
+                )
+            )
+    epochs = [run.epochs for run in runs]
+    if not all(epochs):
+        which = "" if len(runs) == 1 else f" of {names_by_difference(runs)[epochs.index(())]}"
+        raise DrilldownError(f"there are no epochs{which} yet to draw; train first")
+    if len(runs) == 1:
+        return _as_shown(draw_charts(run_charts(epochs[0], runs[0].experiment)))
+    named = list(zip(names_by_difference(runs), epochs, strict=True))
+    figure = draw_charts(overlay_charts(named, [run.experiment for run in runs]))
+    for axes in figure.axes:  # one legend for all charts, below them
+        legend = axes.get_legend()
+        if legend is not None:
+            legend.remove()
+    lines = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*lines, loc="outside lower center", ncols=min(3, len(runs)), fontsize=8)
+    return _as_shown(figure)
+
+
+def _is_trained(value: object) -> bool:
+    return all(hasattr(value, name) for name in ("experiment", "epochs", "seed"))
 
 
 def samples(experiment: Experiment, dataset: Dataset | None = None, rows: int = 4) -> Figure:
@@ -71,6 +94,7 @@ def samples(experiment: Experiment, dataset: Dataset | None = None, rows: int = 
     >>> len(samples(drilldown.load("under-8k", ["recipe.dataset=glyphs"])).axes[0].images)
     50
     """
+    check_argument("experiment", experiment, Experiment, 'an experiment, as in drilldown.load("under-8k")')
     return _as_shown(draw_samples(dataset or load_dataset(experiment.recipe.dataset), experiment, rows))
 
 
@@ -80,6 +104,7 @@ def classes(dataset: Dataset, columns: int = 10) -> Figure:
     >>> len(classes(drilldown.dataset("glyphs"), columns=3).axes[0].images)
     30
     """
+    check_argument("dataset", dataset, Dataset, 'a dataset, as in drilldown.dataset("glyphs")')
     return _as_shown(draw_classes(dataset, columns))
 
 
@@ -90,6 +115,7 @@ def misclassified(predictions: Predictions) -> Figure:
     >>> len(misclassified(Predictions(dataset.test, torch.rand(1000, 10))).axes[0].images)
     40
     """
+    check_argument("predictions", predictions, Predictions, "predictions, as in run.predictions()")
     images = predictions.misclassified
     if images:
         return _as_shown(draw_misclassified(images, predictions.split))
@@ -105,6 +131,7 @@ def confusion(predictions: Predictions) -> Figure:
     >>> confusion(Predictions(dataset.test, torch.rand(1000, 10))).axes[0].get_xlabel()
     'predicted class'
     """
+    check_argument("predictions", predictions, Predictions, "predictions, as in run.predictions()")
     return _as_shown(draw_confusion(predictions.confusion))
 
 
@@ -117,6 +144,7 @@ def compared(comparison: Comparison) -> Figure:
     Traceback (most recent call last):
     drilldown.errors.DrilldownError: there are no finished runs to compare
     """
+    check_argument("comparison", comparison, Comparison, "a comparison, as in drilldown.compare(first, second)")
     lines = [
         (f"{subject.letter} {subject.experiment.title}", subject.seeds)
         for subject in comparison

@@ -7,11 +7,14 @@ from pathlib import Path
 
 from drilldown.analysis.ablation import Ablation, Removal
 from drilldown.evaluation.effects import SIGNIFICANCE_LEVEL, Effect, holm_adjust
+from drilldown.evaluation.intervals import PassRate
+from drilldown.evaluation.verdict import is_judged
 from drilldown.experiment.difference import find_difference
 from drilldown.files import write_atomically
 from drilldown.report.folder import writing_report
 from drilldown.report.text import code_text, escape_text, interval_text, rate_text
 from drilldown.runs.run import Run
+from drilldown.wording import count_text
 
 
 def write_ablation_report(ablation: Ablation, runs_dir: Path) -> Path:
@@ -34,7 +37,8 @@ def ablation_markdown(ablation: Ablation) -> str:
         "",
         f"{name} · fingerprint {fingerprint}",
         "",
-        f"| without | parameters | mean of the last {full.hold}, % | difference, points | seeds | budget met |",
+        f"| without | parameters | mean of the last {count_text(full.hold, 'epoch')}, % | difference, points | seeds "
+        "| budget met |",
         "| --- | --: | --: | --: | --: | --- |",
         f"| nothing: the full recipe | {full.experiment.model_summary.parameters:,} "
         f"| {interval_text(full.accuracy, 3)} | | {full.n} | {rate_text(full.rate)} |",
@@ -94,19 +98,22 @@ def _effect_sentences(ablation: Ablation) -> Iterator[str]:
     uneven = [removal for removal, effect in tested if not effect.measurable and _all_below(removal, ablation)]
     for removal in uneven:
         reached = removal.seeds.accuracies(ablation.full.hold).values()
+        full = ablation.full.accuracies().values()
         yield (
-            f"Large loss, but the seeds differ too much for an interval: without {removal.component}, {len(reached)} "
-            f"seeds reach {min(reached):.2f} to {max(reached):.2f} %, all below the worst seed of the full recipe."
+            f"Without {removal.component}, all {len(reached)} seeds are below the worst seed of the full recipe: "
+            f"{min(reached):.2f} to {max(reached):.2f} %, against {min(full):.2f} to {max(full):.2f} %. The seeds "
+            "differ so much that the interval of the difference includes zero all the same."
         )
     if worse:
-        removal, effect = worse[0]
-        yield f"Largest loss{' of the others' if uneven else ''}: without {removal.component}, {_effect_text(effect)}."
+        removal, effect = min(worse, key=lambda found: found[1].mean)
+        yield f"The largest measurable loss: without {removal.component}, {_effect_text(effect)}."
     if better:
-        removal, effect = better[-1]
-        yield f"Better without {removal.component}: {_effect_text(effect)}."
+        removal, effect = max(better, key=lambda found: found[1].mean)
+        yield f"The largest measurable gain: without {removal.component}, {_effect_text(effect)}."
     others = [removal.component for removal, effect in tested if not effect.measurable and removal not in uneven]
     if others:
-        yield f"No measurable effect for {len(others)} of {len(tested)} components: {', '.join(others)}."
+        of = count_text(len(tested), "tested component")
+        yield f"No measurable effect for {len(others)} of {of}: {', '.join(others)}."
     if len(tested) > 1 and measurable:
         adjusted = holm_adjust([effect.p for _, effect in tested])
         lasting = [
@@ -129,28 +136,34 @@ def _effect_text(effect: Effect) -> str:
 def _diverged_sentences(ablation: Ablation) -> Iterator[str]:
     for removal in ablation.removals:
         if removal.seeds.diverged:
-            yield f"Without {removal.component}, {len(removal.seeds.diverged)} of {removal.seeds.n} seeds diverged."
+            seeds = count_text(removal.seeds.n, "seed")
+            yield f"Without {removal.component}, {len(removal.seeds.diverged)} of {seeds} diverged."
 
 
 def _budget_sentences(ablation: Ablation) -> Iterator[str]:
-    judged = [(removal, removal.seeds.rate) for removal in ablation.removals if removal.seeds.rate]
-    kept = [removal.component for removal, rate in judged if rate and rate.met]
+    judged = [(removal, rate) for removal in ablation.removals if (rate := removal.seeds.rate) is not None]
+    kept = [removal.component for removal, rate in judged if rate.met]
     full = ablation.full.rate
-    if not judged or not full:
+    if not judged or not full or not is_judged(ablation.full.experiment.budget):
         return
-    yield f"With all components the budget is {'met' if full.met else 'missed'}: {full}."
-    if kept:
-        removed = f"without {kept[0]}" if len(kept) == 1 else f"without any single one of these: {', '.join(kept)}"
-        yield f"It is {'still met' if full.met else 'met'} {removed} ({len(kept)} of {len(judged)})."
+    yield f"With all components, the budget is {_met(full)}: {full}."
+    if len(judged) == 1:
+        ((removal, rate),) = judged
+        also = f"{'still' if full.met else 'also'} " if rate.met == full.met else ""
+        yield f"Without {removal.component}, it is {also}{_met(rate)}: {rate}."
+    elif kept:
+        removed = f"{kept[0]} is removed" if len(kept) == 1 else f"any one of these is removed: {', '.join(kept)}"
+        still = "still met" if full.met else "met"
+        yield f"It is {still} when {removed} ({len(kept)} of {len(judged)} components)."
     else:
-        too = "" if full.met else " too"
-        if len(judged) == 1:
-            ((removal, rate),) = judged
-            yield f"It is missed without {removal.component}{too}: {rate}."
-        else:
-            yield f"It is missed without any single one of the {len(judged)} components{too}."
+        yield f"It is not met when any one of the {len(judged)} components is removed."
+
+
+def _met(rate: PassRate) -> str:
+    return "met" if rate.met else "not met"
 
 
 def _seed_sentences(ablation: Ablation) -> Iterator[str]:
-    if ablation.full.n == 1:
-        yield "This is 1 seed, an anecdote."
+    single = sum(seeds.n == 1 for seeds in (ablation.full, *(removal.seeds for removal in ablation.removals)))
+    if single:
+        yield f"{count_text(single, 'row')} of the table {'rests' if single == 1 else 'rest'} on one seed, an anecdote."

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from drilldown.report.axes import Axis
+from drilldown.wording import count_text
 
 STYLES = 11
 """The number of series that both drawers can tell apart."""
@@ -38,6 +40,15 @@ class Held:
     label: str
 
 
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A point that its chart does not show, because it lies below or above the axis."""
+
+    style: str
+    x: float
+    above: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
     """Lines over epochs; dots with names; or a scatter, whose series without ranges are clouds of dots."""
@@ -63,6 +74,29 @@ class Chart:
         return len(self.series[0].text)
 
     @property
+    def outside(self) -> list[Outside]:
+        """The points of lines that lie below or above the axis; drawers mark them at its ends."""
+        return [
+            Outside(series.style, x, share > 1)
+            for series in self.series
+            for x, y in zip(series.x, series.y, strict=True)
+            if not 0 <= (share := self.y.share(y)) <= 1
+        ]
+
+    @property
+    def outside_text(self) -> str:
+        """A note about the points that the chart does not show; empty where it shows all of them."""
+        notes = [
+            f"{sign} {count_text(len(epochs), 'point')} {side} the axis, {_epochs_text(epochs)}"
+            for sign, side, above in (("▼", "below", False), ("▲", "above", True))
+            if (epochs := [point.x for point in self.outside if point.above is above])
+        ]
+        ends = [end for series in self.series for both in series.ranges for end in both]
+        if self.form == "lines" and any(not 0 <= self.y.share(end) <= 1 for end in ends):
+            notes.append("a band continues outside the axis")
+        return "; ".join(notes)
+
+    @property
     def has_markers(self) -> bool:
         """Whether each point has a marker."""
         return max(len(series.x) for series in self.series) <= MAX_MARKERS
@@ -75,3 +109,16 @@ def step_style(index: int) -> str:
     ('step-0', 'step-0')
     """
     return f"step-{index % STYLES}"
+
+
+def _epochs_text(numbers: Sequence[float]) -> str:
+    """Epochs in words.
+
+    >>> _epochs_text([1]), _epochs_text([1, 2, 2]), _epochs_text([1, 4])
+    ('in epoch 1', 'in epochs 1 to 2', 'between epochs 1 and 4')
+    """
+    epochs = sorted(set(map(int, numbers)))
+    first, last = epochs[0], epochs[-1]
+    if first == last:
+        return f"in epoch {first}"
+    return f"in epochs {first} to {last}" if len(epochs) == last - first + 1 else f"between epochs {first} and {last}"

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import filelock
 
-from drilldown.errors import DrilldownError, Problem
-from drilldown.files import explain_write_errors, lock_folder, remove_leftovers, write_atomically
+from drilldown.errors import DrilldownError
+from drilldown.files import busy_folder, explain_write_errors, lock_folder, remove_leftovers, write_atomically
 from drilldown.runs.run import REPORT_FILES, Run
 
 MARK = re.compile(rb'(?:<meta name="drilldown-summary" content="|<!-- drilldown-summary )([0-9a-f]{64})')
-"""The mark in a report with the SHA-256 of the summary that it was made from."""
+"""The mark in a report with the SHA-256 of what it was made from, see `Run.report_digest`."""
 MARK_WITHIN = 4096
 """The number of bytes at the beginning of a report that contain the mark."""
 
@@ -40,7 +40,7 @@ def writing_report(folder: Path) -> Iterator[None]:
             yield
     except filelock.Timeout:
         raise DrilldownError(
-            Problem(file=folder, found="another process is writing here", suggestion="repeat the command later")
+            busy_folder(folder, "another process is writing here", "repeat the command later")
         ) from None
 
 
@@ -59,12 +59,12 @@ def write_figures(folder: Path, figures: dict[str, bytes]) -> None:
 
 
 def is_current(run: Run) -> bool:
-    """Whether a finished run has a report that was made from its summary, and so from its weights and records."""
-    return {summary_digest(run.path / name) for name in REPORT_FILES} == {run.summary_digest}
+    """Whether a finished run has a report that was made from its summary, its words and its budget."""
+    return {report_digest(run.path / name) for name in REPORT_FILES} == {run.report_digest}
 
 
-def summary_digest(report: Path) -> str | None:
-    """The SHA-256 of the summary that a report was made from; None without a report or a mark."""
+def report_digest(report: Path) -> str | None:
+    """The SHA-256 of what a report was made from; None without a report or a mark."""
     try:
         with report.open("rb") as file:
             mark = MARK.search(file.read(MARK_WITHIN))

@@ -47,7 +47,7 @@ def draw_charts(charts: Sequence[Chart]) -> Figure:
     for axes, chart in zip(figure.subplots(1, len(charts), squeeze=False)[0], charts, strict=True):
         draw_chart(axes, chart)
         axes.set_title(chart.title, fontsize=10)
-        axes.set_xlabel(chart.x.label, fontsize=8)
+        axes.set_xlabel(x_label(chart), fontsize=8)
         axes.tick_params(labelsize=7.5)
         if len(chart.series) > 1:
             axes.legend(fontsize=8)
@@ -59,7 +59,7 @@ def draw_named_chart(chart: Chart, height: float) -> Figure:
     figure = Figure(figsize=(10, height), layout="constrained")
     axes = figure.subplots()
     draw_chart(axes, chart)
-    axes.set(xlabel=chart.x.label, ylabel=chart.y.label)
+    axes.set(xlabel=x_label(chart), ylabel=chart.y.label)
     if chart.form == "lines":
         last = chart.x.high
         axes.set_xlim(chart.x.low, last + 0.28 * (last - chart.x.low))  # room for the names
@@ -74,6 +74,16 @@ def draw_chart(axes: Axes, chart: Chart) -> None:
     draw_frame(axes, chart)
     for series in chart.series:
         (_draw_line if chart.form == "lines" else draw_dot)(axes, series, chart.has_markers)
+    for point in chart.outside:
+        axes.plot(
+            [point.x], [0.98 if point.above else 0.02], marker="^" if point.above else "v", ms=5, ls="",
+            color=STYLE_OF[point.style][0], transform=axes.get_xaxis_transform(),
+        )  # fmt: skip
+
+
+def x_label(chart: Chart) -> str:
+    """The label of the horizontal axis; below it, the note about points that are not shown."""
+    return f"{chart.x.label}\n{chart.outside_text}".rstrip()
 
 
 def draw_frame(axes: Axes, chart: Chart) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from drilldown.wording import count_text
+
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("drilldown.report", "templates"),
     undefined=jinja2.StrictUndefined,
@@ -89,3 +91,4 @@ def _digest(text: str) -> str:
 
 _TEMPLATES.filters["prose"] = prose
 _TEMPLATES.filters["count"] = "{:,}".format
+_TEMPLATES.filters["counted"] = count_text

@@ -42,6 +42,15 @@ class Drawing:
         """The positions of a series' points."""
         return [(self.x(x), self.y(y)) for x, y in zip(series.x, series.y, strict=True)]
 
+    @property
+    def outside(self) -> list[tuple[str, float, float, bool]]:
+        """The marks for points beyond the ends of the axis: style, x, y, and whether the point lies above."""
+        _, top, _, bottom = self.frame
+        return [
+            (point.style, self.x(point.x), top + 4 if point.above else bottom - 4, point.above)
+            for point in self.chart.outside
+        ]
+
     def band(self, series: Series) -> list[tuple[float, float]]:
         """The outline of a series' ranges: along their low ends, and back along their high ends."""
         low = [(self.x(x), self.y(low)) for x, (low, _) in zip(series.x, series.ranges, strict=True)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import jinja2
 
 from drilldown.evaluation.intervals import PassRate, Spread
-from drilldown.wording import count_text, visible_text
+from drilldown.report.prose import prose_markdown
+from drilldown.wording import count_text, percent_text, visible_text
 
 TEXT_TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("drilldown.report", "templates"),
@@ -64,5 +65,7 @@ TEXT_TEMPLATES.filters.update(
     line=line_text,
     interval=interval_text,
     rate=rate_text,
-    epochs=lambda count: count_text(count, "epoch"),
+    prose=prose_markdown,
+    counted=count_text,
+    percent=percent_text,
 )

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import filelock
 import safetensors
 
+from drilldown.drives import is_locked
 from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.records import EpochRecord
 from drilldown.files import LOCK, damaged_file, file_digest, read_json
@@ -27,7 +27,6 @@ FINISHED: Literal["finished"] = "finished"
 RUNNING: Literal["running"] = "running"
 INTERRUPTED: Literal["interrupted"] = "interrupted"
 DIVERGED: Literal["diverged"] = "diverged"
-Status = Literal["finished", "running", "interrupted", "diverged"]
 DAMAGED = "damaged"
 """What a list of runs shows for one whose files cannot be read; not a status."""
 EXPERIMENT, PARENT = "experiment.toml", "parent.toml"
@@ -61,7 +60,7 @@ class RunFolder:
         return f"{step.parent.name}/{step.name.rpartition('-')[0]}"
 
     @property
-    def status(self) -> Status:
+    def status(self) -> str:  # no Literal: jedi, which completes names in notebooks, fails on one
         """finished, running, diverged or interrupted."""
         if self.has(SUMMARY):
             return FINISHED
@@ -193,16 +192,20 @@ class RunFolder:
         return document
 
     @property
+    def named_fingerprint(self) -> str | None:
+        """The fingerprint in the folder's name; None where the folder has another kind of name."""
+        named = re.fullmatch(r".*-([0-9a-f]{8})", self.path.resolve().parent.name)
+        return named[1] if named else None
+
+    @property
     def _named_seed(self) -> int | None:
         digits = self.path.resolve().name.removeprefix("seed-")
         return int(digits) if re.fullmatch(r"[0-9]{1,18}", digits) else None
 
     def check_owner(self, name: str, fingerprint: object, seed: object) -> None:
         """Refuses a file of another run, for instance of another seed, that was copied into this folder."""
-        place = self.path.resolve()
-        named = re.fullmatch(r".*-([0-9a-f]{8})", place.parent.name)
-        if fingerprint and named and named[1] != fingerprint:
-            found, expected = f"experiment {fingerprint}", f"{named[1]}, as the folder's name says"
+        if fingerprint and self.named_fingerprint not in (None, fingerprint):
+            found, expected = f"experiment {fingerprint}", f"{self.named_fingerprint}, as the folder's name says"
         elif seed is not None and self._named_seed not in (None, seed):
             found, expected = f"seed {seed}", f"seed {self._named_seed}, as the folder's name says"
         else:
@@ -212,18 +215,7 @@ class RunFolder:
         )
 
     def _is_locked(self) -> bool:
-        file = self.path / LOCK
-        if not self.has(LOCK):
-            return False
-        lock = filelock.FileLock(file, timeout=0)
-        try:
-            lock.acquire()
-        except filelock.Timeout:
-            return True
-        except OSError:  # in a folder that cannot be written to, nothing trains
-            return False
-        lock.release()
-        return False
+        return self.has(LOCK) and is_locked(self.path / LOCK)
 
 
 def read_bytes(file: Path) -> bytes:

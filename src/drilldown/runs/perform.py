@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from drilldown.errors import DrilldownError, TrainingDivergedError
+from drilldown.drives import new_notices
+from drilldown.errors import DrilldownError, TrainingDivergedError, check_argument
 from drilldown.experiment.experiment import Experiment
+from drilldown.randomness import check_seed
 from drilldown.runs.callback import Callback
-from drilldown.runs.folder import DIVERGENCE, EXPERIMENT, FINISHED
+from drilldown.runs.folder import DIVERGENCE, FINISHED
 from drilldown.runs.run import Run
 from drilldown.runs.writer import RunWriter
 from drilldown.settings import Compute, Folders
@@ -23,6 +25,7 @@ def perform(
     run_dir: Path | None = None,
     again: bool = False,
     callback: Callback | None = None,
+    trainer: type[Training] = Training,
 ) -> Run:
     """Trains one experiment with one seed in its run folder, and resumes it where it was interrupted.
 
@@ -31,6 +34,7 @@ def perform(
     machine and device.
 
     *Arguments*: `run_dir`: the run's folder; derived from `folders.runs` and the experiment by default.
+    `trainer`: the kind of training; a dry run has its own.
 
     *Raises* DrilldownError where something is missing or does not fit; TrainingDivergedError where the loss does not
     stay finite.
@@ -40,9 +44,15 @@ def perform(
     ...     drilldown.perform(experiment, seed=3, folders=drilldown.Folders(runs=folder)).verdict.passed
     False
     """
-    callback = callback or Callback()
-    run = Run(run_dir) if run_dir else Run.of(experiment, seed, folders.runs)
-    run.check_owner(EXPERIMENT, experiment.fingerprint, seed)  # the folder's name could never be read back
+    callback, seed = callback or Callback(), check_seed(seed)
+    check_argument("experiment", experiment, Experiment, 'an experiment, as in drilldown.load("under-8k")')
+    check_argument("compute", compute, Compute, 'drilldown.Compute(device="cpu"), for instance')
+    check_argument("folders", folders, Folders, 'drilldown.Folders(runs="runs"), for instance')
+    check_argument("callback", callback, Callback, "drilldown.Lines(), for instance")
+    run = Run(run_dir, source=experiment) if run_dir else Run.of(experiment, seed, folders.runs)
+    experiment = run.to_train(experiment, seed)
+    if experiment.doubt:
+        callback.on_notice(f"{experiment.name}: {experiment.doubt}")
     if run.status == FINISHED and not again:
         callback.on_notice(f"{run.name}, seed {run.seed}: already finished; repeat it with drilldown run --again")
         return run
@@ -54,7 +64,7 @@ def perform(
         dataset = experiment.recipe.load_dataset(folders.data, on_download=callback.on_download)
         if dataset.leakage_notice:
             callback.on_notice(dataset.leakage_notice)
-        training = Training(
+        training = trainer(
             experiment,
             dataset,
             seed=seed,
@@ -67,6 +77,8 @@ def perform(
             run.clear()
         writer = RunWriter(run, training)
         run = writer.run
+        for notice in new_notices():
+            callback.on_notice(notice)
         callback.on_start(run, training)
         try:
             for epoch in training:

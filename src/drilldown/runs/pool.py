@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from drilldown.errors import CannotTrainError, TrainingDivergedError
+from drilldown.errors import CannotTrainError, DrilldownError, TrainingDivergedError
 from drilldown.evaluation.records import EpochRecord
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.callback import Callback
@@ -54,6 +54,9 @@ class Outcome:
     ending: Ending
     reason: str = ""
     """Why the run diverged or failed."""
+
+    def __str__(self) -> str:
+        return f"{self.task}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +118,11 @@ class InProcessPool:
 
     slots = 1
 
-    def __init__(self, compute: Compute, folders: Folders, callback: Callback, *, again: bool = False) -> None:
+    def __init__(
+        self, compute: Compute, folders: Folders, callback: Callback, *, again: bool = False, keep_going: bool = False
+    ) -> None:
         self.compute, self.folders, self.callback, self.again = compute, folders, callback, again
+        self.keep_going = keep_going
         self._submitted: list[Task] = []
 
     def submit(self, task: Task) -> None:
@@ -139,7 +145,16 @@ class InProcessPool:
             return Outcome(task, "failed", str(error))
         except RunBusyError:  # another process has just begun it
             return Outcome(task, "busy")
+        except Exception as error:
+            if not self.keep_going:
+                raise
+            return Outcome(task, "failed", reason_text(error))
         return Outcome(task, "finished")
+
+
+def reason_text(error: Exception) -> str:
+    """The reason why a task failed, in one line; an own module can raise anything."""
+    return str(error) if isinstance(error, DrilldownError) else f"{type(error).__name__}: {error}"
 
 
 def work(queue: Queue, pool: Pool) -> None:

@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import filelock
 import torch
@@ -18,13 +19,22 @@ from torch import nn
 
 from drilldown.data.dataset import Dataset, Split
 from drilldown.data.loading import load_dataset, with_local_writers
+from drilldown.drives import holder_file
 from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.predictions import Predictions, predict_logits
 from drilldown.evaluation.records import EpochRecord
-from drilldown.evaluation.verdict import Verdict
+from drilldown.evaluation.verdict import Verdict, judge
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import read_experiment
-from drilldown.files import LOCK, damaged_file, explain_write_errors, is_utf8, lock_folder, unwritable_run
+from drilldown.files import (
+    LOCK,
+    busy_folder,
+    damaged_file,
+    explain_write_errors,
+    file_digest,
+    lock_folder,
+    unwritable_run,
+)
 from drilldown.runs.folder import (
     DIVERGED,
     DIVERGENCE,
@@ -41,8 +51,9 @@ from drilldown.runs.folder import (
     RunFolder,
     read_bytes,
 )
+from drilldown.runs.places import run_place, run_places
 from drilldown.runs.summary import RunSummary
-from drilldown.runs.tensor_files import Owner, check_tensors, read_tensors
+from drilldown.runs.tensor_files import Owner, check_tensors, read_tensors, state_like
 from drilldown.settings import DeviceName, EngineName
 from drilldown.shown import Shown
 from drilldown.training.training import Checkpoint
@@ -52,10 +63,6 @@ LOCK_PATIENCE_SECONDS = 1.0
 REPORT_FILES = ("report.html", "report.md")
 TRAINED_FILES = (SUMMARY, DIVERGENCE, STATE, WEIGHTS, PREDICTIONS, RECORDS, LOG)
 """The files that a repeated training removes: first the one without which the others do not count."""
-
-
-LONGEST_NAME = 240
-"""The longest name of a study or a step in bytes: file systems allow 255, and the fingerprint follows the name."""
 
 
 class RunBusyError(DrilldownError):
@@ -75,29 +82,49 @@ class Run(Shown, RunFolder):
     (1000, True)
     """
 
+    _completed: ClassVar[tuple[str, ...]] = (
+        "dataset", "divergence", "epochs", "evaluate", "experiment", "has_model", "logits", "model", "modified", "name",
+        "normalisation", "path", "predict", "predictions", "read", "seed", "status", "summary", "verdict",
+    )  # fmt: skip
     known_experiment: Experiment | None = field(default=None, repr=False, compare=False)
     """The experiment, where it is in memory already: then its file is not parsed again."""
+    source: Experiment | None = field(default=None, repr=False, compare=False)
+    """The experiment as its author has it now: its words and its budget hold, not those at the time of the training."""
 
     @classmethod
     def of(cls, experiment: Experiment, seed: int, runs_dir: Path | str) -> Run:
         """The run at its place, `RUNS/study/step-fingerprint/seed-n`, whether it exists or not.
 
+        Where only a folder of version 0.1 has this run, it is that folder.
+
         *Raises* DrilldownError where the experiment's name cannot be the name of a folder.
         """
-        study, step = experiment.name.split("/", 1)
-        for kind, name in (("study", study), ("step", step)):
-            _check_name(kind, name, experiment.path)
-        return cls(Path(runs_dir) / study / f"{step}-{experiment.fingerprint}" / f"seed-{seed}")
+        return cls(run_place(experiment, seed, runs_dir), source=experiment)
+
+    @classmethod
+    def all_of(cls, experiment: Experiment, runs_dir: Path | str) -> list[Run]:
+        """The runs of an experiment that exist, one for each seed, in the order of their seeds."""
+        return [cls(place, source=experiment) for place in run_places(experiment, runs_dir)]
 
     @property
     def experiment(self) -> Experiment:
+        """The experiment that was trained, with its parent where it had one.
+
+        Words and budget are those of its author's file as it is now, where the run was found through that file.
+        """
+        trained = self.trained_experiment
+        return trained if self.source is None else trained.reworded(self.source)
+
+    @property
+    def trained_experiment(self) -> Experiment:
         """The experiment as it was when the run began, with its parent where it had one."""
         if self.known_experiment is not None:
             return self.known_experiment
         self.verified(EXPERIMENT)
         experiment = read_experiment(self.path / EXPERIMENT, name=self.name)
-        if experiment.network.python is not None:
-            self.verified(experiment.network.python.partition(":")[0])
+        if experiment.network.python is not None:  # also the files that are missing now
+            for name in {*experiment.code_files, *(name for name in self.checksums() if name.endswith(".py"))}:
+                self.verified(name)
         if not self.has(PARENT):
             return experiment
         self.verified(PARENT)
@@ -106,8 +133,12 @@ class Run(Shown, RunFolder):
     @property
     def verdict(self) -> Verdict | None:
         """The verdict on this run; None before it is finished."""
-        summary = self.summary
-        return summary.verdict if summary else None
+        return self.read().verdict if self.has(SUMMARY) else None
+
+    @property
+    def report_digest(self) -> str:
+        """The SHA-256 of all that the report of the finished run is made from; the report carries it."""
+        return file_digest(f"{self.summary_digest}\n{(self.source or self.trained_experiment).to_toml()}".encode())
 
     def read(self) -> FinishedRun:
         """Reads the records of a finished run, once; raises DrilldownError where it is not finished."""
@@ -117,7 +148,29 @@ class Run(Shown, RunFolder):
         last = tuple(epoch.test.correct for epoch in epochs[-len(summary.last_correct) :])
         if (summary.last_correct and summary.last_correct != last) or summary.clean_train_accuracy > 100:
             raise damaged_file(self.path / SUMMARY, f"its figures contradict {RECORDS}")
-        return FinishedRun(run=self, seed=summary.seed, epochs=epochs, summary=summary)
+        if self.source is None:
+            verdict, hold = summary.verdict, len(summary.accuracy.last)
+        else:
+            budget = self.source.budget
+            verdict = judge(budget, summary.parameters, epochs, dead=summary.verdict.is_dead)
+            hold = min(budget.hold, len(epochs))
+        return FinishedRun(run=self, seed=summary.seed, epochs=epochs, summary=summary, verdict=verdict, hold=hold)
+
+    def to_train(self, experiment: Experiment, seed: int) -> Experiment:
+        """The experiment as this folder stores it.
+
+        A folder of version 0.1 keeps its budget, because its name depends on it. The new budget judges the run anyway.
+
+        *Raises* DrilldownError where the folder's name is that of another run.
+        """
+        named = self.named_fingerprint
+        if named not in (None, experiment.fingerprint) and self.has(EXPERIMENT):
+            stored = self.trained_experiment
+            if stored.fingerprint == experiment.fingerprint and stored.earlier_fingerprint == named:
+                self.check_owner(EXPERIMENT, named, seed)
+                return stored
+        self.check_owner(EXPERIMENT, experiment.fingerprint, seed)
+        return experiment
 
     def check_finished(self) -> None:
         """Raises DrilldownError where the run has no model: it is unfinished, diverged, or its weights were deleted."""
@@ -227,9 +280,10 @@ class Run(Shown, RunFolder):
         if not self.has(STATE):
             return None
         file, epochs = self.path / STATE, self.epochs
-        owner = Owner(fingerprint=experiment.fingerprint, seed=seed, epoch=len(epochs), versions={})
+        fingerprint = self.named_fingerprint or experiment.fingerprint
+        owner = Owner(fingerprint=fingerprint, seed=seed, epoch=len(epochs), versions={})
         tensors, metadata = read_tensors(file, read_bytes(file), owner)
-        check_tensors(file, tensors, _state_like(experiment, seed, tensors))
+        check_tensors(file, tensors, state_like(experiment, seed, tensors))
         engine: EngineName = "native" if metadata["engine"] == "native" else "torch"
         device: DeviceName = "cuda" if metadata["device"] == "cuda" else "cpu"
         return Checkpoint(tensors, epochs, engine, metadata["threads"], device, metadata["versions"])
@@ -244,12 +298,9 @@ class Run(Shown, RunFolder):
             try:
                 stack.enter_context(lock_folder(self.path, LOCK_PATIENCE_SECONDS))
             except filelock.Timeout:
+                busy = "another process is training this run"
                 raise RunBusyError(
-                    Problem(
-                        file=self.path,
-                        found="another process is training this run",
-                        suggestion="wait for it, or train another seed with --seed",
-                    )
+                    busy_folder(self.path, busy, "wait for it, or train another seed with --seed")
                 ) from None
             except OSError as error:
                 raise unwritable_run(self.path, error) from None
@@ -257,8 +308,10 @@ class Run(Shown, RunFolder):
                 yield
             finally:
                 with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
-                    if {entry.name for entry in self.path.iterdir()} <= {LOCK}:
-                        (self.path / LOCK).unlink(missing_ok=True)
+                    locks = (self.path / LOCK, holder_file(self.path / LOCK))
+                    if set(self.path.iterdir()) <= set(locks):
+                        for file in locks:
+                            file.unlink(missing_ok=True)
                         for folder in made:
                             folder.rmdir()
 
@@ -284,30 +337,6 @@ class Run(Shown, RunFolder):
         return read_tensors(self.path / name, self.verified(name), owner if summary.files else None)[0]
 
 
-def _check_name(kind: str, name: str, file: Path | None) -> None:
-    if not is_utf8(name):
-        found, expected = f"the name of the {kind} is not UTF-8", "a name in UTF-8"
-    elif len(name.encode()) > LONGEST_NAME:
-        found, expected = f"the name of the {kind} has {len(name.encode())} bytes", f"at most {LONGEST_NAME}"
-    else:
-        return
-    raise DrilldownError(Problem(file=file, found=found, expected=expected, suggestion="rename the file or folder"))
-
-
-def _state_like(experiment: Experiment, seed: int, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Tensors of the names, shapes and types that a state of the experiment has."""
-    network = experiment.build(seed)
-    parts = ["network", "average"] if experiment.recipe.ema else ["network"]
-    expected = {f"{part}.{name}": tensor for part in parts for name, tensor in network.state_dict().items()}
-    parameters = dict(network.named_parameters())
-    for name, tensor in tensors.items():
-        part, _, rest = name.partition(".")
-        parameter = parameters.get(rest.rpartition(".")[0])
-        if part == "optimizer" and parameter is not None:  # buffers have their parameter's shape; counts have none
-            expected[name] = parameter.detach() if tensor.dim() else torch.zeros(())
-    return expected
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedRun:
     """The records of a finished run, read once: what tables, figures and reports are made from."""
@@ -316,11 +345,10 @@ class FinishedRun:
     seed: int
     epochs: tuple[EpochRecord, ...]
     summary: RunSummary
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict on the run."""
-        return self.summary.verdict
+    verdict: Verdict
+    """The verdict by the budget that holds."""
+    hold: int
+    """The number of last epochs that the budget judges."""
 
     @property
     def passed(self) -> bool:
@@ -331,6 +359,11 @@ class FinishedRun:
     def split(self) -> str:
         """The images that its epochs were measured on: `test` or `validation`."""
         return self.verdict.split
+
+    @property
+    def last(self) -> tuple[float, ...]:
+        """Percent, of each of the epochs that the budget judges."""
+        return tuple(float(epoch.test.accuracy) for epoch in self.epochs[-self.hold :])
 
     def accuracy(self, hold: int) -> float:
         """Percent, mean of the last `hold` epochs."""

@@ -14,11 +14,13 @@ from drilldown.runs.summary import AccuracyFigures, Machine, Normalisation, RunS
 from drilldown.training.training import Training
 
 
-def summarise_run(training: Training, test: Evaluation, clean_train: Tally, files: dict[str, str]) -> RunSummary:
+def summarise_run(
+    training: Training, test: Evaluation, clean_train: Tally, fingerprint: str, files: dict[str, str]
+) -> RunSummary:
     """The summary of a finished training.
 
     *Arguments*: `test`, `clean_train`: of the judged model, on the test images and on the training images without
-    augmentation. `files`: the SHA-256 of the run's files, by name.
+    augmentation. `fingerprint`: the one that the run's files carry. `files`: the SHA-256 of the run's files, by name.
     """
     experiment, epochs = training.experiment, training.epochs
     last = epochs[-experiment.budget.hold :]
@@ -28,14 +30,14 @@ def summarise_run(training: Training, test: Evaluation, clean_train: Tally, file
         experiment=experiment.name,
         title=experiment.title,
         seed=training.seed,
-        fingerprint=experiment.fingerprint,
+        fingerprint=fingerprint,
         parameters=experiment.model_summary.parameters,
         epochs=len(epochs),
         engine=training.engine.name,
         device=_device_name(training.engine.device),
         threads=training.threads,
         versions=training.versions,
-        machine=Machine(host=platform.node(), processor=_processor_name()),
+        machine=Machine(host=platform.node(), processor=processor_name()),
         seconds=round(sum(epoch.train_seconds + epoch.test_seconds for epoch in epochs), 3),
         accuracy=AccuracyFigures(
             best=max(percents), final=percents[-1], last=tuple(held), mean_last=sum(held) / len(held)
@@ -51,7 +53,7 @@ def summarise_run(training: Training, test: Evaluation, clean_train: Tally, file
     )
 
 
-def _processor_name() -> str:
+def processor_name() -> str:
     """The processor's name as its maker gives it; Python itself knows only its architecture on Linux."""
     try:
         for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():

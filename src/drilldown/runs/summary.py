@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serial
 from drilldown.evaluation.records import Tally
 from drilldown.evaluation.verdict import Verdict
 from drilldown.files import damaged_file, read_json
+from drilldown.shown import PublicNames
 
 
-class _Part(BaseModel):
+class _Part(PublicNames, BaseModel):
     """A part of the summary; fields that a later version adds are kept."""
 
     model_config = ConfigDict(frozen=True, extra="allow", arbitrary_types_allowed=True)

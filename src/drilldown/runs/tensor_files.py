@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 
 from drilldown.errors import DrilldownError, Problem
+from drilldown.experiment.experiment import Experiment
 from drilldown.files import damaged_file
 from drilldown.runs.folder import OWNER_KEY
 
@@ -139,3 +140,17 @@ def _checksum(tensors: Mapping[str, torch.Tensor], document: Mapping[str, Any]) 
 
 _OWNER = pydantic.TypeAdapter(Owner)
 _OWNER_FIELDS = ("fingerprint", "seed", "epoch", "versions")
+
+
+def state_like(experiment: Experiment, seed: int, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors of the names, shapes and types that a state of the experiment has."""
+    network = experiment.build(seed)
+    parts = ["network", "average"] if experiment.recipe.ema else ["network"]
+    expected = {f"{part}.{name}": tensor for part in parts for name, tensor in network.state_dict().items()}
+    parameters = dict(network.named_parameters())
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        parameter = parameters.get(rest.rpartition(".")[0])
+        if part == "optimizer" and parameter is not None:  # buffers have their parameter's shape; counts have none
+            expected[name] = parameter.detach() if tensor.dim() else torch.zeros(())
+    return expected

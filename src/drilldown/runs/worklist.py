@@ -19,6 +19,14 @@ from drilldown.runs.run import Run
 from drilldown.wording import count_text, duration_text
 
 
+class TasksFailedError(DrilldownError):
+    """Tasks of a list failed; all others have ended."""
+
+    def __init__(self, outcomes: Sequence[Outcome]) -> None:
+        super().__init__(*map(str, outcomes))
+        self.outcomes = outcomes
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """About how long some runs take."""
@@ -145,12 +153,12 @@ def train_all(plan: WorkPlan, callback: WorklistCallback, pool: Pool) -> None:
     A run that another process trains is skipped and looked at again at the end: it is waited for, and resumed where
     that process is killed. A run that diverges is reported to the callback, and the others continue.
 
-    *Raises* DrilldownError where something is missing or does not fit, and at the end where tasks failed.
+    *Raises* DrilldownError where something is missing or does not fit; TasksFailedError at the end where tasks failed.
     """
     worklist = _Worklist(plan, callback, pool)
     work(worklist, pool)
     if worklist.failed:
-        raise DrilldownError(*(f"{outcome.task}: {outcome.reason}" for outcome in worklist.failed))
+        raise TasksFailedError(worklist.failed)
 
 
 class _Worklist:

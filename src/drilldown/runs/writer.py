@@ -19,7 +19,7 @@ from drilldown.files import (
     file_digest,
     json_bytes,
     with_checksum,
-    write_atomically,
+    write_below,
 )
 from drilldown.runs.folder import (
     DIVERGENCE,
@@ -33,10 +33,11 @@ from drilldown.runs.folder import (
     WEIGHTS,
 )
 from drilldown.runs.run import Run
+from drilldown.runs.storable import check_storable
 from drilldown.runs.summarise import summarise_run
 from drilldown.runs.tensor_files import Owner, tensor_bytes
 from drilldown.training.training import Training
-from drilldown.trust import trust_file
+from drilldown.trust import trust_files
 
 
 class RunWriter:
@@ -49,6 +50,8 @@ class RunWriter:
 
     def __init__(self, run: Run, training: Training) -> None:
         self.folder, self.training = run.path, training
+        self.fingerprint = run.named_fingerprint or training.experiment.fingerprint
+        check_storable(training, self._owner)
         before = run.checksums()
         self.files: dict[str, str] = {}
         """The SHA-256 of the files that are written once, by name."""
@@ -63,7 +66,7 @@ class RunWriter:
         if training.epochs and self.files != before:  # the title, for instance, is another one
             self._write_state(training.epochs[-1])
         experiment = training.experiment.located(path=self.folder / EXPERIMENT, name=run.name)
-        self.run = Run(self.folder, experiment)
+        self.run = Run(self.folder, experiment, run.source)
         """The run with its experiment in memory. A user's module is then that of the folder."""
 
     def commit(self, epoch: EpochRecord) -> None:
@@ -98,19 +101,19 @@ class RunWriter:
         self.files[RECORDS] = self._digest.hexdigest()
         self._write_once(WEIGHTS, tensor_bytes(self.training.engine.model().state_dict(), self._owner))
         self._write_once(PREDICTIONS, tensor_bytes({"scores": test.logits}, self._owner))
-        summary = summarise_run(self.training, test, clean_train, self.files)
+        summary = summarise_run(self.training, test, clean_train, self.fingerprint, self.files)
         self._write(SUMMARY, json_bytes(with_checksum(summary.to_json())))
 
     def diverge(self, error: TrainingDivergedError) -> None:
         """Writes that the training diverged, and why."""
-        owner = {"fingerprint": self.training.experiment.fingerprint, "seed": self.training.seed}
+        owner = {"fingerprint": self.fingerprint, "seed": self.training.seed}
         self._write(DIVERGENCE, json_bytes(with_checksum({"reason": str(error), **owner})))
 
     @property
     def _owner(self) -> Owner:
         training = self.training
         return Owner(
-            fingerprint=training.experiment.fingerprint,
+            fingerprint=self.fingerprint,
             seed=training.seed,
             epoch=len(training.epochs),
             versions=training.versions,
@@ -121,10 +124,10 @@ class RunWriter:
         self._write_once(EXPERIMENT, experiment.to_toml().encode())
         if experiment.parent is not None:
             self._write_once(PARENT, experiment.parent.to_toml().encode())
-        if experiment.network.python is not None:
-            name = experiment.network.python.partition(":")[0]
-            self._write_once(name, (experiment.folder / name).read_bytes())
-            trust_file(self.folder / name)  # this machine trains it now
+        files = experiment.code_files
+        for name, content in files.items():
+            self._write_once(name, content)
+        trust_files(files.values())  # this machine trains them now
 
     def _write_once(self, name: str, content: bytes) -> None:
         self.files[name] = file_digest(content)
@@ -132,4 +135,4 @@ class RunWriter:
 
     def _write(self, name: str, content: bytes) -> None:
         with explain_write_errors(self.folder):
-            write_atomically(self.folder / name, content)
+            write_below(self.folder, name, content)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from drilldown.errors import check_argument
 from drilldown.experiment.experiment import Experiment
 from drilldown.search.callback import SearchCallback
 from drilldown.search.reading import SearchFile, read_search
@@ -76,6 +77,7 @@ def find_network(
     >>> found, found.winner.model_summary.parameters <= 8_000
     (<SearchResult of under-8k/01-flagship: 1 candidates>, True)
     """
+    check_argument("reference", reference, (str, Path), "the path or name of a search or an experiment")
     limits = {"candidates": candidates, "hours": hours}
     extent = [f"search.{name}={value}" for name, value in limits.items() if value is not None]
     search = read_search(reference, [*overrides, *extent])

@@ -16,7 +16,15 @@ from typing import Any
 import filelock
 
 from drilldown.errors import DrilldownError, Problem
-from drilldown.files import append, damaged_file, explain_write_errors, file_digest, lock_folder, unwritable_run
+from drilldown.files import (
+    append,
+    busy_folder,
+    damaged_file,
+    explain_write_errors,
+    file_digest,
+    lock_folder,
+    unwritable_run,
+)
 
 JOURNAL = "search.jsonl"
 CHECK = "check"
@@ -68,10 +76,10 @@ def open_journal(folder: Path) -> Iterator[Journal]:
             journal = Journal(folder)
         except filelock.Timeout:
             raise SearchBusyError(
-                Problem(
-                    file=folder,
-                    found="another process works on this search",
-                    suggestion="wait for it; it can train on more machines with --on",
+                busy_folder(
+                    folder,
+                    "another process works on this search",
+                    "wait for it; it can train on more machines with --on",
                 )
             ) from None
         except OSError as error:

@@ -280,7 +280,7 @@ def result_event(number: int, task: Task) -> Event:
     if task.run.status == DIVERGED:
         return _lost_event((number, task.seed))
     run = task.run.read()
-    hold = len(run.summary.accuracy.last)
+    hold = run.hold
     # For the report; no decision uses the test images.
     test = {"test": [run.summary.test.correct, run.summary.test.total]} if task.seed >= FIRST_FRESH_SEED else {}
     return {

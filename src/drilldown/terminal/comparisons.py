@@ -23,19 +23,22 @@ ALL_COLUMNS_WIDTH = 74
 
 
 def print_study(target: Console, evidence: StudyEvidence) -> None:
-    """Prints one line per step, with its effect."""
-    table = make_table(["step"], ["parameters", "last epochs %", "budget met", "effect, points"])
+    """Prints one line per step, with its effect; equals have none."""
+    effects = ["effect, points"] if evidence.is_ladder else []
+    table = make_table(["step"], ["parameters", "last epochs %", "budget met", *effects])
     for step in evidence.steps:
         change = step.change.accuracy if step.change else None
-        table.add_row(
+        cells = [
             step.name, f"{step.experiment.model_summary.parameters:,}", _figure(step.seeds.accuracy) or "-",
             _rate(target, step.seeds.rate), change.text(2) if change else "",
-        )  # fmt: skip
+        ]  # fmt: skip
+        table.add_row(*cells[: len(table.columns)])
     target.print(Text(heading(f"Study {evidence.name}"), style="bold"))
     target.print(table)
     if any(step.seeds.n > 1 for step in evidence.steps):
         target.print("means over seeds, with 95 % t intervals from three seeds on")
-        target.print("effect: difference from the parent step, paired by seed")
+        if evidence.is_ladder:
+            target.print("effect: difference from the parent step, paired by seed")
     else:
         target.print("one seed: an anecdote")
 

@@ -13,6 +13,7 @@ from drilldown.terminal.comparisons import print_comparison
 from drilldown.terminal.console import as_text
 from drilldown.terminal.search import print_search
 from drilldown.terminal.tables import print_dataset, print_model_summary, print_result, print_verdict
+from drilldown.wording import count_text
 
 
 @shown.text.register
@@ -33,7 +34,7 @@ def _experiment(experiment: Experiment) -> str:
 @shown.text.register
 def _run(run: Run) -> str:
     if run.verdict is None:
-        return f"{run.name}, seed {run.seed}: {run.status}, {len(run.epochs)} epochs finished\n{run.path}"
+        return f"{run.name}, seed {run.seed}: {run.status}, {count_text(len(run.epochs), 'epoch')} finished\n{run.path}"
     return as_text(print_result, run)
 
 

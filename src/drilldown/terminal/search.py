@@ -131,7 +131,7 @@ def print_search(target: Console, search: SearchFile, state: SearchState) -> Non
     if answer is None:
         target.print(_nothing_text(state))
         return
-    met = {"confirmed": f"{mark(target, True)} ", "closest": f"{mark(target, False)} "}.get(answer.kind, "")
+    met = {"confirmed": f"{mark(target, True)} ", "leading": f"{mark(target, False)} "}.get(answer.kind, "")
     target.print(Text("\n".join(textwrap.wrap(f"{met}{answer.headline}", WIDTH)), style="bold"))
     target.print(f"  {answer.detail}")
     table = make_table([f"  {search_split(search)} images"], ["accuracy, %", "loss", "budget met"])

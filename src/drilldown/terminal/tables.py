@@ -37,9 +37,9 @@ def print_verdict(target: Console, verdict: Verdict) -> None:
         return
     word, style = ("met", "bold green") if verdict.passed else ("not met", "bold red")
     target.print(Text.assemble(("Budget ", "bold"), (word, style), f", on the {verdict.split} images"))
-    table = Table.grid(padding=(0, 1))  # long lines wrap under themselves
+    table = Table.grid(padding=(0, 1, 0, 0))  # long lines wrap under themselves
     for line in verdict.lines:
-        table.add_row(f" {mark(target, line.met)}", line.name, f"{line.found}; limit: {line.limit} ({line.by})")
+        table.add_row(f" {mark(target, line.met)}", line.name, line.text)
     target.print(table)
 
 
@@ -60,8 +60,8 @@ def result_lines(run: FinishedRun) -> list[str]:
     """Returns the figures of a finished run as lines below its verdict."""
     summary = run.summary
     accuracy = summary.accuracy
-    last = " ".join(f"{value:.2f}" for value in accuracy.last)
-    epochs = f"last {len(accuracy.last)} epochs" if len(accuracy.last) > 1 else "last epoch"
+    last = " ".join(f"{value:.2f}" for value in run.last)
+    epochs = f"last {run.hold} epochs" if run.hold > 1 else "last epoch"
     lines = [
         f"{epochs} {last} % · best {accuracy.best:.2f} %",
         f"training images, without augmentation: {summary.clean_train_accuracy:.2f} % · "
@@ -89,6 +89,8 @@ def print_model_summary(target: Console, experiment: Experiment) -> None:
     target.print(f"peak activations {model_summary.peak_activation_bytes:,} bytes per image")
     if experiment.out_of_reach:
         target.print(f"\n{mark(target, False)} the budget cannot be met: {experiment.out_of_reach}")
+    if experiment.doubt:
+        target.print(f"\n{experiment.doubt}")
 
 
 def layer_rows(model_summary: ModelSummary) -> list[tuple[str, ...]]:

@@ -30,8 +30,8 @@ class WorkersDisplay(WorklistDisplay):
     *Arguments*: `name`: the name of the list, such as the study.
     """
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, *, as_json: bool = False) -> None:
+        super().__init__(name, as_json=as_json)
         self.workers: tuple[WorkerStatus, ...] = ()
         self.ended = 0
         self.left = ""
@@ -69,10 +69,9 @@ class WorkersDisplay(WorklistDisplay):
             self.console.print(f"{head}: {kind}: {outcome.reason}")
             return
         run = outcome.task.run.read()
-        hold = len(run.summary.accuracy.last)
         word = "met" if run.passed else "not met"
         self.console.print(
-            f"{head}  {mark(self.console, run.passed)} budget {word} · {run.accuracy(hold):.2f} % · "
+            f"{head}  {mark(self.console, run.passed)} budget {word} · {run.accuracy(run.hold):.2f} % · "
             f"{run.summary.seconds:.0f} s"
         )
 

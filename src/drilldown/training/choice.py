@@ -19,6 +19,7 @@ from drilldown.experiment.experiment import Experiment
 from drilldown.memory import check_memory
 from drilldown.network.summary import FLOAT_BYTES
 from drilldown.settings import DeviceName, EngineName
+from drilldown.training.thread_choice import choose_by_measurement
 
 MAX_THREADS = 64
 COPIES = 5
@@ -37,13 +38,14 @@ def choose_engine(
     *,
     name: str,
     device: torch.device,
-    threads: int,
+    threads: int | None,
     on_notice: OnNotice,
 ) -> Engine:
     """Creates the engine that trains the experiment.
 
     *Arguments*: `name`: `native`, `torch`, or `auto`, which takes the native engine where it supports the experiment
-    and tells `on_notice` the reason where it does not.
+    and tells `on_notice` the reason where it does not. `threads`: of the CPU; None takes all cores, or with PyTorch
+    the number that trains faster, see `drilldown.training.thread_choice`.
 
     *Raises* DrilldownError where there is no such engine; CannotTrainError where the native one is asked for and cannot
     train this, and where there is too little memory.
@@ -52,11 +54,12 @@ def choose_engine(
         raise DrilldownError(
             Problem(found=f'unknown engine "{name}"', expected=f"one of {', '.join(get_args(EngineName))}")
         )
+    most = choose_threads(threads)
     if name == "native" or (name == "auto" and device.type == "cpu"):
         reason = why_unsupported(experiment, device)
         if reason is None:
             try:
-                return NativeEngine(experiment, dataset, seed=seed, threads=threads, on_notice=on_notice)
+                return NativeEngine(experiment, dataset, seed=seed, threads=most, on_notice=on_notice)
             except EngineUnavailableError as unavailable:
                 reason = str(unavailable)
         if name == "native":
@@ -77,7 +80,7 @@ def choose_engine(
             )
         except DrilldownError as error:
             raise CannotTrainError(*error.problems) from None
-        torch.set_num_threads(threads)
+        torch.set_num_threads(most if threads else choose_by_measurement(experiment, dataset, most, on_notice))
     return TorchEngine(experiment.build(seed), experiment.recipe, dataset, device=device)
 
 

@@ -7,7 +7,7 @@ import math
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 
 import torch
@@ -16,17 +16,19 @@ from drilldown.data.augmentation import draw_augmentation
 from drilldown.data.dataset import Dataset
 from drilldown.data.writers import count_writers
 from drilldown.engines.engine import EpochPlan, OnProgress
-from drilldown.errors import CannotTrainError, Problem, TrainingDivergedError
+from drilldown.errors import CannotTrainError, DrilldownError, Problem, TrainingDivergedError, check_argument
 from drilldown.evaluation.predictions import Evaluation
-from drilldown.evaluation.records import EpochRecord
+from drilldown.evaluation.records import EpochRecord, Tally
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.holdout import describe_split
 from drilldown.experiment.schedules import learning_rates
 from drilldown.network.layers import BatchNorm
-from drilldown.randomness import stream, stream_seed
+from drilldown.network.layout import call_network
+from drilldown.network.module_loader import user_code_problem
+from drilldown.randomness import check_seed, global_stream, stream, stream_seed
 from drilldown.settings import Compute, DeviceName, EngineName
 from drilldown.shown import Shown
-from drilldown.training.choice import OnNotice, choose_device, choose_engine, choose_threads
+from drilldown.training.choice import OnNotice, choose_device, choose_engine
 from drilldown.wording import count_text
 
 
@@ -58,6 +60,8 @@ class Training(Shown):
     [6000]
     """
 
+    _completed = ("dataset", "engine", "epochs", "experiment", "final", "seed", "test", "threads", "versions")
+
     def __init__(
         self,
         experiment: Experiment,
@@ -69,6 +73,9 @@ class Training(Shown):
         on_progress: OnProgress | None = None,
         on_notice: OnNotice = lambda _: None,
     ) -> None:
+        check_argument("experiment", experiment, Experiment, 'an experiment, as in drilldown.load("under-8k")')
+        check_argument("compute", compute, Compute, 'drilldown.Compute(device="cpu"), for instance')
+        seed = check_seed(seed)
         recipe = experiment.recipe
         dataset = recipe.load_dataset() if dataset is None else dataset
         self.held_out = recipe.holdout is not None
@@ -84,11 +91,13 @@ class Training(Shown):
             engine = checkpoint.engine if engine == "auto" else engine
             device = checkpoint.device if device == "auto" else device
             threads = threads or checkpoint.threads
-        self.threads = choose_threads(threads)
-        self.engine = choose_engine(
-            experiment, dataset, seed,
-            name=engine, device=choose_device(device), threads=self.threads, on_notice=on_notice,
-        )  # fmt: skip
+        with _explain_errors(experiment):
+            self.engine = choose_engine(
+                experiment, dataset, seed,
+                name=engine, device=choose_device(device), threads=threads, on_notice=on_notice,
+            )  # fmt: skip
+        for notice in experiment.model_summary.notices:
+            on_notice(notice)
         self.versions = {
             "drilldown": metadata.version("drilldown"),
             "torch": torch.__version__,
@@ -133,6 +142,11 @@ class Training(Shown):
             yield record
 
     @property
+    def threads(self) -> int:
+        """The number of CPU threads that train."""
+        return self.engine.threads
+
+    @property
     def split_text(self) -> str:
         """The images that epochs are judged on, in words."""
         holdout, train, judged = self.experiment.recipe.holdout, self.dataset.train.writers, self.judged.writers
@@ -155,6 +169,11 @@ class Training(Shown):
             "cuda" if self.engine.device.type == "cuda" else "cpu",
             self.versions,
         )
+
+    def train(self, plan: EpochPlan) -> Tally:
+        """Trains an epoch, or some of its steps; raises TrainingDivergedError where the loss is not finite."""
+        with _explain_errors(self.experiment):
+            return self.engine.train_epoch(plan)
 
     def final(self) -> tuple[Evaluation, Evaluation]:
         """Evaluates the model on the test images, and on the training images without augmentation."""
@@ -201,6 +220,8 @@ def _check_fit(experiment: Experiment, dataset: Dataset) -> None:
             )
         )
     smallest = count % recipe.batch_size or recipe.batch_size
+    if experiment.layout is None:
+        _check_last_batch(experiment, smallest, count)
     if experiment.layout is None or smallest > 1:
         return
     for placed in experiment.layout:
@@ -214,6 +235,32 @@ def _check_fit(experiment: Experiment, dataset: Dataset) -> None:
             )
 
 
+def _check_last_batch(experiment: Experiment, size: int, count: int) -> None:
+    """Refuses a user's module that trains on whole batches, and not on the smaller one at the end of an epoch."""
+    error = _training_error(experiment, size)
+    if error is None or (size != 1 and _training_error(experiment, experiment.recipe.batch_size)):
+        return  # what fails on every batch is reported by the first step
+    assert experiment.network.python is not None
+    event = f"fails on the last batch of an epoch, which has {count_text(size, 'image')}"
+    raise CannotTrainError(
+        replace(
+            user_code_problem(experiment.network.python, experiment.folder, event, error),
+            suggestion=f"choose another recipe.batch_size for the {count:,} training images",
+        )
+    ) from error
+
+
+def _training_error(experiment: Experiment, size: int) -> Exception | SystemExit | None:
+    """The exception of a user's module in training mode for noise, or None."""
+    network = experiment.build().train()
+    try:
+        with torch.no_grad(), global_stream(0, "trial"):
+            call_network(network, torch.randn(size, *experiment.image[0]))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's code can raise anything
+        return error
+    return None
+
+
 @contextlib.contextmanager
 def _explain_errors(experiment: Experiment) -> Iterator[None]:
     """Turns PyTorch's exceptions that the user can act on into one message."""
@@ -221,17 +268,16 @@ def _explain_errors(experiment: Experiment) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise CannotTrainError(f"the GPU has too little memory; try a smaller recipe.batch_size ({error})") from error
-    except (RuntimeError, ValueError, TypeError) as error:
+    except (Exception, SystemExit) as error:
+        if isinstance(error, DrilldownError):
+            raise
         if "DefaultCPUAllocator" in str(error):
             raise CannotTrainError(
                 "there is too little memory for this network; try a smaller recipe.batch_size or fewer channels"
             ) from error
-        if experiment.network.python:
-            raise CannotTrainError(
-                Problem(
-                    file=experiment.folder / experiment.network.python.partition(":")[0],
-                    place="network.python",
-                    found=f"fails while training: {type(error).__name__}: {error}",
-                )
-            ) from error
+        if experiment.network.python is not None:
+            problem = user_code_problem(experiment.network.python, experiment.folder, "fails while training", error)
+            # PyTorch raises these in the backward pass and in the loss, where no line of the module takes part.
+            if problem.line is not None or isinstance(error, RuntimeError | ValueError | TypeError):
+                raise CannotTrainError(problem) from error
         raise

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from drilldown.errors import DrilldownError, Problem
 from drilldown.experiment.experiment import Experiment
-from drilldown.files import explain_write_errors, file_digest, write_atomically
+from drilldown.files import explain_write_errors, file_digest, write_below
 from drilldown.runs.folder import (
     DIVERGENCE,
     EXPERIMENT,
@@ -69,7 +69,7 @@ def unpack_run(
         folder.mkdir(parents=True, exist_ok=True)
         for name in _names(experiment):
             if name in contents:
-                write_atomically(folder / name, contents[name])
+                write_below(folder, name, contents[name])
 
 
 def read_archive(packed: bytes, experiment: Experiment) -> dict[str, bytes]:
@@ -77,12 +77,13 @@ def read_archive(packed: bytes, experiment: Experiment) -> dict[str, bytes]:
     if len(packed) > LARGEST_ARCHIVE:
         raise _refused(f"an archive of {len(packed):,} bytes", f"at most {LARGEST_ARCHIVE:,}")
     contents: dict[str, bytes] = {}
+    names = (MANIFEST, *_names(experiment))
     try:
         with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as archive:
             for entry in archive:
                 if not entry.isreg() or entry.issparse():  # a sparse file of terabytes fits into a kilobyte
                     raise _refused(f'"{entry.name}" is not a plain file', "plain files only")
-                if entry.name not in (MANIFEST, *_names(experiment)) or entry.name in contents:
+                if entry.name not in names or entry.name in contents:
                     raise _refused(f'found the file "{entry.name}"', "each file of a run once, and no other")
                 opened = archive.extractfile(entry) if 0 <= entry.size <= len(packed) else None
                 contents[entry.name] = b"" if opened is None else opened.read()
@@ -97,8 +98,7 @@ def read_archive(packed: bytes, experiment: Experiment) -> dict[str, bytes]:
 
 
 def _names(experiment: Experiment) -> tuple[str, ...]:
-    python = experiment.network.python
-    return ORDER if python is None else (python.partition(":")[0], *ORDER)
+    return (*experiment.code_files, *ORDER)
 
 
 def _refused(found: str, expected: str) -> ArchiveError:

@@ -20,7 +20,7 @@ from drilldown.runs.pool import PoolCallback, Task
 from drilldown.runs.run import RunBusyError
 from drilldown.settings import Compute, EngineName, Folders
 from drilldown.training.choice import choose_engine
-from drilldown.trust import trust_file
+from drilldown.trust import trust_files
 from drilldown.workers.archive import pack_run, unpack_run
 from drilldown.workers.cluster import Cluster, DisconnectedError, Member, connect
 from drilldown.workers.crew import abilities, no_answer, read_crew, versions_text
@@ -172,16 +172,14 @@ class CrewPool(ClusterPool):
         files = {"step.toml": experiment.to_toml().encode()}
         if experiment.parent is not None:
             files["parent.toml"] = experiment.parent.to_toml().encode()
-        if experiment.network.python is not None:
-            module = experiment.network.python.partition(":")[0]
-            files[module] = (experiment.folder / module).read_bytes()
-            trust_file(experiment.folder / module)  # this machine's user trains with it, though elsewhere
+        code_files = experiment.code_files
+        trust_files(code_files.values())  # this machine's user trains with them, though elsewhere
         return RemoteJob(
             key=key,
             name=experiment.name,
             fingerprint=experiment.fingerprint,
             seed=task.seed,
-            files=files,
+            files=files | code_files,
             dataset=experiment.recipe.dataset,
             data_key=data_key,
             compute=replace(self.compute, engine=engine),

@@ -27,24 +27,26 @@ def open_pool(
     workers: int = 1,
     crew: Path | None = None,
     again: bool = False,
+    keep_going: bool = False,
 ) -> Iterator[Pool]:
     """Opens a pool of workers on this machine or on those of a crew; a single worker is this process itself.
 
     *Arguments*: `workers`: their number on this machine; 0 takes as many as `count_workers` says. `crew`: the file of
-    a crew. `again`: repeat finished runs.
+    a crew. `again`: repeat finished runs. `keep_going`: a task that fails does not end the others.
 
     *Raises* DrilldownError where there is no such device, or no such crew.
     """
     if crew is not None:
         from drilldown.workers.crew_pool import CrewPool
 
-        with CrewPool(crew, compute, folders, callback, again=again) as pool:
-            yield pool
+        with CrewPool(crew, compute, folders, callback, again=again) as crew_pool:
+            crew_pool.keep_going = keep_going
+            yield crew_pool
         return
     device = choose_device(compute.device)
     workers = workers or count_workers(device.type)
     if workers == 1:
-        yield InProcessPool(compute, folders, callback, again=again)
+        yield InProcessPool(compute, folders, callback, again=again, keep_going=keep_going)
         return
     threads = compute.threads or max(1, count_cores() // workers)
     gpus = _count_gpus() if device.type == "cuda" else 0
@@ -53,6 +55,7 @@ def open_pool(
     from drilldown.workers.local_pool import LocalPool
 
     with LocalPool(lambda: start_local(workers, gpus), shared, folders, callback, again=again) as pool:
+        pool.keep_going = keep_going
         yield pool
 
 

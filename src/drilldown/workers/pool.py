@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Self
 
+from drilldown.drives import mark_as_given_out
 from drilldown.errors import CannotTrainError
 from drilldown.evaluation.records import EpochRecord
-from drilldown.runs.pool import POLL_SECONDS, Ending, Outcome, PoolCallback, Task, WorkerStatus
+from drilldown.runs.pool import POLL_SECONDS, Ending, Outcome, PoolCallback, Task, WorkerStatus, reason_text
 from drilldown.workers.cluster import DEATHS, Answer, Cluster, DisconnectedError, Member, WorkerDiedError
 from drilldown.workers.training import Reply
 
@@ -20,6 +21,9 @@ RECONNECT_SECONDS = 5.0
 
 class ClusterPool:
     """Trains tasks on the workers of a cluster; see `Pool`. Subclasses say what is sent and what comes back."""
+
+    keep_going = False
+    """Whether a task that fails, for whatever reason, does not end the others."""
 
     def __init__(self, open_cluster: Callable[[], Cluster], callback: PoolCallback) -> None:
         self.open_cluster, self.callback = open_cluster, callback
@@ -125,9 +129,10 @@ class ClusterPool:
         if isinstance(answer.error, WorkerDiedError):
             self.give_up(answer.key)
             return Outcome(task, "failed", f"{DEATHS} workers died while they trained it; train it alone to see why")
-        if isinstance(answer.error, CannotTrainError):
+        failed = Exception if self.keep_going else CannotTrainError
+        if isinstance(answer.error, failed):
             self.give_up(answer.key)
-            return Outcome(task, "failed", str(answer.error))
+            return Outcome(task, "failed", reason_text(answer.error))
         if answer.error is not None:
             raise answer.error
         reply: Reply = answer.value
@@ -141,6 +146,7 @@ class ClusterPool:
         if "notice" in event:
             if event["notice"] not in self._notices:  # each worker says it, and for each run
                 self._notices.add(event["notice"])
+                mark_as_given_out(event["notice"])
                 self.callback.on_notice(event["notice"])
         elif worker is not None:
             epoch = EpochRecord.from_json(event["epoch"]) if event["epoch"] else None

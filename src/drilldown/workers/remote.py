@@ -12,6 +12,7 @@ from drilldown.data.travel import OWN, place_dataset
 from drilldown.errors import DrilldownError, Problem, TrainingDivergedError
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import read_experiment
+from drilldown.files import write_below
 from drilldown.runs.perform import perform
 from drilldown.runs.pool import Ending
 from drilldown.runs.run import Run
@@ -34,7 +35,7 @@ class RemoteJob:
     fingerprint: str
     seed: int
     files: dict[str, bytes]
-    """The experiment as `step.toml`, its parent, and the user's module."""
+    """The experiment as `step.toml`, its parent, and the files of the user's module."""
     dataset: str
     """As the experiment names it: a name, or the path of a folder on the driver's machine."""
     data_key: str
@@ -58,7 +59,7 @@ def train_remotely(job: RemoteJob, dataset: dict[str, bytes]) -> Reply:
     try:
         data_dir = _store(job, dataset)
         for name, content in job.files.items():
-            (folder / name).write_bytes(content)
+            write_below(folder, name, content)
         experiment = read_experiment(folder / "step.toml", name=job.name)
         if "parent.toml" in job.files:
             experiment = experiment.located(parent=read_experiment(folder / "parent.toml"))

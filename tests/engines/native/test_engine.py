@@ -190,9 +190,9 @@ def interrupted(folder: Path) -> float:
     process = start(
         "run", "under-8k", "--set", "recipe.dataset=glyphs", "--set", f"network.layers={layers}", cwd=folder
     )
-    assert process.stderr is not None
+    assert process.stdout is not None
     shown = ""
-    for line in process.stderr:
+    for line in process.stdout:
         shown += line
         if "test loss" in line:  # the table's head: training begins
             break

@@ -35,7 +35,7 @@ from support.native import (
 def test_without_a_compiler_auto_trains_with_pytorch_and_gives_the_reason(folder: Path) -> None:
     done = drilldown("run", "tiny.toml", cwd=folder, CXX="/nowhere/c++")
     assert done.returncode == 0, done.stderr
-    assert "no C++ compiler was found (/nowhere/c++)" in reason_for_pytorch(done.stderr)
+    assert "no C++ compiler was found (/nowhere/c++)" in reason_for_pytorch(done.stderr + done.stdout)
 
 
 def test_without_a_compiler_the_message_names_the_compilers_that_were_tried(

@@ -126,7 +126,7 @@ def test_all_text_has_enough_contrast(scheme: str, open_page: Open, run: Run) ->
     paper = opened.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", paper))) > 384) == (scheme == "light")
     opened.locator("#every-layer").check()
-    opened.locator("summary").click()
+    opened.locator("summary", has_text="All epochs").click()
     assert opened.evaluate(CONTRAST) == []
 
 
@@ -158,7 +158,7 @@ def test_a_telephone_does_not_scroll_sideways(width: int, open_page: Open, run: 
         run.path / "report.html", viewport={"width": width, "height": 700}, is_mobile=True, has_touch=True
     )
     opened.page.locator("#every-layer").check()
-    opened.page.locator("summary").click()
+    opened.page.locator("summary", has_text="All epochs").click()
     inner, outer = opened.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert inner <= outer == width
 
@@ -167,8 +167,23 @@ def test_the_page_prints(page: Page) -> None:
     page.emulate_media(media="print", color_scheme="dark")
     for control in (".sections", "#clear", "#examples", "#filters", "[data-copy]"):
         assert not page.locator(control).first.is_visible()
-    for content in ("#verdict", ".chart", ".network", ".confusion", "#gallery", "#toml", "#probabilities"):
+    assert not page.locator("#draw").is_visible()
+    for content in ("#verdict", ".chart", ".network", ".confusion", ".gallery", "#toml"):
         assert page.locator(content).first.is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate(CONTRAST) == []
     assert page.pdf(format="A4", print_background=True).startswith(b"%PDF")
+
+
+def test_paper_shows_what_is_folded_and_cuts_no_table(page: Page) -> None:
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 680, "height": 900})  # A4 with margins of 1.5 cm
+    for folded in ("#epochs", ".gallery >> nth=1"):
+        assert page.locator(folded).bounding_box()
+    widths = page.locator("main table").evaluate_all("all => all.map((table) => table.getBoundingClientRect().right)")
+    assert len(widths) > 3
+    assert max(widths) <= 680
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details[open]").count() == 0

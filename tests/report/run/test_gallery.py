@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page
+import pytest
+from playwright.sync_api import Page, expect
+
+from drilldown.report.run.html import UNFOLDED
+
+
+@pytest.fixture
+def page(page: Page) -> Page:
+    """The report of the run with all its images unfolded."""
+    page.locator("summary", has_text="The other").click()
+    return page
 
 
 def gallery(page: Page) -> list[dict[str, str]]:
     """The data attributes of the images that are visible, in their order."""
-    return list(page.locator("#gallery li:visible").evaluate_all("all => all.map((item) => ({ ...item.dataset }))"))
+    return list(page.locator(".gallery li:visible").evaluate_all("all => all.map((item) => ({ ...item.dataset }))"))
 
 
 def test_misclassified_images_are_sorted_and_filtered_by_keyboard(page: Page) -> None:
@@ -38,3 +48,20 @@ def test_a_cell_of_the_confusion_matrix_shows_its_images(page: Page) -> None:
     image = gallery(page)[0]
     page.locator(".confusion tbody tr").nth(int(image["truth"])).locator("td").nth(int(image["predicted"])).click()
     assert {(m["truth"], m["predicted"]) for m in gallery(page)} == {(image["truth"], image["predicted"])}
+
+
+def test_beyond_a_few_rows_the_images_are_folded(page: Page) -> None:
+    every = len(gallery(page))
+    fold = page.locator("#misclassified details")
+    summary = fold.locator("summary")
+    assert summary.inner_text() == f"The other {every - UNFOLDED} images"
+    summary.click()
+    assert len(gallery(page)) == UNFOLDED
+    truth = gallery(page)[0]["truth"]
+    page.select_option("#truth", truth)
+    few = len(gallery(page))
+    assert few < UNFOLDED
+    expect(fold).to_be_hidden()
+    assert page.inner_text("#shown") == f"{few} of {every}"
+    page.select_option("#truth", "")
+    expect(fold).to_be_visible()

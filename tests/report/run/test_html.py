@@ -42,7 +42,7 @@ def test_the_page_holds_the_same_facts_as_the_markdown(page: Page, run: Run) -> 
         assert f"{row.name}\t{row.layer}\t{'×'.join(map(str, row.output))}" in page.inner_text(".network")
     cells = page.locator(".confusion tbody td").all_inner_texts()
     assert [int(text or 0) for text in cells] == gathered.confusion.flatten().tolist()
-    assert page.locator("#gallery li").count() == len(gathered.misclassified)
+    assert page.locator(".gallery li").count() == len(gathered.misclassified)
     for name, version in run.read().summary.versions.items():
         assert f"{name}\n{version}" in page.inner_text(".versions")
     assert page.locator("#epochs tbody tr").count() == len(run.epochs)
@@ -95,7 +95,8 @@ def test_without_scripts_the_page_is_still_complete(open_page: Open, run: Run) -
     assert "switched off" in opened.inner_text("noscript")
     for control in ("#pad", "#examples", "#maps", "#filters", "#epoch", "[data-copy]"):
         assert not opened.locator(control).is_visible()
-    assert opened.locator("#gallery li:visible").count() == len(gather_run(run).misclassified)
+    opened.locator("summary", has_text="The other").click()
+    assert opened.locator(".gallery li:visible").count() == len(gather_run(run).misclassified)
     assert f"{run.epochs[-1].test.correct:,} of" in opened.inner_text("#epoch-figures")
 
 

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from drilldown.report.search.analysis import further_commands, search_sentences, with_option
 from drilldown.report.search.evidence import SearchEvidence
+from drilldown.search.running import load_state
+from support.search_claims import check_claims
 
 
 def test_sentences_count_trainings_and_name_what_diverged(best: SearchEvidence) -> None:
@@ -17,7 +25,7 @@ def test_sentences_count_trainings_and_name_what_diverged(best: SearchEvidence) 
     assert f"Fresh seeds took {len(results) - len(raced)} more" in text
     diverged = {str(event["candidate"]) for event in results if event["loss"] is None}
     assert diverged
-    named = text.partition("diverged, and count as failed: ")[2].partition(".")[0]
+    named = text.partition("diverged, or could not be trained, and count as failed: ")[2].partition(".")[0]
     assert set(named.split(", ")) == diverged
 
 
@@ -39,3 +47,31 @@ def test_commands_double_the_extent_and_start_from_the_winner(best: SearchEviden
 def test_an_option_is_replaced_or_added() -> None:
     assert with_option("drilldown search --hours 2 a.toml", "hours", "4") == "drilldown search --hours 4 a.toml"
     assert with_option("drilldown search a.toml", "export", "study.db").endswith("a.toml --export study.db")
+
+
+NAMES = ("best", "smallest", "nothing", "on_test")
+Stop = Callable[[str, float], SearchEvidence]
+
+
+@pytest.fixture
+def stop(request: pytest.FixtureRequest) -> Stop:
+    """Makes a search as it was after a share of its events: a killed search stands there."""
+    known: dict[str, SearchEvidence] = {name: request.getfixturevalue(name) for name in NAMES}
+
+    def stopped(name: str, share: float) -> SearchEvidence:
+        evidence = known[name]
+        events = [*evidence.events[: max(1, round(share * len(evidence.events)))]]
+        return replace(evidence, events=events, state=load_state(evidence.search, events))
+
+    return stopped
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.sampled_from(NAMES), share=st.floats(0, 1))
+def test_every_sentence_is_true_at_every_moment_of_a_search(stop: Stop, name: str, share: float) -> None:
+    check_claims(stop(name, share))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_sentence_about_a_whole_search_is_true(stop: Stop, name: str) -> None:
+    assert len(check_claims(stop(name, 1.0))) >= 3

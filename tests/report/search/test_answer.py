@@ -85,11 +85,11 @@ def test_kinds_and_headlines(
     best: SearchEvidence, smallest: SearchEvidence, nothing: SearchEvidence, on_test: SearchEvidence
 ) -> None:
     answers = [evidence.answer for evidence in (best, smallest, nothing, on_test)]
-    assert [answer.kind if answer else None for answer in answers] == ["confirmed", "confirmed", "closest", "measured"]
+    assert [answer.kind if answer else None for answer in answers] == ["confirmed", "confirmed", "leading", "measured"]
     headlines = [answer.headline if answer else "" for answer in answers]
     assert headlines[0].startswith("The winner: candidate ")
     assert headlines[1].startswith("The smallest confirmed network")
-    assert headlines[2].startswith("No candidate is confirmed; the closest is candidate ")
+    assert headlines[2].startswith("No candidate is confirmed; the best so far is candidate ")
     for answer, headline in zip(answers, headlines, strict=True):
         assert answer is not None
         assert headline.endswith(f"candidate {answer.candidate.number}, {answer.candidate.parameters:,} parameters")
@@ -106,14 +106,14 @@ def test_a_search_that_finds_nothing_says_how_far_it_is_from_the_bar(nothing: Se
     assert answer.detail == f"0 of {len(found)} fresh seeds met the budget: not confirmed"
 
 
-def test_during_the_race_the_closest_is_the_best_so_far(best: SearchEvidence) -> None:
+def test_during_the_race_the_answer_is_the_best_so_far(best: SearchEvidence) -> None:
     events = best.events[: next(n for n, event in enumerate(best.events) if event["kind"] == "confirmation")]
     state = load_state(best.search, [*events])
     answer = find_answer(best.search, state)
     assert answer is not None
-    assert (answer.kind, answer.fresh, answer.differences) == ("closest", None, None)
+    assert (answer.kind, answer.fresh, answer.differences) == ("leading", None, None)
     assert answer.headline.startswith("No candidate is confirmed yet")
-    assert "too good on average. It was not measured on fresh seeds." in " ".join(answer_sentences(answer, state))
+    assert "such figures are too good. It was not measured on fresh seeds." in " ".join(answer_sentences(answer, state))
     assert find_answer(best.search, load_state(best.search, [*best.events[:2]])) is None, "no result yet"
 
 

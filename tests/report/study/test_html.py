@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,13 @@ from playwright.sync_api import Browser, Page, expect
 
 from drilldown import load
 from drilldown.analysis.study import StudyEvidence, gather_study
+from drilldown.experiment.budget import Budget
 from drilldown.experiment.studies import Study
 from drilldown.report.run.writing import write_run_report
 from drilldown.report.study import run_pages
 from drilldown.report.study.html import study_page
-from drilldown.report.study.run_pages import collect_pages
+from drilldown.report.study.markdown import study_markdown
+from drilldown.report.study.run_pages import RunPages, collect_pages
 from drilldown.report.study.writing import write_study_report
 from drilldown.runs.perform import perform
 from drilldown.settings import Compute, Folders
@@ -230,3 +233,47 @@ def test_steps_are_told_apart_by_more_than_colour(page: Page) -> None:
         "[0, 1, 2].map((n) => getComputedStyle(document.querySelector(`polyline.step-${n}`)).strokeDasharray)"
     )
     assert len(set(dashes)) == len(STEPS)
+
+
+def with_experiments(evidence: StudyEvidence, **changes: object) -> StudyEvidence:
+    """The study with changed experiments."""
+    steps = tuple(
+        replace(step, seeds=replace(step.seeds, experiment=step.experiment.model_copy(update=changes)))
+        for step in evidence.steps
+    )
+    return replace(evidence, steps=steps)
+
+
+def test_reported_figures_show_only_where_a_source_reported_some(evidence: StudyEvidence) -> None:
+    own = with_experiments(evidence, reported=None, reconstructed=False)
+    for text in (study_page(own, RunPages()), study_markdown(own)):
+        for words in ("eported", "ithin the spread", "author", "the source", "we "):
+            assert words not in text
+    page, text = study_page(evidence, RunPages()), study_markdown(evidence)
+    assert "reported, %" in page
+    assert "reported train / test" in text
+    assert "within the spread" in page
+    assert "within the spread" in text
+
+
+def test_many_runs_of_a_step_are_folded(evidence: StudyEvidence, open_page: Open) -> None:
+    first = evidence.steps[0]
+    many = replace(first.seeds, finished=first.seeds.finished * 5)
+    page = open_page(study_page(replace(evidence, steps=(replace(first, seeds=many),)), RunPages())).page
+    runs = page.locator("#steps .runs")
+    expect(runs).to_be_hidden()
+    page.locator("#steps summary", has_text="15 runs").click()
+    expect(runs).to_be_visible()
+
+
+def test_a_step_without_a_budget_is_not_said_to_meet_one(evidence: StudyEvidence, open_page: Open) -> None:
+    page = open_page(study_page(with_experiments(evidence, budget=Budget()), RunPages())).page
+    expect(page.locator("#verdict h2")).to_contain_text("The last step has no budget")
+
+
+def test_paper_cuts_no_table(page: Page) -> None:
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 680, "height": 900})  # A4 with margins of 1.5 cm
+    ends = page.locator("main table").evaluate_all("all => all.map((table) => table.getBoundingClientRect().right)")
+    assert len(ends) > 3
+    assert max(ends) <= 680

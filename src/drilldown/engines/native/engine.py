@@ -99,6 +99,7 @@ class NativeEngine:
         on_notice: Callable[[str], None] | None = None,
     ) -> None:
         assert experiment.layout is not None
+        self.threads = threads
         self.library = load_library(on_notice)
         self.build = library_build()
         self.recipe, self.split = experiment.recipe, dataset.train

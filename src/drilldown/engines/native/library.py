@@ -20,8 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import filelock
-
+from drilldown.drives import lock_file
 from drilldown.engines.native.cache import cache_folder, store_library, trusted_libraries, why_unusable
 from drilldown.errors import DrilldownError, Problem
 from drilldown.files import remove_leftovers
@@ -149,8 +148,8 @@ def _load(on_notice: Callable[[str], None] | None) -> ctypes.CDLL:
         _notify(on_notice, f"compiling the native engine (some 15 seconds, for this process alone: {unusable})")
         return _compile(compiler, key, None)
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # a file system without locks: two processes may compile at once
-            stack.enter_context(filelock.FileLock(folder / f"{key}.lock", timeout=PATIENCE_SECONDS))
+        with contextlib.suppress(OSError):  # without the lock, two processes may compile at once
+            stack.enter_context(lock_file(folder / f"{key}.lock", PATIENCE_SECONDS))
             remove_leftovers(folder)
             found = _cached(folder, key)  # another process may have compiled it in the meantime
             if found:

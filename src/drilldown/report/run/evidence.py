@@ -25,7 +25,7 @@ class RunEvidence:
 
     finished: FinishedRun
     digest: str
-    """The SHA-256 of the run's summary, which the report carries."""
+    """The SHA-256 of what the report is made from; the report carries it."""
     experiment: Experiment
     dataset: Dataset
     misclassified: tuple[Misclassified, ...]
@@ -67,7 +67,7 @@ def gather_run(run: Run, data_dir: Path | str | None = None, dataset: Dataset | 
     *Raises* DrilldownError where the run is not finished or its model was deleted.
     """
     run.check_finished()
-    digest, finished, experiment = run.summary_digest, run.read(), run.experiment
+    digest, finished, experiment = run.report_digest, run.read(), run.experiment
     dataset = dataset or load_dataset(experiment.recipe.dataset, data_dir)
     predictions = run.predictions_for(dataset)
     return RunEvidence(

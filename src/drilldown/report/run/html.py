@@ -9,6 +9,7 @@ from drilldown.experiment.difference import find_difference
 from drilldown.network.summary import ModelSummary
 from drilldown.report.page import build_page
 from drilldown.report.pictures import join_images, picture_address, raw_pixels
+from drilldown.report.prose import prose_html
 from drilldown.report.run.analysis import run_sentences
 from drilldown.report.run.charts import run_charts
 from drilldown.report.run.embedded import embed_run, why_not_embedded
@@ -18,6 +19,8 @@ from drilldown.report.svg import Drawing
 
 MAX_MISCLASSIFIED = 200
 """The largest number of misclassified images in a page; an untrained network would fill megabytes with them."""
+UNFOLDED = 40
+"""The number of misclassified images that the page shows at once; the others are folded."""
 HARD_EXAMPLES = 3
 """The number of misclassified images among the examples for the pad."""
 SAMPLES_SIDE = 1024
@@ -35,7 +38,10 @@ def run_page(evidence: RunEvidence) -> str:
     experiment, epochs, bar = evidence.experiment, evidence.epochs, evidence.experiment.budget.accuracy
     obstacle = why_not_embedded(experiment)
     samples = augmented_samples(evidence.dataset, experiment).round().to(evidence.dataset.train.images.dtype)
-    misclassified = evidence.misclassified[:MAX_MISCLASSIFIED]
+    images = evidence.dataset.test.images
+    misclassified = [
+        (image, picture_address(images[image.index])) for image in evidence.misclassified[:MAX_MISCLASSIFIED]
+    ]
     return build_page(
         "run.html.j2",
         scripts=SCRIPTS[:1] if obstacle else SCRIPTS,
@@ -47,13 +53,15 @@ def run_page(evidence: RunEvidence) -> str:
         split=evidence.verdict.split,
         noun=NOUNS.get(experiment.recipe.dataset, "picture"),
         obstacle=obstacle,
+        prose=prose_html,
         sentences=run_sentences(evidence),
         charts=[Drawing(chart) for chart in run_charts(epochs, experiment)],
         met=[bar is not None and meets_bar(epoch, bar) for epoch in epochs],
         model_summary=experiment.model_summary,
         bar_lengths=bar_lengths(experiment.model_summary),
         changed=find_difference(experiment.parent, experiment) if experiment.parent else None,
-        misclassified=[(image, picture_address(evidence.dataset.test.images[image.index])) for image in misclassified],
+        misclassified=misclassified,
+        gallery=[part for part in (misclassified[:UNFOLDED], misclassified[UNFOLDED:]) if part],
         shades=_shades(evidence),
         samples=picture_address(join_images(samples), largest=SAMPLES_SIDE),
         sample_shape=samples.shape[:2],
@@ -63,7 +71,8 @@ def run_page(evidence: RunEvidence) -> str:
 
 def bar_lengths(model_summary: ModelSummary) -> list[tuple[float, float]]:
     """The lengths of bars: each layer's parameters and multiply-adds, in percent of the largest layer's."""
-    most = max(row.parameters for row in model_summary.layers), max(row.multiply_adds for row in model_summary.layers)
+    rows = model_summary.layers  # none where a user's module calls no layer, but only functions
+    most = max((row.parameters for row in rows), default=0), max((row.multiply_adds for row in rows), default=0)
     return [
         (100 * row.parameters / (most[0] or 1), 100 * row.multiply_adds / (most[1] or 1))
         for row in model_summary.layers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from drilldown.errors import check_argument
 from drilldown.files import write_atomically
 from drilldown.report.folder import ReportFiles, write_figures, writing_report
 from drilldown.report.run.evidence import gather_run
@@ -25,6 +26,7 @@ def write_run_report(run: Run, data_dir: Path | str | None = None) -> ReportFile
     ...     write_run_report(drilldown.perform(experiment, folders=drilldown.Folders(runs=folder))).html.name
     'report.html'
     """
+    check_argument("run", run, Run, "a run, as drilldown.perform returns it")
     run.check_finished()  # before the lock creates a folder
     with writing_report(run.path):  # a repetition of the run waits until its files have been read
         evidence = gather_run(run, data_dir)

@@ -104,17 +104,18 @@ def _trainings_sentences(evidence: SearchEvidence) -> Iterator[str]:
     raced = sum(row.race is not None for row in evidence.rows)
     if raced:
         trainings = evidence.race_trainings
+        fresh = evidence.trainings - trainings
         yield (
             f"The race of {count_text(raced, 'candidate')} took {count_text(trainings, 'training')}, "
             f"{trainings / raced:.1f} per candidate; with {RUNGS[-1]} seeds for each candidate it would have been "
-            f"{raced * RUNGS[-1]:,}. Fresh seeds took {evidence.trainings - trainings:,} more."
+            f"{raced * RUNGS[-1]:,}." + (f" Fresh seeds took {fresh:,} more." if fresh else "")
         )
 
 
 def _noise_sentences(evidence: SearchEvidence) -> Iterator[str]:
     if sum(row.race is not None and row.race.rate.n > 1 for row in evidence.rows) > 1:
         yield (
-            f"The loss difference of two candidates on one seed varies with a standard deviation of "
+            "The race expects the loss difference of two candidates on one seed to vary with a standard deviation of "
             f"{100 * evidence.state.race.deviation:.0f} % of the loss: a smaller difference on a single seed shows "
             "nothing."
         )
@@ -124,9 +125,10 @@ def _front_sentences(evidence: SearchEvidence) -> Iterator[str]:
     front = evidence.front
     if len(front) > 1:
         numbers = ", ".join(str(row.number) for row in front)
+        few = sum(row.race is not None and row.race.rate.n < RUNGS[-1] for row in front)
         yield (
-            f"{len(front)} candidates are on the front (no other candidate is both smaller and better): {numbers}. "
-            "Those with few seeds are there partly by luck."
+            f"{len(front)} candidates are on the front (no other candidate is both smaller and better): {numbers}."
+            + (f" {few} of them {_have(few)} fewer than {RUNGS[-1]} seeds and may be there by luck." if few else "")
         )
 
 
@@ -134,16 +136,23 @@ def _diverged_sentences(evidence: SearchEvidence) -> Iterator[str]:
     diverged = [row for row in evidence.rows for figures in (row.race, row.fresh) if figures and figures.diverged]
     if diverged:
         numbers = ", ".join(dict.fromkeys(str(row.number) for row in diverged))
-        yield f"Trainings of these candidates diverged, and count as failed: {numbers}."
+        yield f"Trainings of these candidates diverged, or could not be trained, and count as failed: {numbers}."
 
 
 def _end_sentences(evidence: SearchEvidence) -> Iterator[str]:
     state = evidence.state
+    waiting = sum(not candidate.losses for candidate in state.candidates.values())
     if state.ended:
         yield "The search has ended: no smaller limit is worth a try."
-    elif state.exhausted:
-        yield "The search has ended: its space has no further candidate within the limit."
     elif state.open_trial is not None:
         yield f"The measurement of candidate {state.open_trial.candidate} on fresh seeds is not finished."
+    elif waiting:
+        yield f"{count_text(waiting, 'candidate')} {_have(waiting)} no result yet."
+    elif state.exhausted:
+        yield "The space has no further candidate within the limit."
     elif len(state.candidates) >= state.settings.candidates:
-        yield f"The search tried its {count_text(state.settings.candidates, 'candidate')}."
+        yield f"The search tried its {count_text(len(state.candidates), 'candidate')}."
+
+
+def _have(count: int) -> str:
+    return "has" if count == 1 else "have"

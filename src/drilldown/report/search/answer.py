@@ -12,7 +12,7 @@ from drilldown.search.confirmation import ALPHA, Shrinkage, measure_shrinkage
 from drilldown.search.race import RUNGS
 from drilldown.search.reading import SearchFile
 from drilldown.search.state import Candidate, SearchState, Trial
-from drilldown.wording import count_text
+from drilldown.wording import count_text, difference_text, percent_text
 
 ACCURACY_DIGITS, LOSS_DIGITS = 3, 4
 STAMP = "Chosen on the test images"
@@ -71,14 +71,14 @@ def measure(candidate: Candidate, seeds: Iterable[int]) -> Figures | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The winner of a search, or the candidate that came closest.
+    """The winner of a search, or the best candidate so far.
 
     - *confirmed*: enough fresh seeds met the budget.
     - *measured*: it was measured on fresh seeds; the budget has no accuracy that could be confirmed.
-    - *closest*: the best so far, without such a confirmation.
+    - *leading*: the best so far, without such a confirmation. Another candidate may be closer to the bar.
     """
 
-    kind: Literal["confirmed", "measured", "closest"]
+    kind: Literal["confirmed", "measured", "leading"]
     candidate: Candidate
     trial: Trial | None
     """Its confirmation, which may be open or without success."""
@@ -127,7 +127,7 @@ def find_answer(search: SearchFile, state: SearchState) -> Answer | None:
     trial = state.trial_of(winner.number)
     fresh = measure(winner, trial.seeds) if trial else None
     decision = trial.decision if trial else None
-    kind: Literal["confirmed", "measured", "closest"] = "closest"
+    kind: Literal["confirmed", "measured", "leading"] = "leading"
     if fresh and decision in ("accepted", "measured"):
         kind = "confirmed" if decision == "accepted" else "measured"
     tested = [100 * correct / total for correct, total in winner.test.values() if total]
@@ -152,7 +152,7 @@ def search_split(search: SearchFile) -> str:
 
 def answer_sentences(answer: Answer, state: SearchState) -> list[str]:
     """The meaning of the answer, as sentences; the command prints them too."""
-    return [*_distance_sentences(answer, state), *_shrinkage_sentences(answer), *_confidence_sentences(answer)]
+    return [*_distance_sentences(answer, state), *_shrinkage_sentences(answer, state), *_confidence_sentences(answer)]
 
 
 def test_sentence(answer: Answer) -> str | None:
@@ -168,9 +168,9 @@ def test_sentence(answer: Answer) -> str | None:
 
 def _headline(state: SearchState, winner: Candidate, kind: str) -> str:
     named = f"candidate {winner.number}, {count_text(winner.parameters, 'parameter')}"
-    if kind == "closest":
+    if kind == "leading":
         open_ = state.open_trial is not None or not state.trials
-        return f"No candidate is confirmed{' yet' if open_ else ''}; the closest is {named}"
+        return f"No candidate is confirmed{' yet' if open_ else ''}; the best so far is {named}"
     if state.settings.goal == "smallest":
         return f"The smallest confirmed network{'' if state.ended else ' so far'}: {named}"
     return f"The winner: {named}"
@@ -196,25 +196,26 @@ def _shrinkage(figures: dict[int, float], trial: Trial | None) -> Shrinkage | No
 
 
 def _difference(shrinkage: Shrinkage, digits: int) -> str:
-    ends = "" if math.isnan(shrinkage.low) else f" [{shrinkage.low:+.{digits}f}, {shrinkage.high:+.{digits}f}]"
-    return f"{shrinkage.difference:+.{digits}f}{ends}"
+    low, high = difference_text(shrinkage.low, digits), difference_text(shrinkage.high, digits)
+    ends = "" if math.isnan(shrinkage.low) else f" [{low}, {high}]"
+    return f"{difference_text(shrinkage.difference, digits)}{ends}"
 
 
 def _distance_sentences(answer: Answer, state: SearchState) -> Iterator[str]:
     """How far a candidate without a confirmation is from the bar."""
     figures = answer.fresh or answer.race
-    if answer.kind != "closest" or answer.bar is None or figures.accuracy is None:
+    if answer.kind != "leading" or answer.bar is None or figures.accuracy is None:
         return
     distance = figures.accuracy.mean - answer.bar
     where = "on fresh seeds" if answer.fresh else "in its race"
-    side = "below" if distance < 0 else "above"
+    side = f"{abs(distance):.{ACCURACY_DIGITS}f} points {'below' if distance < 0 else 'above'}"
     yield (
         f"Its mean accuracy {where} is {figures.accuracy.mean:.{ACCURACY_DIGITS}f} %, "
-        f"{abs(distance):.{ACCURACY_DIGITS}f} points {side} the bar of {answer.bar:g} %."
+        f"{side if distance else 'exactly'} the bar of {percent_text(answer.bar)}."
     )
     if distance >= 0 and figures.rate.passed < figures.rate.n:
-        epochs = "the last epoch" if answer.hold == 1 else f"each of the last {answer.hold} epochs"
-        yield f"A mean above the bar is not enough: in every run, {epochs} must reach the bar."
+        epochs = "its last epoch reaches" if answer.hold == 1 else f"each of its last {answer.hold} epochs reaches"
+        yield f"A mean at or above the bar is not enough: a seed meets the budget only if {epochs} the bar."
     if state.settings.goal == "smallest" and answer.trial is None:
         yield (
             f"{answer.race.rate.passed} of {count_text(answer.race.rate.n, 'seed')} of its race met the budget; "
@@ -222,18 +223,20 @@ def _distance_sentences(answer: Answer, state: SearchState) -> Iterator[str]:
         )
 
 
-def _shrinkage_sentences(answer: Answer) -> Iterator[str]:
+def _shrinkage_sentences(answer: Answer, state: SearchState) -> Iterator[str]:
+    """A race of one candidate chose nothing, and does not flatter it."""
+    raced = sum(bool(candidate.losses) for candidate in state.candidates.values())
+    flattered = "on average over many searches, such figures are too good"
     if answer.differences is not None:
         accuracy, loss = answer.differences
+        chosen = f"The race chose this candidate by the figures on its own seeds; {flattered}. " if raced > 1 else ""
         yield (
-            f"Fresh seeds minus race: accuracy {accuracy} points, loss {loss}. The race chose this candidate by the "
-            "figures on its own seeds, so they are too good on average. The figures on fresh seeds are the answer."
+            f"Fresh seeds minus race: accuracy {accuracy} points, loss {loss}. {chosen}The figures on fresh seeds are "
+            "the answer."
         )
-    elif answer.kind == "closest" and answer.fresh is None:
-        yield (
-            "It was chosen by the figures on the seeds of its race, so they are too good on average. It was not "
-            "measured on fresh seeds."
-        )
+    elif answer.kind == "leading" and answer.fresh is None:
+        chosen = f"It was chosen by the figures on the seeds of its race; {flattered}. " if raced > 1 else ""
+        yield f"{chosen}It was not measured on fresh seeds."
 
 
 def _confidence_sentences(answer: Answer) -> Iterator[str]:

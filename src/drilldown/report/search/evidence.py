@@ -70,7 +70,7 @@ class SearchEvidence:
 
     @cached_property
     def answer(self) -> Answer | None:
-        """The winner, or the candidate that came closest."""
+        """The winner, or the best candidate so far."""
         return find_answer(self.search, self.state)
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from drilldown.errors import DrilldownError
 from drilldown.experiment.experiment import Experiment
-from drilldown.files import write_atomically
+from drilldown.files import write_atomically, write_below
 from drilldown.search.reading import SearchFile
 from drilldown.search.state import Candidate
 
@@ -44,9 +44,8 @@ def write_winner(search: SearchFile, candidate: Candidate | None, folder: Path) 
     if experiment is None or candidate is None:
         (folder / WINNER).unlink(missing_ok=True)
         return False
-    if experiment.network.python is not None:
-        module = experiment.network.python.partition(":")[0]
-        write_atomically(folder / module, (experiment.folder / module).read_bytes())
+    for name, content in experiment.code_files.items():
+        write_below(folder, name, content)
     split = "" if search.base.recipe.holdout is None else ", without the validation split"
     head = f"# Candidate {candidate.number} of the search {search.name}{split}.\n"
     write_atomically(folder / WINNER, (_one_line(head) + experiment.to_toml()).encode())

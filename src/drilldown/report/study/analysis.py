@@ -5,7 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 
+from drilldown.analysis.seeds import why_incomparable
 from drilldown.analysis.study import StudyEvidence, StudyStep
+from drilldown.evaluation.verdict import is_judged
+from drilldown.wording import count_text, difference_text, join_words
 
 SEEDS_FOR_A_LOOK, SEEDS_FOR_A_CLAIM = 5, 10
 """The number of seeds per step that a first look and a claim need."""
@@ -28,56 +31,73 @@ def study_sentences(evidence: StudyEvidence) -> list[str]:
 
 
 def _budget_sentences(evidence: StudyEvidence) -> Iterator[str]:
-    judged = [(step, step.seeds.rate) for step in evidence.steps if step.seeds.rate]
-    met = [(step, rate) for step, rate in judged if rate and rate.met]
-    if not met:
-        most, rate = max(judged, key=lambda pair: pair[1].passed / pair[1].n if pair[1] else 0)
-        yield (
-            f"None of the {len(judged)} steps meets its budget with four seeds in five; the closest is {_name(most)} "
-            f"with {rate}."
-        )
+    judged = [
+        (step, rate)
+        for step in evidence.steps
+        if is_judged(step.experiment.budget) and (rate := step.seeds.rate) is not None
+    ]
+    if not judged:
         return
+    met = [(step, rate) for step, rate in judged if rate.met]
     if len(judged) == 1:
-        yield f"{_name(met[0][0])} meets its budget with {met[0][1]}."
-        return
-    smallest, rate = min(met, key=lambda pair: pair[0].experiment.model_summary.parameters)
-    yield (
-        f"{len(met)} of the {len(judged)} steps {_meet(len(met))} with four seeds in five; the smallest, "
-        f"{_name(smallest)}, has {smallest.experiment.model_summary.parameters:,} parameters and meets it with {rate}."
-    )
+        ((step, rate),) = judged
+        yield f"{_name(step)} {'meets' if met else 'does not meet'} its budget: {rate}; four in five must meet it."
+    elif met:
+        smallest, rate = min(met, key=lambda pair: (pair[0].experiment.model_summary.parameters, -pair[1].share))
+        size = count_text(smallest.experiment.model_summary.parameters, "parameter")
+        which = f"{_name(smallest)}" if len(met) == 1 else f"the smallest, {_name(smallest)},"
+        yield (
+            f"{len(met)} of {count_text(len(judged), 'trained step')} {_meet(len(met))} with at least four seeds in "
+            f"five: {which} has {size} and meets it with {rate}."
+        )
+    else:
+        most = max(rate.share for _, rate in judged)
+        closest = [f"{_name(step)} with {rate}" for step, rate in judged if rate.share == most]
+        yield (
+            f"None of the {len(judged)} trained steps meets its budget with at least four seeds in five"
+            + (f"; most seeds meet it in {join_words(closest)}." if most else ": no seed meets it.")
+        )
 
 
 def _accuracy_sentences(evidence: StudyEvidence) -> Iterator[str]:
+    """Accuracies on different images cannot be compared: then no step has the highest."""
     known = [(step, accuracy) for step in evidence.measured if (accuracy := step.seeds.accuracy)]
-    if len(known) < 2:
+    if len(known) < 2 or any(why_incomparable(known[0][0].seeds, step.seeds) for step, _ in known):
         return
-    best, accuracy = max(known, key=lambda pair: pair[1].mean)
+    highest = max(accuracy.mean for _, accuracy in known)
+    best = [(step, accuracy) for step, accuracy in known if accuracy.mean == highest]
+    step, accuracy = best[0]
     over = "one seed, an anecdote" if accuracy.n == 1 else f"{accuracy.n} seeds"
     if accuracy.has_interval:
         over += f", 95 % t interval {accuracy.low:.3f} to {accuracy.high:.3f} %"
-    yield f"{_name(best)} has the highest mean of the last {best.seeds.hold} epochs: {accuracy.mean:.3f} % ({over})."
+    epochs = "accuracy in the last epoch" if step.seeds.hold == 1 else f"mean of the last {step.seeds.hold} epochs"
+    if len(best) == 1:
+        yield f"{_name(step)} has the highest {epochs}: {accuracy.mean:.3f} % ({over})."
+    else:
+        names = join_words([_name(step) for step, _ in best])
+        yield f"{names} have the highest accuracy in the last epochs: {accuracy.mean:.3f} % each."
 
 
 def _effect_sentences(evidence: StudyEvidence) -> Iterator[str]:
     tested = [
-        (step, step.change.accuracy)
+        (step, step.change, effect)
         for step in evidence.steps
-        if step.change and step.change.accuracy and step.change.accuracy.has_interval
+        if step.change and (effect := step.change.accuracy) and effect.has_interval
     ]
     if not tested:
         return
-    measurable = [(step, effect) for step, effect in tested if effect.measurable]
+    measurable = [(step, change, effect) for step, change, effect in tested if effect.measurable]
     if measurable:
-        step, effect = max(measurable, key=lambda pair: abs(pair[1].mean))
+        step, change, effect = max(measurable, key=lambda found: abs(found[2].mean))
         yield (
-            f"The largest effect is that of {_name(step)}: {effect.text(3)} points against "
-            f"{_name(evidence.steps[step.change.against] if step.change else step)}, over {effect.n} seeds."
+            f"The largest measurable effect is that of {_name(step)}: {effect.text(3)} points against "
+            f"{_name(evidence.steps[change.against])}, over {effect.n} seeds."
         )
-    among_all = [step for step, _ in measurable if step.change and step.change.among_all]
-    others = [step for step, effect in tested if not effect.measurable]
+    among_all = [step for step, change, _ in measurable if change.among_all]
+    others = [step for step, _, effect in tested if not effect.measurable]
     yield (
-        f"Of {len(tested)} steps, {len(measurable)} have a measurable effect on accuracy when tested alone, and "
-        f"{len(among_all)} when all are tested together (Holm)"
+        f"Of {count_text(len(tested), 'tested step')}, {len(measurable)} {_has(len(measurable))} a measurable effect "
+        f"on accuracy when tested alone, and {len(among_all)} when all are tested together (Holm)"
         + (f"; no measurable effect: {', '.join(map(_name, others))}." if others else ".")
     )
 
@@ -87,9 +107,9 @@ def _several_changes_sentences(evidence: StudyEvidence) -> Iterator[str]:
     changes = sum(step.change is not None for step in evidence.steps)
     if several:
         yield (
-            f"{len(several)} of {changes} steps changed several components at once ({', '.join(map(_name, several))}): "
-            f"these runs cannot show which change caused the difference. `drilldown ablate` removes one component at a "
-            f"time."
+            f"{len(several)} of {count_text(changes, 'step')} changed several components at once "
+            f"({', '.join(map(_name, several))}): runs of such a step cannot show which change caused the difference. "
+            f"`drilldown ablate` removes one component at a time."
         )
 
 
@@ -105,10 +125,12 @@ def _reported_sentences(evidence: StudyEvidence) -> Iterator[str]:
         assert reported.test is not None
         assert expected is not None
         side = "above" if reported.test > expected[1] else "below"
-        exceptions.append(f"{_name(step)} ({reported.test:.2f} %, {side} {expected[0]:.2f} to {expected[1]:.2f} %)")
+        exceptions.append(f"{_name(step)} ({reported.test:.2f} %, {side} {expected[0]:.3f} to {expected[1]:.3f} %)")
+    inside = len(judged) - len(outside)
     yield (
-        f"{len(judged) - len(outside)} of {len(judged)} reported accuracies lie in the 95 % prediction interval for "
-        f"one more of our seeds" + (f"; outside: {', '.join(exceptions)}." if exceptions else ".")
+        f"{inside} of {len(judged)} reported {'accuracy' if len(judged) == 1 else 'accuracies'} "
+        f"{'lies' if inside == 1 else 'lie'} in the 95 % prediction interval for one more seed"
+        + (f"; outside: {', '.join(exceptions)}." if exceptions else ".")
     )
 
 
@@ -118,18 +140,19 @@ def _overfitting_sentences(evidence: StudyEvidence) -> Iterator[str]:
         for step in evidence.measured
         if (clean := step.clean_train) and (accuracy := step.seeds.accuracy)
     ]
-    if gaps:
-        widest, gap = max(gaps, key=lambda pair: pair[1])
-        narrowest, least = min(gaps, key=lambda pair: pair[1])
-        if widest is narrowest:
-            yield (
-                f"Training accuracy (no augmentation, eval mode) differs from the judged accuracy by {gap:+.2f} points."
-            )
-        else:
-            yield (
-                f"Training accuracy (no augmentation, eval mode) minus the judged accuracy is largest in "
-                f"{_name(widest)}, {gap:+.2f} points, and smallest in {_name(narrowest)}, {least:+.2f} points."
-            )
+    if not gaps:
+        return
+    widest, gap = max(gaps, key=lambda pair: pair[1])
+    narrowest, least = min(gaps, key=lambda pair: pair[1])
+    figure = "Training accuracy (no augmentation, eval mode) minus the judged accuracy"
+    if len(gaps) == 1 or gap == least:
+        where = f"in {_name(widest)}" if len(gaps) == 1 else f"in each of {len(gaps)} steps"
+        yield f"{figure} is {difference_text(gap, 2)} points {where}."
+    else:
+        yield (
+            f"{figure} is largest in {_name(widest)}, {difference_text(gap, 2)} points, and smallest in "
+            f"{_name(narrowest)}, {difference_text(least, 2)} points."
+        )
 
 
 def _noise_sentences(evidence: StudyEvidence) -> Iterator[str]:
@@ -138,10 +161,12 @@ def _noise_sentences(evidence: StudyEvidence) -> Iterator[str]:
     ]
     if not deviations:
         return
+    median = statistics.median(deviations)
     over = f" (median over {len(deviations)} steps; {min(deviations):.3f} to {max(deviations):.3f})"
     yield (
-        f"Seeds of one step differ with a standard deviation of {statistics.median(deviations):.3f} points"
-        f"{over if len(deviations) > 1 else ''}: a smaller difference between two single runs shows nothing."
+        f"Seeds of one step differ with a standard deviation of {median:.3f} points"
+        f"{over if len(deviations) > 1 else ''}"
+        + (": a smaller difference between two single runs shows nothing." if median else ".")
     )
 
 
@@ -152,27 +177,33 @@ def _best_epoch_sentences(evidence: StudyEvidence) -> Iterator[str]:
         if (best := step.best) and (accuracy := step.seeds.accuracy)
     ]
     if gains:
-        most = f" on average, {max(gains):.2f} at most" if len(gains) > 1 else ""
-        mean = statistics.fmean(gains)
-        yield f"Reporting the best epoch instead of the last epochs would add {mean:.2f} points{most}."
+        most = f" on average, {difference_text(max(gains), 2)} at most" if len(gains) > 1 else ""
+        mean = difference_text(statistics.fmean(gains), 2)
+        yield f"Reporting the best epoch instead of the last epochs would change the accuracy by {mean} points{most}."
 
 
 def _diverged_sentences(evidence: StudyEvidence) -> Iterator[str]:
     failed = [step for step in evidence.steps if step.seeds.diverged]
     if failed:
-        steps = ", ".join(f"{_name(step)} ({len(step.seeds.diverged)} of {step.seeds.n} seeds)" for step in failed)
+        steps = ", ".join(
+            f"{_name(step)} ({len(step.seeds.diverged)} of {count_text(step.seeds.n, 'seed')})" for step in failed
+        )
         yield f"Diverged seeds count as failed and are left out of the means: {steps}."
 
 
 def _seed_sentences(evidence: StudyEvidence) -> Iterator[str]:
-    counts = [step.seeds.n for step in evidence.steps]
-    single = sum(count == 1 for count in counts)
+    counts = [step.seeds.n for step in evidence.steps if step.seeds.n]
+    single, untrained = counts.count(1), len(evidence.steps) - len(counts)
+    if untrained:
+        yield f"{untrained} of {count_text(len(evidence.steps), 'step')} {_has(untrained)} no finished run."
     if single:
-        yield f"{single} of {len(counts)} steps {'rest' if single > 1 else 'rests'} on one seed, an anecdote."
-    fewest = min((count for count in counts if count), default=0)
-    if not single and fewest < SEEDS_FOR_A_CLAIM:
+        verb = "rests" if single == 1 else "rest"
+        yield f"{single} of {count_text(len(counts), 'trained step')} {verb} on one seed, an anecdote."
+    elif counts and min(counts) < SEEDS_FOR_A_CLAIM:
+        fewest, most = min(counts), max(counts)
         look = "a first look" if fewest >= SEEDS_FOR_A_LOOK else f"too little for a first look ({SEEDS_FOR_A_LOOK})"
-        yield f"With {fewest} seeds per step this is {look}; a claim needs {SEEDS_FOR_A_CLAIM}."
+        seeds = f"{fewest} seeds" if fewest == most else f"{fewest} to {most} seeds"
+        yield f"With {seeds} per step this is {look}; a claim needs {SEEDS_FOR_A_CLAIM} in every step."
 
 
 def _name(step: StudyStep) -> str:
@@ -181,3 +212,7 @@ def _name(step: StudyStep) -> str:
 
 def _meet(count: int) -> str:
     return "meets its budget" if count == 1 else "meet their budget"
+
+
+def _has(count: int) -> str:
+    return "has" if count == 1 else "have"

@@ -7,8 +7,10 @@ from typing import Any
 from drilldown.analysis.ablation import Ablation
 from drilldown.analysis.study import StudyEvidence
 from drilldown.evaluation.effects import Effect
+from drilldown.evaluation.verdict import is_judged
 from drilldown.report.ablation import ablation_sentences
 from drilldown.report.page import build_page
+from drilldown.report.prose import prose_html
 from drilldown.report.run.html import SCRIPTS
 from drilldown.report.study.analysis import study_sentences
 from drilldown.report.study.charts import effect_whiskers, study_charts
@@ -32,6 +34,10 @@ def study_page(evidence: StudyEvidence, pages: RunPages) -> str:
         data={"pages": pages.packed},
         evidence=evidence,
         last=last,
+        is_judged=is_judged(last.experiment.budget),
+        claims=any(step.experiment.reported and step.experiment.reported.test is not None for step in evidence.steps),
+        judged_claims=any(step.as_reported is not None for step in evidence.steps),
+        prose=prose_html,
         sentences=study_sentences(evidence),
         charts=_drawings(evidence) if evidence.measured else (),
         effects=list(zip(changed, *(effect_whiskers(column) for column in zip(*effects, strict=True)), strict=True)),

@@ -15,6 +15,8 @@ def study_markdown(evidence: StudyEvidence) -> str:
         evidence=evidence,
         sentences=study_sentences(evidence),
         engines=engine_texts(evidence),
+        claims=any(reported(step) for step in evidence.steps),
+        judged_claims=any(step.as_reported is not None for step in evidence.steps),
         holds=sorted({step.seeds.hold for step in evidence.steps}),
         held_out=any(step.seeds.split != "test" for step in evidence.steps),
         ablations=[(ablation, ablation_sentences(ablation)) for ablation in evidence.ablations],
@@ -34,16 +36,16 @@ def engine_texts(evidence: StudyEvidence) -> list[str]:
 
 
 def reported(step: StudyStep) -> str:
-    """The accuracies that the author reports: train / test."""
+    """The accuracies that the source reports: train / test; empty where it reports none."""
     claim = step.experiment.reported
-    if claim is None:
+    if claim is None or (claim.train is None and claim.test is None):
         return ""
     figures = " / ".join("—" if value is None else f"{value:.2f}" for value in (claim.train, claim.test))
     return figures + claim.aside
 
 
 def within(step: StudyStep) -> str:
-    """Whether the author's test accuracy lies in the prediction interval of our seeds, with the interval."""
+    """Whether the reported test accuracy lies in the prediction interval of the seeds, with the interval."""
     if step.as_reported is None or step.expected is None:
         return ""
     low, high = step.expected

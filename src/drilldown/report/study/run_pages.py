@@ -13,7 +13,7 @@ from drilldown.data.dataset import Dataset
 from drilldown.data.loading import load_dataset
 from drilldown.errors import DrilldownError
 from drilldown.files import write_atomically
-from drilldown.report.folder import summary_digest, writing_report
+from drilldown.report.folder import report_digest, writing_report
 from drilldown.report.run.evidence import gather_run
 from drilldown.report.run.html import run_page
 from drilldown.runs.run import REPORT_FILES, FinishedRun
@@ -74,7 +74,7 @@ def _pages(runs: Sequence[FinishedRun], data_dir: Path | None) -> Iterator[tuple
 def _link_pages(runs: Sequence[FinishedRun], folder: Path, data_dir: Path | None) -> dict[str, str]:
     """Writes the pages that are missing or old; returns the addresses of all."""
     html, _ = REPORT_FILES
-    old = [run for run in runs if summary_digest(run.run.path / html) != run.run.summary_digest]
+    old = [run for run in runs if report_digest(run.run.path / html) != run.run.report_digest]
     for run, page in _pages(old, data_dir):
         with writing_report(run.run.path):
             write_atomically(run.run.path / html, page.encode())

@@ -21,8 +21,19 @@ async function copyText(text) {
   return true;
 }
 
+unfoldOnPaper();
 startCharts(document.getElementById("epoch"));
-startGallery(document.getElementById("gallery"));
+startGallery([...document.querySelectorAll(".gallery")]);
+
+/** Opens everything that is folded while the page is printed: paper cannot be clicked. */
+function unfoldOnPaper() {
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll("details:not([open])")];
+    for (const fold of opened) fold.open = true;
+  });
+  addEventListener("afterprint", () => opened.forEach((fold) => (fold.open = false)));
+}
 
 /** Shows the values of an epoch in the key of every chart and in the list beside the slider. */
 function startCharts(slider) {
@@ -76,10 +87,12 @@ function startCharts(slider) {
   }
 }
 
-/** Sorts and filters a gallery by the data attributes of its items. */
-function startGallery(gallery) {
-  if (!gallery) return;
-  const items = [...gallery.children];
+/** Sorts and filters a gallery by the data attributes of its items; what does not fit into its first list is folded. */
+function startGallery([first, folded]) {
+  if (!first) return;
+  const fits = first.children.length;
+  const items = [...first.children, ...(folded?.children ?? [])];
+  const fold = folded?.closest("details");
   const [sort, truth, predicted] = ["sort", "truth", "predicted"].map((id) => document.getElementById(id));
   const all = items.length;
   const orders = {
@@ -91,12 +104,19 @@ function startGallery(gallery) {
 
   function update() {
     items.sort((a, b) => orders[sort.value](a.dataset, b.dataset));
-    gallery.append(...items);
     for (const item of items) {
       const differs = (select, value) => select.value !== "" && select.value !== value;
       item.hidden = differs(truth, item.dataset.truth) || differs(predicted, item.dataset.predicted);
     }
-    const shown = items.filter((item) => !item.hidden).length;
+    const visible = items.filter((item) => !item.hidden);
+    const shown = visible.length;
+    first.append(...visible.slice(0, fits), ...items.filter((item) => item.hidden));
+    if (fold) {
+      const rest = visible.slice(fits);
+      folded.append(...rest);
+      fold.hidden = !rest.length;
+      fold.querySelector("summary").textContent = `The other ${rest.length} image${rest.length === 1 ? "" : "s"}`;
+    }
     document.getElementById("shown").textContent = shown ? `${shown} of ${all}` : `none of ${all}`;
   }
 

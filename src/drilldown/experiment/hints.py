@@ -1,0 +1,139 @@
+"""Hints for people who know the words of other libraries, or forget where a setting belongs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import get_args
+
+from pydantic import BaseModel
+
+from drilldown.experiment.budget import Budget
+from drilldown.experiment.experiment import Network, Recipe
+
+_TABLES: dict[str, type[BaseModel]] = {"recipe": Recipe, "budget": Budget, "network": Network}
+_CHOSEN = ("optimizer", "schedule", "augment")
+"""The keys of a recipe whose values are tables."""
+_OTHER_WORDS = {
+    "learning_rate": "recipe.optimizer.lr",
+    "max_lr": "recipe.optimizer.lr",
+    "batch": "recipe.batch_size",
+    "bs": "recipe.batch_size",
+    "num_epochs": "recipe.epochs",
+    "n_epochs": "recipe.epochs",
+    "max_epochs": "recipe.epochs",
+    "data": "recipe.dataset",
+    "smoothing": "recipe.label_smoothing",
+    "val_split": "recipe.holdout",
+    "validation": "recipe.holdout",
+    "valid": "recipe.holdout",
+    "wd": "recipe.optimizer.weight_decay",
+    "decay": "recipe.optimizer.weight_decay",
+    "pct_start": "recipe.schedule.warmup",
+    "warmup_steps": "recipe.schedule.warmup",
+    "warmup_epochs": "recipe.schedule.warmup",
+    "step_size": "recipe.schedule.every",
+    "min_lr": "recipe.schedule.floor",
+    "eta_min": "recipe.schedule.floor",
+    "degrees": "recipe.augment.rotate",
+    "rotation": "recipe.augment.rotate",
+    "params": "budget.parameters",
+    "max_parameters": "budget.parameters",
+    "acc": "budget.accuracy",
+    "target_accuracy": "budget.accuracy",
+}
+"""Words of other libraries, and the setting that they stand for here."""
+
+
+def setting_called(key: str) -> str | None:
+    """The whole name of the setting that a key stands for; None where nothing fits.
+
+    >>> setting_called("lr"), setting_called("epochs"), setting_called("max_lr")
+    ('recipe.optimizer.lr', 'recipe.epochs', 'recipe.optimizer.lr')
+    """
+    word = key.lower().replace("-", "_")
+    return _places().get(word) or _OTHER_WORDS.get(word)
+
+
+def setting_hint(key_path: Sequence[str | int]) -> str | None:
+    """A suggestion for an unknown key: its place, where it is a setting of another table.
+
+    >>> setting_hint(("recipe", "lr"))
+    'it is a setting of the optimizer: recipe.optimizer.lr'
+    """
+    place = setting_called(str(key_path[-1]))
+    if place is None or place == ".".join(map(str, key_path)):
+        return None
+    table = place.split(".")[-2]
+    of = f"the {table}" if table in _CHOSEN else f"[{table}]"
+    return f"it is a setting of {of}: {place}"
+
+
+def _places() -> dict[str, str]:
+    """The whole name of each setting by its last key; the first place counts where there are several."""
+    found: dict[str, str] = {}
+    for table, model in _TABLES.items():
+        for key in model.model_fields:
+            found.setdefault(key, f"{table}.{key}")
+    for chosen in _CHOSEN:
+        for inner in _models(Recipe.model_fields[chosen].annotation):
+            for key in inner.model_fields:
+                if key != "name":
+                    found.setdefault(key, f"recipe.{chosen}.{key}")
+    return found
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+_KEY = re.compile(r"""\s*(?:"([^"\n]*)"|'([^'\n]*)'|([\w-]+(?:\s*\.\s*[\w-]+)*))\s*=""")
+_HEADER = re.compile(r"\s*\[\[?\s*([^\]\n]+?)\s*\]")
+
+
+def syntax_hint(text: str, line: int, reason: str) -> tuple[str | None, str | None]:
+    """Explains a syntax error that people often make.
+
+    *Arguments*: `text`: the document. `line`: where the parser stopped, counted from 1. `reason`: its own message.
+
+    *Returns* a better description of the error, and a suggestion; None where there is none.
+    """
+    lines = text.split("\n")
+    found = lines[line - 1] if 0 < line <= len(lines) else ""
+    key = _KEY.match(found)
+    if reason.startswith(("Cannot overwrite", "Cannot mutate immutable", "Duplicate")) and key:
+        name = next(filter(None, key.groups()))
+        first = _first_line(lines[: line - 1], name)
+        return f'"{name}" is given twice' + (f", first in line {first}" if first else ""), "remove one of them"
+    if reason.startswith("Cannot declare") and (header := _HEADER.match(found)):
+        first = next((n for n, other in enumerate(lines[: line - 1], 1) if _is_header(other, header[1])), None)
+        where = f", first in line {first}" if first else ""
+        return f"[{header[1]}] is given twice{where}", "put all its keys under one header"
+    value = found.partition("=")[2]
+    if re.search(r"\d,\d", value) and "[" not in value:
+        with_point = re.sub(r"(\d),(\d)", r"\1.\2", value.strip())
+        return None, f"write a decimal point: {with_point}"
+    if "\\" in value:
+        return None, "a backslash begins an escape in a text like \"…\": write '…', or use / in paths"
+    if key and value.strip() and not re.match(r"""["'\[{]|[-+\d]|true|false|inf|nan""", value.strip()):
+        return None, f'put a text in quotation marks: "{value.strip()}"'
+    return None, None
+
+
+def _first_line(lines: Sequence[str], name: str) -> int | None:
+    """The line of the same key in the same table, the last one before the error."""
+    for number in range(len(lines), 0, -1):
+        if _HEADER.match(lines[number - 1]) and "=" not in lines[number - 1]:
+            return None
+        key = _KEY.match(lines[number - 1])
+        if key and name in key.groups():
+            return number
+    return None
+
+
+def _is_header(line: str, name: str) -> bool:
+    header = _HEADER.match(line)
+    return header is not None and header[1] == name

@@ -1,0 +1,1 @@
+"""Mirrors of runs in experiment trackers: TensorBoard, MLflow, Weights & Biases."""
