@@ -26,7 +26,7 @@ test: setup
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir build/site
-	$(BIN)/pytest -m "not slow" -n 2 --cov --cov-report=
+	$(BIN)/pytest -m "not slow" -n 3 --cov --cov-report=
 	$(BIN)/coverage report --format=total --fail-under=$(COVERAGE_FLOOR)
 	$(BIN)/pytest -m slow -n 2 tests
 

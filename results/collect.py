@@ -167,8 +167,9 @@ def report_on_all() -> None:
     text = readme.read_text("utf-8")
     tables = {
         "steps": steps_table(measured), "questions": questions_table(), "ablations": ablations_table(measured),
-        "searches": searches_table(),
     }  # fmt: skip
+    if kept_searches():
+        tables["searches"] = searches_table()
     for name, made in tables.items():
         begin, end = BEGIN.format(name), END.format(name)
         before, _, rest = text.partition(begin)

@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import shutil
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -70,7 +69,7 @@ def test_a_report_of_an_earlier_training_is_written_again(tmp_path: Path) -> Non
     world(tmp_path, epochs=2)
     drilldown("run", "tiny.toml", "--engine", "native", cwd=tmp_path)
     run = only_run(tmp_path)
-    assert page_figures(run) == ("native", sha256((run / "summary.json").read_bytes()).hexdigest())
+    assert page_figures(run) == ("native", Run(run).report_digest)
     process = start("run", "tiny.toml", "--again", "--engine", "torch", cwd=tmp_path)
     summary = run / "summary.json"
     engine = ""
@@ -82,7 +81,7 @@ def test_a_report_of_an_earlier_training_is_written_again(tmp_path: Path) -> Non
     process.communicate()
     shown = drilldown("run", "tiny.toml", cwd=tmp_path)
     assert shown.returncode == 0
-    assert page_figures(run) == ("torch", sha256((run / "summary.json").read_bytes()).hexdigest())
+    assert page_figures(run) == ("torch", Run(run).report_digest)
 
 
 def test_a_repetition_removes_the_old_report_first(lab: Path, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_located_copy_keeps_what_is_not_given(tmp_path: Path) -> None:
 def test_a_network_in_python_is_read_again_in_another_folder(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "model.py").write_text(f"# {name}\n")
+        (tmp_path / name / "model.py").write_text(f"NAME = '{name}'\n")
         (tmp_path / name / "a.toml").write_text(IN_PYTHON)
     first, second = (read_experiment(tmp_path / name / "a.toml") for name in ("one", "two"))
     assert first.fingerprint != second.fingerprint

@@ -11,6 +11,8 @@ SETUP = """\
 import drilldown
 experiment = drilldown.load("tiny.toml")
 TORCH = drilldown.Compute(engine="torch", threads=1)
+from drilldown.notebook import lines
+lines.REDRAW_SECONDS = 0  # an epoch here is shorter than the usual time between two updates
 """
 
 

@@ -88,8 +88,8 @@ def write_next_step(parent: Experiment, file: Path) -> None:
 def next_step_text(parent: Experiment, file: Path) -> str:
     """Returns the text of an experiment that extends another one, without any change yet.
 
-    >>> print(next_step_text(drilldown.load("eva5-s5/05"), Path("06-mine.toml")).splitlines()[4])
-    extends = "eva5-s5/05-rotation"
+    >>> print(next_step_text(drilldown.load("eva5-s5/05"), Path("06-mine.toml")).splitlines()[3])
+    title = "Mine"
     """
     settings = parent.to_toml().partition("\n[network]")[2].partition("\n[reported]")[0].rstrip()
     described = {

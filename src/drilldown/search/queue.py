@@ -238,7 +238,7 @@ class SearchQueue:
         if number not in self._experiments:
             candidate = self.state.candidates[number]
             experiment = self.search.space.experiment(candidate.values, number)
-            if experiment.fingerprint != candidate.fingerprint:
+            if candidate.fingerprint not in (experiment.fingerprint, experiment.earlier_fingerprint):
                 raise DrilldownError(
                     Problem(
                         file=self.journal.file,

@@ -65,9 +65,11 @@ class SearchFile:
         """
         settings = self.settings.model_dump(mode="json", exclude={"candidates", "hours"}, exclude_defaults=True)
         document = {
-            "base": self.base.fingerprint, "search": settings,
-            "space": self._space_table(), "template": self.space.template,
+            "base": self.base.earlier_fingerprint,  # with the budget, by which candidates are chosen
+            "search": settings, "space": self._space_table(), "template": self.space.template,
         }  # fmt: skip
+        if self.base.network.python is not None:
+            document["code"] = self.base.fingerprint
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:8]
 
     def to_toml(self) -> str:
