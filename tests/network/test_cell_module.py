@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from drilldown.errors import DrilldownError
+from drilldown.network.cell_module import cell_module
+from support import experiments
 from support.cli import environment, world
 
 SCRIPT = """\
@@ -39,6 +46,73 @@ def run_script(folder: Path, text: str = SCRIPT, **env: str) -> subprocess.Compl
         [sys.executable, "train.py"],
         cwd=folder, env=environment(**caches), capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+class Block(nn.Module):
+    kind = nn.Linear
+
+    def forward(self, images: Tensor) -> Tensor:
+        return F.relu(images)
+
+
+class Uses(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = Block()
+
+
+def make(width: int = 8) -> nn.Module:
+    return Renamed(nn.Flatten(), nn.Linear(784, width), Uses())
+
+
+Renamed = nn.Sequential
+WIDTH = 8
+
+
+def depends() -> nn.Module:
+    return nn.Linear(WIDTH, WIDTH)
+
+
+def relies_on_a_file() -> nn.Module:
+    return experiments.anything()  # type: ignore[attr-defined]
+
+
+def test_the_module_has_the_definitions_in_their_order_and_only_the_imports_that_they_use() -> None:
+    text = cell_module(make)
+    order = [text.index(part) for part in ("class Block", "class Uses", "def make")]
+    assert order == sorted(order)
+    assert "from torch import nn\n" in text or "import torch.nn as nn\n" in text
+    assert "import torch.nn.functional as F" in text
+    assert "Renamed" in text
+    assert "pytest" not in text
+    namespace: dict[str, object] = {}
+    exec(text, namespace)
+    assert isinstance(namespace["make"](), nn.Sequential)  # type: ignore[operator]
+
+
+def local() -> type[nn.Module]:
+    class Inner(nn.Module):
+        pass
+
+    return Inner
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ("model.py:Net", 'found the text "model.py:Net"'),
+        (nn.Linear(1, 1), r"pass the class itself: experiment.with_network\(Linear\)"),
+        (functools.partial(make, 3), "pass the arguments too"),
+        (3, "an object of the class int"),
+        (lambda: nn.Linear(1, 1), "write it with def"),
+        (depends, "depends uses WIDTH: defined outside"),
+        (relies_on_a_file, "uses the module experiments, a file of your own"),
+        (local(), "Inner is defined inside local"),
+    ],
+)
+def test_a_network_that_cannot_be_stored_is_refused_with_the_way_out(network: Any, message: str) -> None:
+    with pytest.raises(DrilldownError, match=message):
+        cell_module(network)
 
 
 def test_a_class_of_a_script_is_trained_and_its_experiment_is_a_file(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from drilldown.resources import resource_folder
 
 SHIPPED = resource_folder("studies")
 """The folder of the studies that are part of drilldown."""
+LOOKED_AT = 1_000_000
+"""The bytes of a TOML file that tell its kind: no experiment has more."""
 _OTHER = re.compile(r"^\[(search|space|project|build-system|tool)\b", re.MULTILINE)
 """A table of a search file, or of a Python project: such a file is no step."""
 _OWN = re.compile(r"^(extends\b|\[(network|recipe)\])", re.MULTILINE)
@@ -58,9 +60,13 @@ def available_studies() -> list[Study]:
 
 
 def _text(file: Path) -> str:
+    """The beginning of a file; empty where it is no file or cannot be read: reading it as an experiment says why."""
     try:
-        return file.read_text("utf-8", "replace")
-    except OSError:  # reading it as an experiment says why
+        if not file.is_file():  # a pipe would be read for ever
+            return ""
+        with file.open("rb") as opened:
+            return opened.read(LOOKED_AT).decode("utf-8", "replace")
+    except OSError:
         return ""
 
 

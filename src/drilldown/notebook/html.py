@@ -15,6 +15,7 @@ from drilldown.data.dataset import Dataset
 from drilldown.evaluation.predictions import Predictions
 from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
+from drilldown.report.prose import prose_html
 from drilldown.runs.folder import FINISHED
 from drilldown.runs.run import Run
 from drilldown.search.interface import SearchResult
@@ -33,6 +34,8 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
 )
 
+_TEMPLATES.filters["prose"] = prose_html
+
 
 def sign(met: bool) -> str:
     """✓ or ✗."""
@@ -41,7 +44,7 @@ def sign(met: bool) -> str:
 
 @shown.html.register
 def _experiment(experiment: Experiment) -> str:
-    """Title, target and layer table; the experiment file is folded.
+    """Title, target, the author's analysis and layer table; the experiment file is folded.
 
     >>> "7,662 parameters ✓ 338 below the budget of 8,000" in _experiment(drilldown.load("under-8k"))
     True
