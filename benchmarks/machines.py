@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def machine() -> dict[str, str | int]:
-    """What the times depend on."""
+    """The properties of the machine on which the times depend."""
     return {
         "processor": processor_name(),
         "cores": count_cores(),

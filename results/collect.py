@@ -38,6 +38,7 @@ from drilldown.report.axes import Axis, drawable_accuracy, spread_labels
 from drilldown.report.chart import Chart, Series, step_style
 from drilldown.report.matplotlib_charts import STYLE_OF, draw_chart
 from drilldown.report.pictures import figure_png
+from drilldown.report.search.answer import find_answer
 from drilldown.report.search.evidence import SearchEvidence
 from drilldown.report.search.writing import write_stored_search_report
 from drilldown.report.study.charts import step_dot
@@ -123,7 +124,8 @@ def keep_searches(runs: Path) -> None:
     for folder in (journal.parent for journal in sorted(runs.glob(f"*/*/{JOURNAL}"))):
         search, events = read_stored_search(folder)
         state = load_state(search, events)
-        if state.trials and state.open_trial is None:
+        answer = find_answer(search, state)
+        if answer and answer.fresh and state.open_trial is None:
             kept = SEARCHES / search.settings.goal
             kept.mkdir(parents=True, exist_ok=True)
             for name in (SEARCH, JOURNAL):
@@ -279,7 +281,7 @@ def _removal_text(removal: Removal) -> str:
 
 
 def searches_table() -> str:
-    """The winner of each search: on fresh seeds, beside what its race said."""
+    """The winner of each search: on fresh seeds, beside its figures in the race."""
     lines = [
         "| search | candidates | trainings | winner | parameters | budget met on fresh seeds "
         "| accuracy on fresh seeds, % | in its race, % | test accuracy, % |",

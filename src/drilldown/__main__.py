@@ -191,9 +191,11 @@ def _run(interruption: Interruption, output: Stream) -> int:
 
 def _print_notices() -> None:
     """Prints what the drives of a command lack, where its progress has not said so."""
+    from drilldown.terminal.console import echo
+
     drives = sys.modules.get("drilldown.drives")  # a command that wrote nothing has not loaded it
     for notice in drives.new_notices() if drives else ():
-        print(notice, file=sys.stderr)
+        echo(notice, stderr=True)
 
 
 def _check_working_folder() -> None:

@@ -18,9 +18,9 @@ import filelock
 NO_FSYNC_OF_FOLDERS = frozenset(
     (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EISDIR, errno.EPERM, errno.EACCES)
 )
-"""What drives answer that cannot save a folder; EIO, ENOSPC and EDQUOT are failures."""
+"""The errors of drives that cannot save a folder; EIO, ENOSPC and EDQUOT are failures."""
 NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL))
-"""What drives answer that have no locks."""
+"""The errors of drives without locks."""
 HOLDER = ".holder"
 """The ending of the file that takes the place of a lock; it names the process and its host."""
 

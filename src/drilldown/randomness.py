@@ -29,7 +29,9 @@ def check_seed(seed: int) -> int:
     except TypeError:
         number = -1
     if not 0 <= number < 10**18:  # a longer number could not be read from a run folder's name
-        raise DrilldownError(Problem(place="seed", found=f"found {seed!r}", expected="a whole number of at least 0"))
+        raise DrilldownError(
+            Problem(place="seed", found=f"found {seed!r}", expected="a whole number from 0 to 10**18 - 1")
+        )
     return number
 
 

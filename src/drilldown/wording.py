@@ -55,6 +55,15 @@ def join_words(words: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
+def has_or_have(count: int) -> str:
+    """The verb for a number of things.
+
+    >>> has_or_have(1), has_or_have(2)
+    ('has', 'have')
+    """
+    return "has" if count == 1 else "have"
+
+
 def duration_text(seconds: float) -> str:
     """A duration, rounded.
 

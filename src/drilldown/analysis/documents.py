@@ -172,7 +172,7 @@ def _step(step: StudyStep, evidence: StudyEvidence) -> Document:
     return {
         "step": step.name,
         **seeds_document(step.seeds),
-        "reported": step.experiment.reported.model_dump(mode="json") if step.experiment.reported else None,
+        "reported": step.experiment.reported.model_dump(mode="json") if step.experiment.reported is not None else None,
         "epoch_seconds": step.epoch_seconds,
         "effect": _step_effect(step.change, evidence) if step.change else None,
     }
@@ -215,7 +215,7 @@ def _value(text: str) -> Any:
     if text == ABSENT:
         return None
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text.replace(',', '_')}")["value"]  # shown with separators of thousands
     except tomllib.TOMLDecodeError:
         return text
     return value if isinstance(value, int | float) else text

@@ -127,6 +127,17 @@ class StudyEvidence:
         return any(step.change for step in self.steps)
 
     @property
+    def has_claims(self) -> bool:
+        """Whether a source reports an accuracy of a step."""
+        claims = [step.experiment.reported for step in self.steps]
+        return any(claim is not None and (claim.train, claim.test) != (None, None) for claim in claims)
+
+    @property
+    def has_judged_claims(self) -> bool:
+        """Whether a reported accuracy was compared with the spread of our seeds."""
+        return any(step.as_reported is not None for step in self.steps)
+
+    @property
     def measured(self) -> tuple[StudyStep, ...]:
         """The steps with a finished run."""
         return tuple(step for step in self.steps if step.seeds.finished)
@@ -165,7 +176,11 @@ def gather_study(
         steps.sort(key=lambda seeds: seeds.accuracy.mean if seeds.accuracy else -math.inf, reverse=True)
     ablations = [done for seeds in steps if (done := existing_ablation(seeds, folder.parent))]
     shown = [*steps, *(removal.seeds for done in ablations for removal in done.removals)]
-    known = {Run.of(seeds.experiment, 0, runs_dir).path.parent.name for seeds in shown}
+    known = {
+        run.path.parent.name
+        for seeds in shown
+        for run in (Run.of(seeds.experiment, 0, runs_dir), *Run.all_of(seeds.experiment, runs_dir))
+    }
     return StudyEvidence(
         name=folder.resolve().name,
         folder=folder,

@@ -64,6 +64,8 @@ def lr(
     found = measure_lr_range(loaded, dataset, seed=seed, compute=compute, on_notice=print_notice)
     if plot is not None and found.steps:
         _write_plot(found, plot)
+    elif plot is not None:
+        print_notice(f"{plot} was not written: the loss of the first step was not finite")
     if as_json:
         print_json(found.to_json())
     else:

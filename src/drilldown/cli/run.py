@@ -31,7 +31,7 @@ from drilldown.cli.options import (
     print_notice,
     track_options,
 )
-from drilldown.cli.training import show_finished, train_all
+from drilldown.cli.training import show_finished, train_all, write_missing_report
 from drilldown.errors import DrilldownError, Problem, TrainingDivergedError
 from drilldown.settings import RUNS_DIR, Compute, Folders
 
@@ -156,7 +156,9 @@ def _run_seeds(
     from drilldown.terminal.console import make_console
 
     def show(run: Run, *, write: bool = True) -> None:
-        if not as_json:
+        if as_json:
+            write_missing_report(run, folders.data, write=write)
+        else:
             show_finished(run, folders.data, write=write)
 
     tasks = list_tasks([experiment], seeds, folders.runs)

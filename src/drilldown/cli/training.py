@@ -1,4 +1,4 @@
-"""What commands that train share: a list of runs with its display, and the result of a run."""
+"""Shared by the commands that train: a list of runs with its display, and the result of a run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def train_all(
     """Trains the remaining runs of a list.
 
     *Arguments*: `name`: of the list. `command`: resumes the list after an interruption. `keep_going`: an experiment
-    that fails, for whatever reason, does not end the others. `as_json`: standard output is kept for a document.
+    that fails does not end the others. `as_json`: standard output is kept for a document.
     `track`: trackers that mirror the runs. `on_run`: called with each run that has finished: at once where this process
     trains it, and at the end where workers do.
     """
@@ -90,15 +90,21 @@ def train_all(
 def show_finished(run: Run, data_dir: Path | None, *, write: bool = False, as_json: bool = False) -> None:
     """Prints the result of a finished run; first writes its report if it is missing or old, or if `write` is true."""
     from drilldown.analysis.documents import run_document
-    from drilldown.report.folder import is_current
     from drilldown.terminal.console import make_console
     from drilldown.terminal.tables import print_result
+
+    write_missing_report(run, data_dir, write=write)
+    if as_json:
+        print_json({**run_document(run.read()), "report": str(run.path / "report.html") if run.has_model else None})
+    else:
+        print_result(make_console(stderr=False), run)
+
+
+def write_missing_report(run: Run, data_dir: Path | None, *, write: bool = False) -> None:
+    """Writes the report of a finished run if it is missing or old, or if `write` is true."""
+    from drilldown.report.folder import is_current
 
     if write or (run.has_model and not is_current(run)):
         from drilldown.report.run.writing import write_run_report  # imports matplotlib, which takes a second
 
         write_run_report(run, data_dir)
-    if as_json:
-        print_json({**run_document(run.read()), "report": str(run.path / "report.html") if run.has_model else None})
-    else:
-        print_result(make_console(stderr=False), run)

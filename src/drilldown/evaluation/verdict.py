@@ -46,7 +46,7 @@ class VerdictLine:
         if "%" not in found:
             return f"{found}, {self.by} (limit {limit})"
         judged = epochs.replace("each of", "worst of").removeprefix("the ").removesuffix(" epochs")
-        return f"{judged}: {found} (limit {limit}), {self.by.partition(',')[0]}"
+        return f"{judged}: {found} (limit {limit}), {self.by.partition(', ')[0]}"
 
 
 @dataclass(frozen=True, slots=True)

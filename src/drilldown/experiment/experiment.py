@@ -28,6 +28,7 @@ from drilldown.data.download import OnDownload
 from drilldown.data.loading import dataset_info, load_dataset, with_local_writers, with_writers
 from drilldown.errors import DrilldownError, InvalidValueError, Problem, quoted
 from drilldown.experiment.budget import Budget
+from drilldown.experiment.dictionary import plain_values
 from drilldown.experiment.holdout import Holdout, add_number
 from drilldown.experiment.optimizers import SGD, Optimizer
 from drilldown.experiment.schedules import ConstantSchedule, Schedule
@@ -160,6 +161,10 @@ class Reported(Table):
     """The epochs of the reported accuracies: the best one, the last one, or roughly the mean of the last ones."""
     note: str | None = None
     """A remark about the reported accuracies."""
+
+    def __bool__(self) -> bool:
+        """Whether anything is reported."""
+        return any(value is not None for value in (self.train, self.test, self.note))
 
     @property
     def aside(self) -> str:
@@ -337,7 +342,7 @@ class Experiment(Shown, Table):
         """
         module = cell_module(network)
         try:
-            settings = Network(python=f"{MODULE}:{network.__name__}", arguments=arguments)
+            settings = Network(python=f"{MODULE}:{network.__name__}", arguments=plain_values(arguments))
         except ValidationError as error:
             messages = [detail["msg"].removeprefix("Value error, ") for detail in error.errors()]
             raise DrilldownError(*(Problem(place="with_network", found=message) for message in messages)) from None

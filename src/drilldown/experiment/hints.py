@@ -105,7 +105,7 @@ def syntax_hint(text: str, line: int, reason: str) -> tuple[str | None, str | No
     found = lines[line - 1] if 0 < line <= len(lines) else ""
     key = _KEY.match(found)
     if reason.startswith(("Cannot overwrite", "Cannot mutate immutable", "Duplicate")) and key:
-        name = next(filter(None, key.groups()))
+        name = next(group for group in key.groups() if group is not None)
         first = _first_line(lines[: line - 1], name)
         return f'"{name}" is given twice' + (f", first in line {first}" if first else ""), "remove one of them"
     if reason.startswith("Cannot declare") and (header := _HEADER.match(found)):
@@ -113,9 +113,11 @@ def syntax_hint(text: str, line: int, reason: str) -> tuple[str | None, str | No
         where = f", first in line {first}" if first else ""
         return f"[{header[1]}] is given twice{where}", "put all its keys under one header"
     value = found.partition("=")[2]
-    if re.search(r"\d,\d", value) and "[" not in value:
-        with_point = re.sub(r"(\d),(\d)", r"\1.\2", value.strip())
-        return None, f"write a decimal point: {with_point}"
+    number = value.partition("#")[0].strip()
+    if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+", number):
+        return None, f"write {number.replace(',', '_')}, or a decimal point: {number.replace(',', '.', 1)}"
+    if re.fullmatch(r"[-+]?\d+,\d+", number):
+        return None, f"write a decimal point: {number.replace(',', '.')}"
     if "\\" in value:
         return None, "a backslash begins an escape in a text like \"…\": write '…', or use / in paths"
     if key and value.strip() and not re.match(r"""["'\[{]|[-+\d]|true|false|inf|nan""", value.strip()):

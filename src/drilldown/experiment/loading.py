@@ -256,15 +256,13 @@ def _override(source: Source, override: str, tables: Sequence[str]) -> None:
     label = f"--set {one_line(override)}"
     dotted, equals, text = override.partition("=")
     keys = tuple(key.strip() for key in dotted.split("."))
-    place = setting_called(keys[-1]) if equals else None
-    hint = f"did you mean --set {place}={one_line(text)}?" if place else None
     if not equals or len(keys) < 2 or not all(keys):
         raise DrilldownError(
             Problem(
                 file=label,
                 found=f'found "{one_line(override)}"',
                 expected="TABLE.KEY=VALUE, such as recipe.epochs=5",
-                suggestion=hint,
+                suggestion=_override_hint(keys[-1], text) if equals else None,
             )
         )
     if keys[0] not in tables:
@@ -273,7 +271,7 @@ def _override(source: Source, override: str, tables: Sequence[str]) -> None:
                 file=label,
                 found=f'unknown table "{one_line(keys[0])}"',
                 expected=f"one of {quoted(tables)}",
-                suggestion=did_you_mean(keys[0], tables) or hint,
+                suggestion=did_you_mean(keys[0], tables) or _override_hint(keys[-1], text),
             )
         )
     try:
@@ -286,6 +284,11 @@ def _override(source: Source, override: str, tables: Sequence[str]) -> None:
         own = network.items() if isinstance(network, dict) else ()
         source.values["network"] = {key: item for key, item in own if key not in OTHER_NETWORK[keys]}
     set_value(source, keys, value, Origin(label))
+
+
+def _override_hint(key: str, value: str) -> str | None:
+    place = setting_called(key)
+    return f"did you mean --set {place}={one_line(value)}?" if place else None
 
 
 def set_value(source: Source, keys: tuple[str, ...], value: object, origin: Origin) -> None:

@@ -14,7 +14,9 @@ SHIPPED = resource_folder("studies")
 """The folder of the studies that are part of drilldown."""
 LOOKED_AT = 1_000_000
 """The bytes of a TOML file that tell its kind: no experiment has more."""
-_OTHER = re.compile(r"^\[(search|space|project|build-system|tool)\b", re.MULTILINE)
+_OTHER = re.compile(
+    r"^[ \t]*\[+[ \t]*(search|space|project|build-system|tool)[ \t]*(\.|\]+[ \t]*(#.*)?$)", re.MULTILINE
+)
 """A table of a search file, or of a Python project: such a file is no step."""
 _OWN = re.compile(r"^(extends\b|\[(network|recipe)\])", re.MULTILINE)
 """A line by which an experiment is recognised where folders are not named by the user."""
@@ -54,7 +56,8 @@ def available_studies() -> list[Study]:
     guessed = (Path(), *_folders_in(Path()))
     for folder in (*_folders_in(Path("studies")), *guessed, *_folders_in(SHIPPED)):
         study = Study(folder)
-        if study.steps and (folder not in guessed or any(_OWN.search(_text(file)) for file in study.steps)):
+        steps = study.steps
+        if steps and (folder not in guessed or any(_OWN.search(_text(file)) for file in steps)):
             studies.setdefault(study.name, study)
     return list(studies.values())
 

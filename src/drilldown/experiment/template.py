@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -49,21 +49,7 @@ def write_template(source: Experiment, file: Path) -> None:
 
     *Raises* DrilldownError where a file exists already or cannot be written.
     """
-    if os.path.lexists(file):
-        raise _already_exists(file, "choose another name")
-    code_files = source.code_files
-    text = template_text(source, file)
-    with explain_file_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        for name, code in code_files.items():
-            beside = file.parent / name
-            if beside.exists() and beside.read_bytes() != code:
-                raise _already_exists(beside, "choose another folder: the copy of the network's code needs this name")
-        for name, code in code_files.items():
-            (file.parent / name).parent.mkdir(parents=True, exist_ok=True)
-            (file.parent / name).write_bytes(code)
-        with file.open("x", encoding="utf-8") as opened:
-            opened.write(text)
+    _write(file, template_text(source, file), source.code_files)
 
 
 def first_experiment() -> Experiment:
@@ -76,13 +62,7 @@ def write_next_step(parent: Experiment, file: Path) -> None:
 
     *Raises* DrilldownError where the file exists already or cannot be written.
     """
-    if os.path.lexists(file):
-        raise _already_exists(file, "choose another name")
-    text = next_step_text(parent, file)
-    with explain_file_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("x", encoding="utf-8") as opened:
-            opened.write(text)
+    _write(file, next_step_text(parent, file), parent.code_files)  # a network in Python is read beside the file
 
 
 def next_step_text(parent: Experiment, file: Path) -> str:
@@ -113,6 +93,23 @@ def _reference(parent: Experiment, file: Path) -> str:
         return parent.name
     relative = os.path.relpath(parent.path.resolve(), file.resolve().parent)
     return Path(relative).with_suffix("").as_posix()
+
+
+def _write(file: Path, text: str, code_files: Mapping[str, bytes]) -> None:
+    """Writes a new file, and the Python files of its network beside it."""
+    if os.path.lexists(file):
+        raise _already_exists(file, "choose another name")
+    with explain_file_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        for name, code in code_files.items():
+            beside = file.parent / name
+            if beside.exists() and beside.read_bytes() != code:
+                raise _already_exists(beside, "choose another folder: the copy of the network's code needs this name")
+        for name, code in code_files.items():
+            (file.parent / name).parent.mkdir(parents=True, exist_ok=True)
+            (file.parent / name).write_bytes(code)
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
 
 
 def _already_exists(file: Path, suggestion: str) -> DrilldownError:

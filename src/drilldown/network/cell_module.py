@@ -115,9 +115,9 @@ class _ModuleText:
 
         *Arguments*: `user`: the class or function that uses it; None for the network itself.
         """
-        if self.added.get(name) is value:
-            return
         if name in self.added:
+            if self.added[name] is value:
+                return
             raise _refusal(
                 f"{name} means two different things", "one definition of each name", "execute all cells again"
             )

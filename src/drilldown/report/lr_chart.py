@@ -6,10 +6,8 @@ from matplotlib.figure import Figure
 
 from drilldown.report.axes import MARGIN, Axis
 from drilldown.report.matplotlib_charts import COLOURS, GREY, set_axis
+from drilldown.report.run.charts import MIN_LOSS
 from drilldown.training.lr_range import LrRange
-
-MIN_LOSS = 1e-6
-"""A loss of 0 is drawn as this: a logarithmic axis has no 0."""
 
 
 def draw_lr_range(found: LrRange) -> Figure:

@@ -1,7 +1,7 @@
 """The author's own words, written in Markdown, for pages and for Markdown reports.
 
-The words come from an experiment file, perhaps a stranger's. So HTML in them is shown as text, pictures are links, and
-headings stay below those of the report.
+The words come from an experiment file, perhaps a stranger's. So HTML in them is shown as text. On a page, pictures are
+links, and headings stay below those of the page; in a Markdown report, the words are a quotation.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def prose_markdown(text: str) -> str:
     """
     words = _visible(text).strip()
     if _has_html(_WITH_HTML.parse(words)):
-        words = re.sub(r"<(?=[A-Za-z/!?])", r"\\<", words)
+        words = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", words)  # not a backslash: the author may have written one
     return "\n".join(f"> {line}".rstrip() for line in words.splitlines())
 
 

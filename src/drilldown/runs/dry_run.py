@@ -21,7 +21,7 @@ PROBE = ".dry-run"
 
 
 class _Witness(Callback):
-    """Keeps the training; passes on what its user should know before the real one."""
+    """Keeps the training; passes on the notices that matter before the real training."""
 
     def __init__(self, callback: Callback) -> None:
         self.on_notice, self.on_download = callback.on_notice, callback.on_download  # type: ignore[method-assign]
@@ -92,7 +92,7 @@ def check_space(runs_dir: Path, temporary: Path, runs: int, tried: int) -> int:
     *Arguments*: `temporary`: the folder with the files of a dry run. `runs`: the number of runs that will be trained.
     `tried`: the number of runs in `temporary`.
 
-    *Returns* about the bytes that the runs will take; raises DrilldownError where there is less space.
+    *Returns* the approximate number of bytes that the runs will take; raises DrilldownError where there is less space.
     """
     size = sum(file.stat().st_size for file in temporary.rglob("*") if file.is_file())
     needed = runs * size // max(1, tried)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 from glob import escape
@@ -72,8 +73,15 @@ def _earlier_folders(experiment: Experiment, folder: Path) -> list[Path]:
     for earlier in sorted(folder.parent.glob(f"{escape(step)}-????????")):
         file = min(earlier.glob(f"seed-*/{EXPERIMENT}"), default=None)
         if earlier.name != folder.name and re.search("-[0-9a-f]{8}$", earlier.name) and file is not None:
-            with contextlib.suppress(DrilldownError):  # a damaged folder
-                stored = read_experiment(file)
-                if stored.fingerprint == experiment.fingerprint and earlier.name.endswith(stored.earlier_fingerprint):
+            with contextlib.suppress(DrilldownError, OSError):  # a damaged folder
+                now, then = _fingerprints(file, file.stat().st_mtime_ns)
+                if now == experiment.fingerprint and earlier.name.endswith(then):
                     found.append(earlier)
     return found
+
+
+@functools.cache
+def _fingerprints(file: Path, changed: int) -> tuple[str, str]:  # noqa: ARG001 - a file that has changed is read again
+    """The fingerprint of a stored experiment, and that of version 0.1; read once for all seeds."""
+    stored = read_experiment(file)
+    return stored.fingerprint, stored.earlier_fingerprint

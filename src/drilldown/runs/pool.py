@@ -54,6 +54,8 @@ class Outcome:
     ending: Ending
     reason: str = ""
     """Why the run diverged or failed."""
+    all_seeds: bool = False
+    """Whether its experiment fails with every seed."""
 
     def __str__(self) -> str:
         return f"{self.task}: {self.reason}"
@@ -142,7 +144,7 @@ class InProcessPool:
         except TrainingDivergedError as error:
             return Outcome(task, "diverged", str(error))
         except CannotTrainError as error:
-            return Outcome(task, "failed", str(error))
+            return Outcome(task, "failed", str(error), all_seeds=True)
         except RunBusyError:  # another process has just begun it
             return Outcome(task, "busy")
         except Exception as error:

@@ -20,7 +20,7 @@ from drilldown.wording import count_text, duration_text
 
 
 class TasksFailedError(DrilldownError):
-    """Tasks of a list failed; all others have ended."""
+    """Tasks of a list failed. Other seeds of an experiment that cannot be trained were left out; all others ended."""
 
     def __init__(self, outcomes: Sequence[Outcome]) -> None:
         super().__init__(*map(str, outcomes))
@@ -190,8 +190,9 @@ class _Worklist:
             self.estimator.add(outcome.task)
         elif outcome.ending == "failed":
             self.failed.append(outcome)
-            same = outcome.task.experiment.fingerprint  # its other seeds would fail as well
-            self.todo = [task for task in self.todo if task.experiment.fingerprint != same]
+            if outcome.all_seeds:
+                same = outcome.task.experiment.fingerprint
+                self.todo = [task for task in self.todo if task.experiment.fingerprint != same]
         if outcome.ending != "busy":
             self.callback.on_task_end(outcome)
 

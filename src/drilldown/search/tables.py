@@ -48,7 +48,7 @@ class SearchSettings(Table):
 
 
 class _Bounded(Generic[Number]):
-    """What ranges of whole numbers and of numbers share."""
+    """The common part of IntDimension and FloatDimension."""
 
     if TYPE_CHECKING:
         bounds: tuple[Number, Number]

@@ -38,7 +38,7 @@ def csv_text(columns: Sequence[str], rows: Sequence[Mapping[str, Cell]]) -> str:
 
 
 def _cell(value: Cell) -> str:
-    """Writes a number without separators; a text stays a text, in one line, whatever it begins with."""
+    """Writes a number without separators; a text stays a text, in one line, also where it begins like a formula."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from drilldown.experiment.studies import Study
 from drilldown.terminal.console import print_rows
-from drilldown.wording import visible_text
+
+UNREADABLE = "cannot be read; try drilldown summary"
 
 
 def print_studies(target: Console, studies: Sequence[Study]) -> None:
@@ -20,13 +21,15 @@ def print_studies(target: Console, studies: Sequence[Study]) -> None:
         if index:
             target.print()
         place = "part of drilldown" if study.is_shipped else f"in {study.path.resolve()}"
-        target.print(Text.assemble((visible_text(study.name), "bold"), f"  {visible_text(place)}"))
+        target.print(Text.assemble((study.name, "bold"), f"  {place}"))
         rows = [(f"{study.name}/{step.stem}", _title(step)) for step in study.steps]
         print_rows(target, ("experiment", "title"), rows)
 
 
 def _title(file: Path) -> str:
+    if not file.is_file():  # reading a pipe would wait for ever
+        return UNREADABLE
     try:
         return str(tomllib.loads(file.read_text("utf-8-sig")).get("title", "no title"))
     except (OSError, ValueError, RecursionError):
-        return "cannot be read; try drilldown summary"
+        return UNREADABLE

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from drilldown.runs.worklist import WorkPlan
-from drilldown.wording import visible_text
 
 MOST_LINES = 12
 """A longer list is folded."""
@@ -25,7 +24,7 @@ def todo_lines(plan: WorkPlan) -> list[str]:
     lines = [f"  {name:<{width}}  {seeds_text(each)}" for name, each in seeds.items()]
     if len(lines) > MOST_LINES:
         lines = [*lines[: MOST_LINES - 1], f"  … and {len(lines) - MOST_LINES + 1} more experiments"]
-    return [visible_text(line) for line in lines]
+    return lines
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

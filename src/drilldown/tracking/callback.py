@@ -136,7 +136,7 @@ class WorklistTracking(Tracking, WorklistCallback):
         self._tasks: tuple[Task, ...] = ()
 
     def close(self, *, hurry: bool = False) -> None:
-        """Mirrors what other processes finished in the meantime; then as `Tracking.close`."""
+        """Mirrors the runs that other processes finished in the meantime, then closes the trackers."""
         if not hurry:
             self._mirror_ended(self._tasks)
         super().close(hurry=hurry)

@@ -19,7 +19,10 @@ from drilldown.tracking.tracker import TRACKERS
 PATIENCE_SECONDS = 8.0
 """At the end: the longest wait for an answer from a tracker that does not compute."""
 LEAST_SECONDS = 2.0
-"""At the end: the wait for a tracker that has not answered for longer than the patience. After Ctrl-C, all waits."""
+"""At the end: the wait for a tracker that has not answered for longer than the patience.
+
+After Ctrl-C, no wait is longer than this.
+"""
 NEW_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # Windows has no sessions
 MOST_SECONDS = 60.0
 """At the end: the longest wait for a tracker that computes and does not answer."""

@@ -80,7 +80,8 @@ def choose_engine(
             )
         except DrilldownError as error:
             raise CannotTrainError(*error.problems) from None
-        torch.set_num_threads(most if threads else choose_by_measurement(experiment, dataset, most, on_notice))
+        most = most if threads else choose_by_measurement(experiment, dataset, most, on_notice)
+    torch.set_num_threads(most)
     return TorchEngine(experiment.build(seed), experiment.recipe, dataset, device=device)
 
 

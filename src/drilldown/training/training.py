@@ -220,7 +220,7 @@ def _check_fit(experiment: Experiment, dataset: Dataset) -> None:
             )
         )
     smallest = count % recipe.batch_size or recipe.batch_size
-    if experiment.layout is None:
+    if experiment.layout is None and smallest < recipe.batch_size:
         _check_last_batch(experiment, smallest, count)
     if experiment.layout is None or smallest > 1:
         return

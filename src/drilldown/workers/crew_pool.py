@@ -13,7 +13,6 @@ import torch
 
 from drilldown.data.catalogue import is_dataset_folder
 from drilldown.data.travel import OWN, dataset_files
-from drilldown.errors import CannotTrainError
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.folder import FINISHED
 from drilldown.runs.pool import PoolCallback, Task
@@ -42,7 +41,7 @@ class _Sent:
 
 @dataclass(slots=True)
 class _Shared:
-    """The files of a dataset, and what stands for them in a cluster."""
+    """The files of a dataset, and the handle for them in a cluster."""
 
     key: str
     contents: dict[str, bytes]
@@ -50,7 +49,7 @@ class _Shared:
     handle: Any = None
 
     def sent_to(self, cluster: Cluster) -> Any:
-        """What stands for the files in this cluster: they go to its scheduler once, and to each worker once."""
+        """The handle of the files in this cluster: they go to its scheduler once, and to each worker once."""
         if self.cluster is not cluster:
             self.cluster, self.handle = cluster, cluster.share(f"data-{self.key}", self.contents)
         return self.handle
@@ -110,26 +109,23 @@ class CrewPool(ClusterPool):
 
     def send(self, key: str, task: Task) -> None:
         """Locks the run and sends the experiment, its module, its dataset, and the state that is saved."""
-        lock = contextlib.ExitStack()
-        try:
-            lock.enter_context(task.run.lock())
-        except RunBusyError:
-            self.end_early(key, "busy")
-            return
-        if task.run.status == FINISHED and not self.again:  # another process was quicker
-            lock.close()
-            self.end_early(key, "busy")
-            return
-        try:
+        with contextlib.ExitStack() as lock:
+            try:
+                lock.enter_context(task.run.lock())
+            except RunBusyError:
+                self.end_early(key, "busy")
+                return
+            if task.run.status == FINISHED and not self.again:  # another process was quicker
+                self.end_early(key, "busy")
+                return
+            if task.run.named_fingerprint not in (None, task.experiment.fingerprint):
+                self.end_early(key, "failed", f"{task.run.path} is of version 0.1; train it without --on")
+                return
             engine = self._engine(task.experiment)
-        except CannotTrainError as error:
-            lock.close()
-            self.end_early(key, "failed", str(error))
-            return
-        dataset = self._dataset(task.experiment)
-        needs = abilities(native=engine == "native", cuda=self.compute.device == "cuda")
-        job = self._job(key, task, engine, dataset.key)
-        self._sent[key] = _Sent(lock=lock, job=job, dataset=dataset, needs=set(needs))
+            dataset = self._dataset(task.experiment)
+            needs = abilities(native=engine == "native", cuda=self.compute.device == "cuda")
+            job = self._job(key, task, engine, dataset.key)
+            self._sent[key] = _Sent(lock=lock.pop_all(), job=job, dataset=dataset, needs=set(needs))
         self.send_again(key, task)
 
     def send_again(self, key: str, task: Task) -> None:  # noqa: ARG002

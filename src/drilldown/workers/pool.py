@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import time
 from collections.abc import Callable
@@ -48,8 +47,12 @@ class ClusterPool:
         """Sends a task to a worker that waits."""
         key = f"{task.experiment.fingerprint}-{task.seed}-{self._token}"
         self._tasks[key] = task
-        with contextlib.suppress(DisconnectedError):  # `wait` connects again, and sends it again
+        try:
             self.send(key, task)
+        except DisconnectedError:
+            pass  # `wait` connects again, and sends it again
+        except self._harmless as error:
+            self.end_early(key, "failed", reason_text(error), all_seeds=isinstance(error, CannotTrainError))
 
     def wait(self, seconds: float) -> list[Outcome]:
         """Waits until a task ends; see `Pool.wait`."""
@@ -117,9 +120,14 @@ class ClusterPool:
     def give_up(self, key: str) -> None:
         """Called when a task failed."""
 
-    def end_early(self, key: str, ending: Ending, reason: str = "") -> None:
+    def end_early(self, key: str, ending: Ending, reason: str = "", *, all_seeds: bool = False) -> None:
         """Ends a task that was not sent; `wait` returns it."""
-        self._early.append(Outcome(self._tasks.pop(key), ending, reason))
+        self._early.append(Outcome(self._tasks.pop(key), ending, reason, all_seeds))
+
+    @property
+    def _harmless(self) -> type[Exception]:
+        """The errors that concern one task, and do not end the others."""
+        return Exception if self.keep_going else CannotTrainError
 
     def _outcome(self, answer: Answer) -> Outcome:
         task = self._tasks.pop(answer.key)
@@ -129,10 +137,10 @@ class ClusterPool:
         if isinstance(answer.error, WorkerDiedError):
             self.give_up(answer.key)
             return Outcome(task, "failed", f"{DEATHS} workers died while they trained it; train it alone to see why")
-        failed = Exception if self.keep_going else CannotTrainError
-        if isinstance(answer.error, failed):
+        if isinstance(answer.error, self._harmless):
             self.give_up(answer.key)
-            return Outcome(task, "failed", reason_text(answer.error))
+            all_seeds = isinstance(answer.error, CannotTrainError)
+            return Outcome(task, "failed", reason_text(answer.error), all_seeds)
         if answer.error is not None:
             raise answer.error
         reply: Reply = answer.value

@@ -24,7 +24,8 @@ def test_the_readme_has_targets_results_and_analyses_and_is_never_written_over_a
     ):  # fmt: skip
         assert part in text, part
     assert all(
-        (tmp_path / "docs" / "figures" / name).stat().st_size > 1000 for name in ("curves.png", "parameters.png")
+        (tmp_path / "docs" / "figures" / name).stat().st_size > 1000
+        for name in ("README-curves.png", "README-parameters.png")
     )
     first.write_text(first.read_text().replace("learns", "remembers"))
     _, log = command(*arguments, cwd=tmp_path)

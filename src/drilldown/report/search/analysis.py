@@ -10,7 +10,7 @@ from drilldown.report.search.answer import answer_sentences, test_sentence
 from drilldown.report.search.evidence import SearchEvidence
 from drilldown.report.search.winner import WINNER
 from drilldown.search.race import RUNGS
-from drilldown.wording import count_text, duration_text
+from drilldown.wording import count_text, duration_text, has_or_have
 
 FINAL_SEEDS = 10
 """The number of seeds of the command that judges the winner on the test images: as many as a claim needs."""
@@ -128,7 +128,11 @@ def _front_sentences(evidence: SearchEvidence) -> Iterator[str]:
         few = sum(row.race is not None and row.race.rate.n < RUNGS[-1] for row in front)
         yield (
             f"{len(front)} candidates are on the front (no other candidate is both smaller and better): {numbers}."
-            + (f" {few} of them {_have(few)} fewer than {RUNGS[-1]} seeds and may be there by luck." if few else "")
+            + (
+                f" {few} of them {has_or_have(few)} fewer than {RUNGS[-1]} seeds and may be there by luck."
+                if few
+                else ""
+            )
         )
 
 
@@ -147,12 +151,8 @@ def _end_sentences(evidence: SearchEvidence) -> Iterator[str]:
     elif state.open_trial is not None:
         yield f"The measurement of candidate {state.open_trial.candidate} on fresh seeds is not finished."
     elif waiting:
-        yield f"{count_text(waiting, 'candidate')} {_have(waiting)} no result yet."
+        yield f"{count_text(waiting, 'candidate')} {has_or_have(waiting)} no result yet."
     elif state.exhausted:
         yield "The space has no further candidate within the limit."
     elif len(state.candidates) >= state.settings.candidates:
         yield f"The search tried its {count_text(len(state.candidates), 'candidate')}."
-
-
-def _have(count: int) -> str:
-    return "has" if count == 1 else "have"

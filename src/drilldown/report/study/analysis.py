@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from drilldown.analysis.seeds import why_incomparable
 from drilldown.analysis.study import StudyEvidence, StudyStep
 from drilldown.evaluation.verdict import is_judged
-from drilldown.wording import count_text, difference_text, join_words
+from drilldown.wording import count_text, difference_text, has_or_have, join_words
 
 SEEDS_FOR_A_LOOK, SEEDS_FOR_A_CLAIM = 5, 10
 """The number of seeds per step that a first look and a claim need."""
@@ -95,8 +95,9 @@ def _effect_sentences(evidence: StudyEvidence) -> Iterator[str]:
         )
     among_all = [step for step, change, _ in measurable if change.among_all]
     others = [step for step, _, effect in tested if not effect.measurable]
+    count = len(measurable)
     yield (
-        f"Of {count_text(len(tested), 'tested step')}, {len(measurable)} {_has(len(measurable))} a measurable effect "
+        f"Of {count_text(len(tested), 'tested step')}, {count} {has_or_have(count)} a measurable effect "
         f"on accuracy when tested alone, and {len(among_all)} when all are tested together (Holm)"
         + (f"; no measurable effect: {', '.join(map(_name, others))}." if others else ".")
     )
@@ -195,7 +196,7 @@ def _seed_sentences(evidence: StudyEvidence) -> Iterator[str]:
     counts = [step.seeds.n for step in evidence.steps if step.seeds.n]
     single, untrained = counts.count(1), len(evidence.steps) - len(counts)
     if untrained:
-        yield f"{untrained} of {count_text(len(evidence.steps), 'step')} {_has(untrained)} no finished run."
+        yield f"{untrained} of {count_text(len(evidence.steps), 'step')} {has_or_have(untrained)} no finished run."
     if single:
         verb = "rests" if single == 1 else "rest"
         yield f"{single} of {count_text(len(counts), 'trained step')} {verb} on one seed, an anecdote."
@@ -212,7 +213,3 @@ def _name(step: StudyStep) -> str:
 
 def _meet(count: int) -> str:
     return "meets its budget" if count == 1 else "meet their budget"
-
-
-def _has(count: int) -> str:
-    return "has" if count == 1 else "have"

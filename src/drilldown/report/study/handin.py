@@ -17,22 +17,26 @@ from drilldown.wording import count_text
 
 MARK = "<!-- This file is made by drilldown study --markdown: change the experiment files, not this one. -->"
 """The first line; a file without it is never overwritten."""
-FIGURES = ("curves.png", "parameters.png")
 
 
 def check_handin(file: Path) -> None:
     """Refuses a file that a person has written; raises DrilldownError."""
     try:
-        if not os.path.lexists(file) or file.read_text("utf-8", "replace").startswith(MARK):
+        if not os.path.lexists(file):
             return
-        found = "already exists, and was not made by this command"
+        if not file.is_file():  # reading a pipe would wait for ever
+            found = "is not a file"
+        elif file.read_text("utf-8", "replace").startswith(MARK):
+            return
+        else:
+            found = "already exists, and was not made by this command"
     except OSError as error:
         found = f"cannot be read ({error.strerror})"
     raise DrilldownError(Problem(file=file, place="--markdown", found=found, suggestion="choose another name"))
 
 
 def write_handin(evidence: StudyEvidence, file: Path) -> None:
-    """Writes the README of a study, with its figures in `figures/` beside it.
+    """Writes the README of a study, with its figures in `figures/` beside it; their names begin with the README's.
 
     *Raises* DrilldownError where the file cannot be written, or was not made by this function.
     """
@@ -41,18 +45,18 @@ def write_handin(evidence: StudyEvidence, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         if evidence.measured:
             figures = study_figures(evidence)
-            write_figures(file.parent, {name: figures[name] for name in FIGURES})
-        write_atomically(file, handin_text(evidence, file.parent).encode())
+            write_figures(file.parent, {f"{file.stem}-{name}": figure for name, figure in figures.items()})
+        write_atomically(file, handin_text(evidence, file).encode())
 
 
-def handin_text(evidence: StudyEvidence, folder: Path) -> str:
-    """The text of the README; `folder`: the one that it is written into."""
+def handin_text(evidence: StudyEvidence, file: Path) -> str:
+    """The text of the README; `file`: where it is written."""
     return TEXT_TEMPLATES.get_template("handin.md.j2").render(
         mark=MARK,
         evidence=evidence,
         split=" or ".join(sorted({step.seeds.split for step in evidence.steps}, reverse=True)),
-        figures="figures" if evidence.measured else None,
-        links=[_link(step, folder) for step in evidence.steps],
+        figures=f"figures/{quote(file.stem)}-" if evidence.measured else None,
+        links=[_link(step, file.parent) for step in evidence.steps],
         results=[" ".join(_result(step)) for step in evidence.steps],
     )
 
@@ -60,7 +64,12 @@ def handin_text(evidence: StudyEvidence, folder: Path) -> str:
 def _link(step: StudyStep, folder: Path) -> str:
     """The address of the step's file, relative to the README."""
     path = step.experiment.path
-    return quote(Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()) if path else ""
+    if path is None:
+        return ""
+    try:
+        return quote(Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix())
+    except ValueError:  # on Windows, they are on different drives
+        return path.resolve().as_uri()
 
 
 def _result(step: StudyStep) -> Iterator[str]:
