@@ -40,4 +40,9 @@ def test_in_a_markdown_report_the_words_stay_in_their_quotation(words: str) -> N
     kinds = [token.type for token in outer]
     assert kinds[0] == kinds[-1] == "paragraph_open"
     assert set(kinds[1:-1]) <= {"blockquote_open"}
-    assert not any(token.type == "html_block" for token in tokens)
+    inner = [child for token in tokens for child in (token, *(token.children or ()))]
+    assert not any(token.type in ("html_block", "html_inline") for token in inner)
+
+
+def test_a_backslash_of_the_author_does_not_let_html_through() -> None:
+    assert "<img" not in prose_markdown(r"<i></i> \<img src=x onerror=alert(1)>")
