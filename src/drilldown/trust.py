@@ -70,7 +70,7 @@ def check_trust(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def _in_run_folder(folder: Path, name: str) -> bool:
     """Whether the folder, or one between it and the file, is that of a run or of a search."""
-    between = [folder, *(folder / path for path in PurePosixPath(name).parents)]
+    between = [folder / path for path in PurePosixPath(name).parents]  # the last one is the folder itself
     return any(os.path.lexists(place / marker) for place in between for marker in ("experiment.toml", "search.jsonl"))
 
 

@@ -13,7 +13,7 @@ from scipy import stats
 from drilldown import Folders, load
 from drilldown.analysis.ablation import existing_ablation
 from drilldown.analysis.seeds import Seeds
-from drilldown.network.module_loader import load_python_file
+from drilldown.network.module_loader import load_module
 from drilldown.report.ablation import ablation_sentences
 from drilldown.resources import resource_folder
 from drilldown.runs.finding import all_runs
@@ -33,7 +33,7 @@ def collect(tmp_path: Path) -> ModuleType:
     folder = tmp_path / "results"
     folder.mkdir()
     shutil.copy(RESULTS / "collect.py", folder)
-    return load_python_file(folder / "collect.py")
+    return load_module("collect.py:", folder)
 
 
 def test_a_run_that_is_kept_and_unpacked_says_what_it_said(collect: ModuleType, tmp_path: Path) -> None:

@@ -184,6 +184,12 @@ def _submodules(name: str, value: object, source: str) -> set[str]:
     return {f"import {path}" for path in dotted if path.startswith(f"{name}.") and path in sys.modules}
 
 
+@functools.cache
+def _installed_packages() -> Mapping[str, list[str]]:
+    """The packages that are installed, which takes a moment to find out."""
+    return packages_distributions()
+
+
 def _is_installed(module: ModuleType | None) -> bool:
     """Whether other programs can import the module, too: it is not the notebook, nor a file of the user's own."""
     if module is None or module.__name__ == "__main__":
@@ -193,7 +199,7 @@ def _is_installed(module: ModuleType | None) -> bool:
         file is None
         or package in sys.stdlib_module_names
         or bool({"site-packages", "dist-packages"} & set(Path(file).parts))
-        or package in packages_distributions()
+        or package in _installed_packages()
     )
 
 

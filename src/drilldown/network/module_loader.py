@@ -43,11 +43,6 @@ def load_module(reference: str, folder: Path) -> ModuleType:
         raise DrilldownError(user_code_problem(reference, folder, "cannot be loaded", error)) from error
 
 
-def load_python_file(file: Path) -> ModuleType:
-    """Runs a Python file as a module with a special name; raises DrilldownError where that fails."""
-    return load_module(f"{file.name}:", file.parent)
-
-
 @contextlib.contextmanager
 def user_code() -> Iterator[None]:
     """Surrounds a call of the user's code: its prints go to standard error, and lazy layers cause no warning."""
