@@ -132,4 +132,4 @@ def test_a_verdict_names_its_split_and_is_unchanged_after_json() -> None:
 
 def test_a_distance_above_a_thousand_is_whole_in_the_short_line() -> None:
     accuracy = line("accuracy", judge(Budget(accuracy=99.4, hold=2), 1, run([8_706, 8_706])))
-    assert accuracy.text == "worst of the last 2: 87.06 % (limit 99.4 %), 1,234 images short"
+    assert accuracy.text == "worst of last 2: 87.06 % (limit 99.4 %), 1,234 images short"

@@ -70,12 +70,12 @@ def test_the_lines_say_limit_result_and_distance() -> None:
     assert [line.text for line in judge(budget, 7_662, epochs([9_945] * 15, 10_000, held_out=False)).lines] == [
         "7,662 (limit 8,000), 338 to spare",
         "15 (limit 15), 0 to spare",
-        "worst of the last 5: 99.45 % (limit 99.4 %), 5 images to spare",
+        "worst of last 5: 99.45 % (limit 99.4 %), 5 images to spare",
     ]
     assert [line.text for line in judge(budget, 8_001, epochs([9_939] * 16, 10_000, held_out=False)).lines] == [
         "8,001 (limit 8,000), 1 too many",
         "16 (limit 15), 1 too many",
-        "worst of the last 5: 99.39 % (limit 99.4 %), 1 image short",
+        "worst of last 5: 99.39 % (limit 99.4 %), 1 image short",
     ]
     last = Budget(accuracy=99.4, hold=1)
     assert judge(last, 1, epochs([9_940], 10_000, held_out=False)).lines[0].text == (

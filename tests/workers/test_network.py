@@ -119,7 +119,7 @@ def test_the_cable_is_pulled_out_and_put_back(tmp_path: Path, hosts: tuple[Host,
         wait_until(lambda: "the crew has no workers" in crew.log(driver))
         near = crew.start_worker("--host", here.address, within=here.within)
         crew.wait_for_workers(near)
-        wait_until(lambda: runs_finished(tmp_path) == 1)
+        wait_until(lambda: runs_finished(tmp_path) == 1, seconds=180)  # it trains all epochs, beside the first
         ip("-n", there.name, "link", "set", there.device, "up")
         driver.wait(timeout=60)
         assert driver.returncode == 0, crew.log(driver)

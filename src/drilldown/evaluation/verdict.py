@@ -45,7 +45,7 @@ class VerdictLine:
             return f"{found} (limit {limit}), {self.by}"
         if "%" not in found:
             return f"{found}, {self.by} (limit {limit})"
-        judged = epochs.replace("each of", "worst of").removeprefix("the ").removesuffix(" epochs")
+        judged = epochs.replace("each of the", "worst of").removeprefix("the ").removesuffix(" epochs")
         return f"{judged}: {found} (limit {limit}), {self.by.partition(', ')[0]}"
 
 
