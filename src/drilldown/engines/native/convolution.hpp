@@ -96,11 +96,12 @@ struct Sweep {
 // Its parameters, as in PyTorch: the weights [out][in / groups][kernel][kernel], and then any bias [out].
 class Convolution : public Layer {
  public:
-  Convolution(Layout shape, int channels, int kernel, int stride, int pad, int groups, bool bias)
-      : kernel(kernel), stride(stride), pad(pad), groups(groups), has_bias(bias) {
+  Convolution(Layout shape, int channels, int kernel, int stride, int pad, int dilation, int groups, bool bias)
+      : kernel(kernel), stride(stride), pad(pad), dilation(dilation), reach(dilation * (kernel - 1)), groups(groups),
+        has_bias(bias) {
     in = shape;
-    out = Layout::plain(channels, (shape.height + 2 * pad - kernel) / stride + 1,
-                        (shape.width + 2 * pad - kernel) / stride + 1);
+    out = Layout::plain(channels, (shape.height + 2 * pad - reach - 1) / stride + 1,
+                        (shape.width + 2 * pad - reach - 1) / stride + 1);
     taps_each = shape.channels / groups * kernel * kernel;
     parameters = channels * (taps_each + bias);
   }
@@ -110,8 +111,7 @@ class Convolution : public Layer {
   // With zeros around it and, for a stride, between its pixels, the gradient of the output gives the gradient of the
   // input by a convolution.
   Layout wanted_gradient() const override {
-    return {out.channels,           out.height,           out.width, kernel - 1 - pad, stride,
-            in.height + kernel - 1, in.width + kernel - 1};
+    return {out.channels, out.height, out.width, reach - pad, stride, in.height + reach, in.width + reach};
   }
 
   size_t bytes(int tiles, int threads) const override {
@@ -120,6 +120,7 @@ class Convolution : public Layer {
 
   void allocate(int tiles, int threads) override {
     describe();
+    origin = in.at(0, -pad, -pad);
     forward_sweep.cut_columns();
     backward_sweep.cut_columns();
     partial = Buffer(size_t(tiles) * parameters);
@@ -146,12 +147,12 @@ class Convolution : public Layer {
   }
 
   void forward(const Pass&, const Tile&, const float* from, float* to) override {
-    forward_sweep.run(from, to + out.at(0, 0, 0));
+    forward_sweep.run(from + origin, to + out.at(0, 0, 0));
   }
 
   void backward(const Pass& pass, const Tile& tile, const float* from, const float*, const float* gradients,
                 float* input_gradients) override {
-    correlate_weights(pass, tile, from, gradients);
+    correlate_weights(pass, tile, from + origin, gradients);
     if (input_gradients) backward_sweep.run(gradients, input_gradients + in_gradient.at(0, 0, 0));
   }
 
@@ -180,19 +181,20 @@ class Convolution : public Layer {
       for (int c = 0; c < in_per_group(); ++c)
         for (int y = 0; y < kernel; ++y)
           for (int x = 0; x < kernel; ++x)
-            taps.push_back(int((group * in_per_group() + c) * in.plane() + (y * in.columns + x) * LANES));
+            taps.push_back(int((group * in_per_group() + c) * in.plane() + (y * in.columns + x) * dilation * LANES));
       for (int c = 0; c < per_group; ++c)
         for (int y = kernel; y--;)  // the first output row that reads an input pixel reads it with the last kernel row
           for (int x = kernel; x--;)
-            back_taps.push_back(
-                int((group * per_group + c) * out_gradient.plane() + (y * out_gradient.columns + x) * LANES));
+            back_taps.push_back(int((group * per_group + c) * out_gradient.plane() +
+                                    (y * out_gradient.columns + x) * dilation * LANES));
       add_blocks(forward_sweep, group * per_group, per_group, taps, [&](int c) { return int(c * out.plane()); });
       add_blocks(backward_sweep, group * in_per_group(), in_per_group(), back_taps,
                  [&](int c) { return int(c * in_gradient.plane()); });
     }
     forward_sweep.kernel = backward_sweep.kernel = kernel;
-    forward_sweep.leave_out_zeros(in, [this](int y, int k) { return y * stride + k; });
-    backward_sweep.leave_out_zeros(out_gradient, [this](int y, int k) { return y + kernel - 1 - k; });
+    const int above = in.border - pad;
+    forward_sweep.leave_out_zeros(in, [&](int y, int k) { return above + y * stride + k * dilation; });
+    backward_sweep.leave_out_zeros(out_gradient, [&](int y, int k) { return y + reach - k * dilation; });
     if (has_bias)
       for (Block& block : forward_sweep.blocks) block.bias.resize(block.count);
   }
@@ -207,8 +209,9 @@ class Convolution : public Layer {
     }
   }
 
-  int kernel, stride, pad, groups, taps_each;
+  int kernel, stride, pad, dilation, reach, groups, taps_each;  // reach: from the first row of the kernel to the last
   bool has_bias;
+  long origin = 0;  // where the kernel begins for pixel (0, 0) of the output
   Sweep forward_sweep, backward_sweep;
 
  private:
@@ -260,7 +263,7 @@ class Convolution : public Layer {
 class Linear : public Convolution {
  public:
   Linear(Layout shape, int channels)
-      : Convolution(Layout::plain(features_of(shape), 1, 1), channels, 1, 1, 0, 1, true) {
+      : Convolution(Layout::plain(features_of(shape), 1, 1), channels, 1, 1, 0, 1, 1, true) {
     in = Layout::plain(shape.channels, shape.height, shape.width);
   }
 

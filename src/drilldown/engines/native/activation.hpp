@@ -1,0 +1,116 @@
+// Activation functions other than relu, and dropout of whole channels. Each is a pass over memory of its own, because
+// networks use them seldom: pointwise.hpp has those that are joined.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "functions.hpp"
+#include "lanes.hpp"
+#include "layer.hpp"
+#include "layout.hpp"
+#include "noise.hpp"
+
+namespace drilldown {
+
+// One of the functions in functions.hpp.
+template <class Function>
+class Activation : public SameShape {
+ public:
+  Activation(const Layout& shape, Function function) : SameShape(shape), function(function) {}
+
+  void forward(const Pass&, const Tile&, const float* from, float* to) override {
+    for (int c = 0; c < in.channels; ++c)
+      walk(c, in, out, [&](long i, long o) { store(to + o, function.value(load(from + i))); });
+  }
+
+  void backward(const Pass&, const Tile&, const float* from, const float*, const float* gradients,
+                float* input_gradients) override {
+    if (!input_gradients) return;
+    for (int c = 0; c < in.channels; ++c)
+      walk(c, in, in_gradient, [&](long i, long o) {
+        store(input_gradients + o, load(gradients + i) * function.derivative(load(from + i)));
+      });
+  }
+
+ private:
+  Function function;
+};
+
+// A leaky relu that learns its slope: one, or one for each channel.
+class PRelu : public SameShape {
+ public:
+  PRelu(const Layout& shape, int slopes) : SameShape(shape), slopes(shape.channels) { parameters = slopes; }
+
+  void allocate(int tiles, int) override { partial.resize(size_t(tiles) * in.channels); }
+
+  void prepare(const float* weights, const float*) override {
+    for (int c = 0; c < in.channels; ++c) slopes[c].slope = weights[parameters == 1 ? 0 : c];
+  }
+
+  void forward(const Pass&, const Tile&, const float* from, float* to) override {
+    for (int c = 0; c < in.channels; ++c)
+      walk(c, in, out, [&](long i, long o) { store(to + o, slopes[c].value(load(from + i))); });
+  }
+
+  void backward(const Pass&, const Tile& tile, const float* from, const float*, const float* gradients,
+                float* input_gradients) override {
+    for (int c = 0; c < in.channels; ++c) {
+      V sum{};
+      walk(c, in, in_gradient, [&](long i, long o) {
+        const V value = load(from + i), gradient = load(gradients + i);
+        sum += value > 0.0f ? V{} : value * gradient;
+        if (input_gradients) store(input_gradients + o, gradient * slopes[c].derivative(value));
+      });
+      partial[size_t(tile.index) * in.channels + c] = add_lanes(sum);
+    }
+  }
+
+  void collect(int tiles, float* gradients) override {
+    std::fill(gradients, gradients + parameters, 0.0f);
+    for (int t = 0; t < tiles; ++t)
+      for (int c = 0; c < in.channels; ++c) gradients[parameters == 1 ? 0 : c] += partial[size_t(t) * in.channels + c];
+  }
+
+ private:
+  std::vector<Leaky> slopes;   // [channel]
+  std::vector<float> partial;  // [tile][channel]
+};
+
+// Dropout of whole channels.
+class ChannelDropout : public SameShape {
+ public:
+  // `number` is the place of the layer in the list of layers, a key of its random numbers.
+  ChannelDropout(const Layout& shape, double probability, int number)
+      : SameShape(shape), number(number), scale_up(float(1 / (1 - probability))),
+        threshold(drop_threshold(probability)) {}
+
+  void forward(const Pass& pass, const Tile& tile, const float* from, float* to) override {
+    Noise noise(pass.noise, number, tile.position);
+    for (int c = 0; c < in.channels; ++c) {
+      const V factor = pass.training ? draw(noise) : splat(1.0f);
+      walk(c, in, out, [&](long i, long o) { store(to + o, load(from + i) * factor); });
+    }
+  }
+
+  void backward(const Pass& pass, const Tile& tile, const float*, const float*, const float* gradients,
+                float* input_gradients) override {
+    if (!input_gradients) return;
+    Noise noise(pass.noise, number, tile.position);
+    for (int c = 0; c < in.channels; ++c) {
+      const V factor = draw(noise);
+      walk(c, in, in_gradient, [&](long i, long o) { store(input_gradients + o, load(gradients + i) * factor); });
+    }
+  }
+
+ private:
+  V draw(Noise& noise) const { return noise.next() >= threshold ? splat(scale_up) : V{}; }
+
+  int number;
+  float scale_up;
+  uint32_t threshold;
+};
+
+}  // namespace drilldown
