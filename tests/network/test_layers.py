@@ -154,7 +154,7 @@ class LeakyReLU(Layer):
 
     word = "leakyrelu"
     usage = "leakyrelu SLOPE"
-    elementwise = True
+    overwrites = True
     slope: float
 
     @classmethod

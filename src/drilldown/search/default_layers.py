@@ -130,7 +130,7 @@ def _units(items: Sequence[PlacedLayer]) -> list[_Unit]:
     for item in items:
         behind_depthwise = bool(units) and _is_depthwise_open(units[-1])
         pointwise = isinstance(item.layer, Conv) and item.layer.kernel == 1 and item.layer.groups == 1
-        if units and (item.layer.elementwise or (behind_depthwise and pointwise)):
+        if units and (item.layer.overwrites or (behind_depthwise and pointwise)):
             units[-1].items.append(item)
         else:
             units.append(_Unit([item]))

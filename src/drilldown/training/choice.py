@@ -82,7 +82,7 @@ def choose_engine(
             raise CannotTrainError(*error.problems) from None
         most = most if threads else choose_by_measurement(experiment, dataset, most, on_notice)
     torch.set_num_threads(most)
-    return TorchEngine(experiment.build(seed), experiment.recipe, dataset, device=device)
+    return TorchEngine(experiment.build_for_training(seed), experiment.recipe, dataset, device=device)
 
 
 def training_bytes(experiment: Experiment) -> int:
