@@ -50,9 +50,8 @@ def make_plan(
 def gradients(engine: Engine) -> list[torch.Tensor]:
     """Returns the gradients of the last step."""
     if isinstance(engine, NativeEngine):
-        shapes = list(engine.network.parameters())
-        flat = engine.gradients.split([p.numel() for p in shapes])
-        return [part.view_as(p).double() for part, p in zip(flat, shapes, strict=True)]
+        parts = engine.flat.split(engine.gradients)
+        return [parts[name].double() for name, _ in engine.network.named_parameters()]
     assert isinstance(engine, TorchEngine)
     return [p.grad.double() for p in engine.network.parameters() if p.grad is not None]
 

@@ -2,8 +2,6 @@
 // networks use them seldom: pointwise.hpp has those that are joined.
 #pragma once
 
-#include <algorithm>
-#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -39,44 +37,44 @@ class Activation : public SameShape {
   Function function;
 };
 
-// A leaky relu that learns its slope: one, or one for each channel.
+// A leaky relu that learns its slope, one for all channels.
 class PRelu : public SameShape {
  public:
-  PRelu(const Layout& shape, int slopes) : SameShape(shape), slopes(shape.channels) { parameters = slopes; }
+  explicit PRelu(const Layout& shape) : SameShape(shape) { parameters = 1; }
 
-  void allocate(int tiles, int) override { partial.resize(size_t(tiles) * in.channels); }
+  void allocate(int tiles, int) override { partial.resize(tiles); }
 
-  void prepare(const float* weights, const float*) override {
-    for (int c = 0; c < in.channels; ++c) slopes[c].slope = weights[parameters == 1 ? 0 : c];
-  }
+  void prepare(const float* weights, const float*) override { function.slope = weights[0]; }
 
   void forward(const Pass&, const Tile&, const float* from, float* to) override {
     for (int c = 0; c < in.channels; ++c)
-      walk(c, in, out, [&](long i, long o) { store(to + o, slopes[c].value(load(from + i))); });
+      walk(c, in, out, [&](long i, long o) { store(to + o, function.value(load(from + i))); });
   }
 
   void backward(const Pass&, const Tile& tile, const float* from, const float*, const float* gradients,
                 float* input_gradients) override {
+    double sum = 0;
     for (int c = 0; c < in.channels; ++c) {
-      V sum{};
+      V channel{};
       walk(c, in, in_gradient, [&](long i, long o) {
         const V value = load(from + i), gradient = load(gradients + i);
-        sum += value > 0.0f ? V{} : value * gradient;
-        if (input_gradients) store(input_gradients + o, gradient * slopes[c].derivative(value));
+        channel += value > 0.0f ? V{} : value * gradient;
+        if (input_gradients) store(input_gradients + o, gradient * function.derivative(value));
       });
-      partial[size_t(tile.index) * in.channels + c] = add_lanes(sum);
+      sum += add_lanes(channel);
     }
+    partial[tile.index] = sum;
   }
 
   void collect(int tiles, float* gradients) override {
-    std::fill(gradients, gradients + parameters, 0.0f);
-    for (int t = 0; t < tiles; ++t)
-      for (int c = 0; c < in.channels; ++c) gradients[parameters == 1 ? 0 : c] += partial[size_t(t) * in.channels + c];
+    double sum = 0;
+    for (int t = 0; t < tiles; ++t) sum += partial[t];
+    gradients[0] = float(sum);
   }
 
  private:
-  std::vector<Leaky> slopes;   // [channel]
-  std::vector<float> partial;  // [tile][channel]
+  Leaky function{0};
+  std::vector<double> partial;  // [tile]
 };
 
 // Dropout of whole channels.

@@ -64,18 +64,6 @@ struct Gelu {
   }
 };
 
-// The approximation of `Gelu` with a hyperbolic tangent: x · sigmoid(2·√(2/π)·(x + 0.044715·x³)).
-struct GeluTanh {
-  V value(V x) const { return x * sigmoid(twice(x)); }
-  V derivative(V x) const {
-    const V share = sigmoid(twice(x));
-    return share + x * share * (1.0f - share) * (1.59576912f + x * x * (3 * 0.044715f * 1.59576912f));
-  }
-
- private:
-  static V twice(V x) { return x * (1.59576912f + x * x * (0.044715f * 1.59576912f)); }
-};
-
 struct HardSwish {
   V value(V x) const { return x * clamp(x + 3.0f, 0.0f, 6.0f) * (1.0f / 6); }
   V derivative(V x) const {

@@ -72,7 +72,17 @@ class LayerSpec(ctypes.Structure):
         *(
             (name, ctypes.c_int32)
             for name in (
-                "kind", "out", "kernel", "stride", "pad", "dilation", "groups", "bias", "scaled", "input", "other",
+                "kind",
+                "out",
+                "kernel",
+                "stride",
+                "pad",
+                "dilation",
+                "groups",
+                "bias",
+                "scaled",
+                "input",
+                "other",
                 "shares",
             )
         ),

@@ -37,13 +37,12 @@ struct Spec {
     PRELU,
     SILU,
     GELU,
-    GELU_TANH,
     HARD_SWISH,
     CHANNEL_DROPOUT,
     SUM
   };
   int32_t kind;
-  int32_t out;                            // channels, features, or the slopes of PRELU
+  int32_t out;                            // channels of a convolution, or features of a linear layer
   int32_t kernel, stride, pad, dilation;  // of a convolution; a pool has the first three
   int32_t groups, bias;                   // of a convolution
   int32_t scaled;                         // whether a norm learns a scale
@@ -132,9 +131,8 @@ class Network {
       case Spec::LEAKY: return activation(Leaky{float(spec.number)});
       case Spec::SILU: return activation(Silu{});
       case Spec::GELU: return activation(Gelu{});
-      case Spec::GELU_TANH: return activation(GeluTanh{});
       case Spec::HARD_SWISH: return activation(HardSwish{});
-      case Spec::PRELU: return std::make_unique<PRelu>(shape, spec.out);
+      case Spec::PRELU: return std::make_unique<PRelu>(shape);
       case Spec::CHANNEL_DROPOUT: return std::make_unique<ChannelDropout>(shape, spec.number, number);
       case Spec::SUM: return std::make_unique<Sum>(shape, place(spec.other));
       default: throw std::invalid_argument("the library does not know a layer of the network");
