@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +17,12 @@ from drilldown.data.augmentation import Augmentation, AugmentationDraws, augment
 from drilldown.data.dataset import Dataset, Split
 from drilldown.engines.engine import Engine, EpochPlan
 from drilldown.engines.native.engine import NativeEngine
+from drilldown.engines.native.specs import describe
 from drilldown.engines.torch import TorchEngine
 from drilldown.experiment.experiment import Experiment, Network, Recipe
-from drilldown.experiment.optimizers import SGD
+from drilldown.experiment.optimizers import SGD, AdamW
+from drilldown.network.blocks import Block
+from drilldown.network.layers import Dropout2d
 from drilldown.network.layout import lay_out
 from drilldown.randomness import stream, stream_seed
 
@@ -33,7 +38,7 @@ def make_dataset(images: int, side: tuple[int, int], *, seed: int = 0, classes: 
     return Dataset("noise", split, split, classes, 0.45, 0.3, "noise")
 
 
-def make_engine(name: str, layers: list[str], recipe: Recipe, dataset: Dataset, *, threads: int = 2) -> Engine:
+def make_engine(name: str, layers: Sequence[Block], recipe: Recipe, dataset: Dataset, *, threads: int = 2) -> Engine:
     experiment = Experiment(title="contract", network=Network(layers=tuple(layers)), recipe=recipe)
     experiment.__dict__["image"] = (dataset.image_shape, dataset.classes)  # in place of a folder of IDX files
     if name == "native":
@@ -67,7 +72,7 @@ class MaskedDropout(nn.Module):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         if not self.training or self.mask is None:
             return inputs
-        return inputs * self.mask.view_as(inputs).to(inputs.dtype) / (1 - self.p)
+        return inputs * self.mask.to(inputs.dtype) / (1 - self.p)
 
 
 def native_mask(epoch_key: int, layer: int, positions: range, shape: tuple[int, ...], p: float) -> torch.Tensor:
@@ -99,7 +104,7 @@ def native_mask(epoch_key: int, layer: int, positions: range, shape: tuple[int, 
 class Reference:
     """A training in float64."""
 
-    layers: list[str]
+    layers: Sequence[Block]
     recipe: Recipe
     dataset: Dataset
     start: nn.Module
@@ -115,23 +120,19 @@ class Reference:
     def __post_init__(self) -> None:
         self.placed = lay_out(self.layers, self.dataset.image_shape, self.dataset.classes)
         self.module = copy.deepcopy(self.start).double()
-        for name, child in list(self.module.named_children()):
-            if isinstance(child, nn.Dropout):
-                setattr(self.module, name, MaskedDropout(child.p))
-            elif isinstance(child, nn.ReLU):
+        for name, child in list(self.module.named_modules()):
+            if isinstance(child, nn.Dropout | nn.Dropout2d):
+                parent, _, own = name.rpartition(".")
+                setattr(self.module.get_submodule(parent), own, MaskedDropout(child.p))
+            elif isinstance(child, nn.ReLU | nn.LeakyReLU):
                 child.inplace = False
         self.average, self.single = copy.deepcopy(self.module), copy.deepcopy(self.module).float()
-        for child in self.module.children():
-            if isinstance(child, nn.ReLU):
-                child.register_forward_pre_hook(self._watch_relu)
+        for child in self.module.modules():
+            if isinstance(child, nn.ReLU | nn.LeakyReLU | nn.PReLU | nn.Hardswish):
+                child.register_forward_pre_hook(self._watch_kink)
             elif isinstance(child, nn.MaxPool2d):
                 child.register_forward_pre_hook(self._watch_maximum)
-        optimizer = self.recipe.optimizer
-        assert isinstance(optimizer, SGD)
-        self.optimizer = torch.optim.SGD(
-            self.module.parameters(), 1.0, optimizer.momentum,
-            nesterov=optimizer.nesterov, weight_decay=optimizer.weight_decay,
-        )  # fmt: skip
+        self.optimizer = make_optimizer(self.recipe, self.module)
         self.steps = 0
 
     def step(
@@ -144,12 +145,14 @@ class Reference:
         self.module.train()
         self.closest = np.inf
         key = stream(0, "dropout", epoch).initial_seed()
+        steps = describe(self.placed).steps
         for i, item in enumerate(self.placed):
-            child = getattr(self.module, item.name)
+            child = self.module.get_submodule(item.name)
             if isinstance(child, MaskedDropout):
                 positions = range(position, position + len(rows))
-                mask = native_mask(key, i, positions, item.input, child.p)
-                child.mask = getattr(self.single, item.name).mask = mask
+                shape = (item.input[0], 1, 1) if isinstance(item.layer, Dropout2d) else item.input
+                mask = native_mask(key, steps.index(i), positions, shape, child.p)
+                child.mask = self.single.get_submodule(item.name).mask = mask
         self.single.train().load_state_dict(self.module.state_dict())
         self.single.zero_grad()
         logits = self.module((pixels / 255 - self.dataset.mean) / self.dataset.std)
@@ -185,9 +188,9 @@ class Reference:
         if self.recipe.ema:
             tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         for name, parameter in self.module.named_parameters():
-            buffer = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
-            if buffer is not None:
-                tensors[f"optimizer.{name}.momentum_buffer"] = buffer
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                if value is not None:
+                    tensors[f"optimizer.{name}.{key}"] = value
         return {k: v.detach().float() if v.is_floating_point() else v.clone() for k, v in tensors.items()}
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
@@ -197,22 +200,39 @@ class Reference:
             result: torch.Tensor = module((images[:, None].double() / 255 - self.dataset.mean) / self.dataset.std)
         return result
 
-    def _watch_relu(self, _: Any, inputs: tuple[torch.Tensor]) -> None:
-        distances = inputs[0].detach().abs()
-        distances = distances[distances > 0]
-        if len(distances):
-            self.closest = min(self.closest, float(distances.min()))
+    def _watch_kink(self, module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        places = (-3.0, 3.0) if isinstance(module, nn.Hardswish) else (0.0,)
+        for place in places:
+            distances = (inputs[0].detach() - place).abs()
+            distances = distances[distances > 0]
+            if len(distances):
+                self.closest = min(self.closest, float(distances.min()))
 
     def _watch_maximum(self, module: nn.MaxPool2d, inputs: tuple[torch.Tensor]) -> None:
         x, size = inputs[0].detach(), int(module.kernel_size)  # type: ignore[arg-type]
         if size == 1:
             return
-        windows = F.unfold(x.flatten(0, 1)[:, None], size, stride=size)
+        padded = F.pad(x, [int(module.padding)] * 4, value=-math.inf)  # type: ignore[arg-type]
+        windows = F.unfold(padded.flatten(0, 1)[:, None], size, stride=int(module.stride))  # type: ignore[arg-type]
         top = windows.topk(2, dim=1).values
         gaps = top[:, 0] - top[:, 1]
         gaps = gaps[gaps > 0]
         if len(gaps):
             self.closest = min(self.closest, float(gaps.min()))
+
+
+def make_optimizer(recipe: Recipe, module: nn.Module) -> torch.optim.Optimizer:
+    """Makes PyTorch's own optimizer; a step sets its learning rate."""
+    optimizer = recipe.optimizer
+    if isinstance(optimizer, SGD):
+        return torch.optim.SGD(
+            module.parameters(), 1.0, optimizer.momentum,
+            nesterov=optimizer.nesterov, weight_decay=optimizer.weight_decay,
+        )  # fmt: skip
+    kind = torch.optim.AdamW if isinstance(optimizer, AdamW) else torch.optim.Adam
+    return kind(
+        module.parameters(), 1.0, betas=optimizer.betas, eps=optimizer.eps, weight_decay=optimizer.weight_decay
+    )
 
 
 def assert_close(
@@ -224,7 +244,7 @@ def assert_close(
 
 
 def check(
-    name: str, layers: list[str], recipe: Recipe, side: tuple[int, int], batches: int = 20, threads: int = 2
+    name: str, layers: Sequence[Block], recipe: Recipe, side: tuple[int, int], batches: int = 20, threads: int = 2
 ) -> int:
     """Trains batches, each from the reference's weights; returns the number of batches that could be compared.
 

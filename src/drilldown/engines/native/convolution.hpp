@@ -28,20 +28,27 @@ struct Block {
   std::vector<int> taps;        // offsets in the input from the place of an output pixel
   std::vector<int> tap_widths;  // numbers of taps whose weights get their gradients together
   std::vector<int> channels;    // offsets of the channels in the output
+  std::vector<int> rows;        // of one channel: the first taps of the kernel's rows
   std::vector<float> weights;   // [tap][channel], as `convolve` reads them
   std::vector<float> bias;      // [channel]; empty without a bias
 
   Block(int first, int count, std::vector<int> taps, std::vector<int> channels)
-      : first(first), count(count), taps(std::move(taps)), tap_widths(cut(int(this->taps.size()), width_beside(count))),
+      : first(first), count(count), taps(std::move(taps)), tap_widths(cut(int(this->taps.size()), taps_beside(count))),
         channels(std::move(channels)), weights(this->taps.size() * count) {}
 };
 
-// Runs `convolve` over a whole image.
+// Runs `convolve` over a whole image, or over every n-th row and column of it.
 struct Sweep {
   std::vector<Block> blocks;
+  int together = 1;                                         // numbers of neighbouring blocks that have the same taps
   int height = 0, width = 0;                                // of the output
   long in_row = 0, in_step = 0, out_row = 0, out_step = 0;  // offsets between neighbouring output pixels
+  long out_first = 0;                                       // offset of output pixel (0, 0)
   std::vector<int> columns;                                 // numbers of pixels that are computed together along a row
+
+  // The taps of a channel are some of the kernel's rows, and in each row the same columns. `places` lists them.
+  std::vector<int> places;
+  int kernel_rows = 0, kernel_columns = 0;
 
   // At the upper and lower edge some rows of a kernel lie on zeros. The sweep skips them: on small images, and with the
   // wide borders of gradients, this saves up to half of the work.
@@ -49,44 +56,101 @@ struct Sweep {
     int first, count;  // rows of the kernel, in the order of the taps
   };
   std::vector<Seen> seen;  // [output row]; empty if no row is skipped
-  int kernel = 0;          // its rows and columns
+
+  // For blocks of one channel: the first taps of the kernel's rows, and the way through the image.
+  using SlideAll = void (*)(const Sweep&, const Block&, const float* in, float* out);
+  SlideAll slide_all = nullptr;
 
   void cut_columns() {
     int channels = 1;
     for (const Block& block : blocks) channels = std::max(channels, block.count);
-    columns = cut(width, width_beside(channels));
+    columns = cut(width, pixels_beside(channels));
+    if (channels == 1 && width > 0) list_rows();
   }
 
-  // The taps of pixel (0, 0) are offsets from `in`. `out` is pixel (0, 0).
+  // The taps of pixel (0, 0) are offsets from `in`.
   void run(const float* in, float* out) const {
-    for (int y = 0; y < height; ++y) {
-      const bool whole = seen.empty() || seen[y].count == kernel;
-      const int left_out = whole ? 0 : seen[y].first * kernel;
-      long x = 0;
-      for (const int pixels : columns) {
-        for (const Block& block : blocks) {
-          const int all = int(block.taps.size()), area = kernel * kernel;
-          const Taps taps = whole ? Taps{block.taps.data(), all, 1, 0}
-                                  : Taps{block.taps.data() + left_out, seen[y].count * kernel, all / area, area};
-          convolve_for(block.count, pixels)(in + y * in_row + x * in_step, in_step, taps,
-                                            block.weights.data() + left_out * block.count,
-                                            block.bias.empty() ? nullptr : block.bias.data(),
-                                            out + y * out_row + x * out_step, out_step, block.channels.data());
+    if (slide_all)
+      for (const Block& block : blocks) slide_all(*this, block, in, out + block.channels[0]);
+    else
+      convolve_all(in, out);
+  }
+
+  // The rows of the kernel that output row `y` sees.
+  Seen seen_by(int y) const { return seen.empty() ? Seen{0, kernel_rows} : seen[y]; }
+
+  // Blocks with other taps read other channels: they come one after the other, so that their channels stay in the
+  // first-level cache.
+  void convolve_all(const float* in, float* out) const {
+    for (size_t first = 0; first < blocks.size(); first += together)
+      for (int y = 0; y < height; ++y) {
+        const bool whole = seen.empty() || seen[y].count == kernel_rows;
+        const int left_out = whole ? 0 : seen[y].first * kernel_columns;
+        long x = 0;
+        for (const int pixels : columns) {
+          for (size_t b = first; b < first + together; ++b) {
+            const Block& block = blocks[b];
+            const int all = int(block.taps.size()), area = kernel_rows * kernel_columns;
+            const Taps taps =
+                whole ? Taps{block.taps.data(), all, 1, 0}
+                      : Taps{block.taps.data() + left_out, seen[y].count * kernel_columns, all / area, area};
+            convolve_for(block.count, pixels)(
+                in + y * in_row + x * in_step, in_step, taps, block.weights.data() + left_out * block.count,
+                block.bias.empty() ? nullptr : block.bias.data(), out + out_first + y * out_row + x * out_step,
+                out_step, block.channels.data());
+          }
+          x += pixels;
         }
-        x += pixels;
+      }
+  }
+
+  // The whole image in pieces of PIXELS pixels of a row. Where they do not divide the row, the last piece overlaps the
+  // one before it, and computes the same numbers again.
+  template <int COLUMNS, int BETWEEN, int STEP, int PIXELS>
+  static void slide_pieces(const Sweep& sweep, const Block& block, const float* in, float* out) {
+    const int channels = int(block.rows.size()) / sweep.kernel_rows;
+    const float bias = block.bias.empty() ? 0.0f : block.bias[0];
+    for (int y = 0; y < sweep.height; ++y) {
+      const Seen seen = sweep.seen_by(y);
+      const Taps rows{block.rows.data() + seen.first, seen.count, channels, sweep.kernel_rows};
+      const float* weights = block.weights.data() + seen.first * COLUMNS;
+      for (int x = 0; x < sweep.width; x += PIXELS) {
+        const int first = std::min(x, sweep.width - PIXELS);
+        slide<COLUMNS, BETWEEN, STEP, PIXELS>(in + y * sweep.in_row + first * sweep.in_step, rows, weights, bias,
+                                              out + sweep.out_first + y * sweep.out_row + first * sweep.out_step,
+                                              sweep.out_step);
       }
     }
+  }
+
+  template <int BETWEEN, int STEP, int... I>
+  static SlideAll slide_with(int columns, int pixels, std::integer_sequence<int, I...>) {
+    constexpr SlideAll all[] = {slide_pieces<I / MAX_ALONE + 1, BETWEEN, STEP, I % MAX_ALONE + 1>...};
+    return all[(columns - 1) * MAX_ALONE + pixels - 1];
+  }
+
+  void list_rows() {
+    constexpr int WIDEST = 5;
+    if (kernel_columns < 1 || kernel_columns > WIDEST) return;
+    for (Block& block : blocks)
+      for (size_t t = 0; t < block.taps.size(); t += kernel_columns) block.rows.push_back(block.taps[t]);
+    const int between = kernel_columns > 1 ? (blocks[0].taps[1] - blocks[0].taps[0]) / LANES : 1;
+    const int pieces = (width + MAX_ALONE - 1) / MAX_ALONE, pixels = (width + pieces - 1) / pieces;
+    constexpr std::make_integer_sequence<int, WIDEST * MAX_ALONE> all;
+    if (between == 1 && in_step == LANES) slide_all = slide_with<1, 1>(kernel_columns, pixels, all);
+    if (between == -1 && in_step == LANES) slide_all = slide_with<-1, 1>(kernel_columns, pixels, all);
+    if (between == 1 && in_step == 2 * LANES) slide_all = slide_with<1, 2>(kernel_columns, pixels, all);
   }
 
   // row(y, k) is the stored row on which row k of the kernel lies, for row y of the output.
   template <class Row>
   void leave_out_zeros(const Layout& from, Row row) {
-    const int top = from.border, bottom = top + (from.height - 1) * from.spacing;
+    const int top = from.border, bottom = top + from.height - 1;
     for (int y = 0; y < height; ++y) {
-      int first = kernel, end = 0;
-      for (int k = 0; k < kernel; ++k)
+      int first = kernel_rows, end = 0;
+      for (int k = 0; k < kernel_rows; ++k)
         if (row(y, k) >= top && row(y, k) <= bottom) first = std::min(first, k), end = k + 1;
-      seen.push_back({first, std::max(0, end - first)});
+      seen.push_back({end ? first : 0, end ? end - first : 0});
     }
   }
 };
@@ -108,10 +172,11 @@ class Convolution : public Layer {
 
   Layout wanted_input() const override { return Layout::bordered(in.channels, in.height, in.width, pad); }
 
-  // With zeros around it and, for a stride, between its pixels, the gradient of the output gives the gradient of the
-  // input by a convolution.
+  // With zeros around it, the gradient of the output gives the gradient of the input by convolutions.
   Layout wanted_gradient() const override {
-    return {out.channels, out.height, out.width, reach - pad, stride, in.height + reach, in.width + reach};
+    const int border = (std::max(0, reach - pad) + stride - 1) / stride;
+    const auto stored = [&](int outs, int ins) { return border + std::max(outs, (ins - 1 + pad) / stride + 1); };
+    return {out.channels, out.height, out.width, border, stored(out.height, in.height), stored(out.width, in.width)};
   }
 
   size_t bytes(int tiles, int threads) const override {
@@ -122,7 +187,7 @@ class Convolution : public Layer {
     describe();
     origin = in.at(0, -pad, -pad);
     forward_sweep.cut_columns();
-    backward_sweep.cut_columns();
+    for (Sweep& sweep : backward_sweeps) sweep.cut_columns();
     partial = Buffer(size_t(tiles) * parameters);
     for (int i = 0; i < threads; ++i) sums.emplace_back(size_t(parameters) * LANES);
   }
@@ -136,24 +201,26 @@ class Convolution : public Layer {
       }
     // Backward, input and output change places: each input channel has taps (output channel, row, column).
     const int ins = in_per_group(), outs = out.channels / groups, area = taps_each / ins;
-    for (Block& block : backward_sweep.blocks)
-      for (int c = 0; c < block.count; ++c) {
-        const int channel = block.first + c;
-        const float* from = weights + channel / ins * outs * taps_each + channel % ins * area;
-        float* to = block.weights.data() + c;
-        for (int o = 0; o < outs; ++o, from += taps_each)
-          for (int k = 0; k < area; ++k, to += block.count) *to = from[k];
-      }
+    for (Sweep& sweep : backward_sweeps)
+      for (Block& block : sweep.blocks)
+        for (int c = 0; c < block.count; ++c) {
+          const int channel = block.first + c;
+          const float* from = weights + channel / ins * outs * taps_each + channel % ins * area;
+          float* to = block.weights.data() + c;
+          for (int o = 0; o < outs; ++o, from += taps_each)
+            for (const int place : sweep.places) *to = from[place], to += block.count;
+        }
   }
 
   void forward(const Pass&, const Tile&, const float* from, float* to) override {
-    forward_sweep.run(from + origin, to + out.at(0, 0, 0));
+    forward_sweep.run(from + origin, to);
   }
 
   void backward(const Pass& pass, const Tile& tile, const float* from, const float*, const float* gradients,
                 float* input_gradients) override {
     correlate_weights(pass, tile, from + origin, gradients);
-    if (input_gradients) backward_sweep.run(gradients, input_gradients + in_gradient.at(0, 0, 0));
+    if (input_gradients)
+      for (const Sweep& sweep : backward_sweeps) sweep.run(gradients, input_gradients);
   }
 
   void collect(int tiles, float* gradients) override {
@@ -167,36 +234,67 @@ class Convolution : public Layer {
  protected:
   virtual int in_per_group() const { return in.channels / groups; }
 
-  // Lists the taps of both sweeps in the order of the weights.
+  // Lists the taps of all sweeps in the order of the weights.
   virtual void describe() {
+    describe_forward();
+    backward_sweeps.resize(size_t(stride) * stride);
+    for (int y = 0; y < stride; ++y)
+      for (int x = 0; x < stride; ++x) describe_backward(backward_sweeps[y * stride + x], y, x);
+  }
+
+  void describe_forward() {
+    Sweep& sweep = forward_sweep;
+    sweep.height = out.height, sweep.width = out.width;
+    sweep.in_row = stride * in.row(), sweep.in_step = stride * in.step();
+    sweep.out_row = out.row(), sweep.out_step = out.step(), sweep.out_first = out.at(0, 0, 0);
+    sweep.kernel_rows = sweep.kernel_columns = kernel;
     const int per_group = out.channels / groups;
-    forward_sweep.height = out.height, forward_sweep.width = out.width;
-    forward_sweep.in_row = stride * in.row(), forward_sweep.in_step = stride * in.step();
-    forward_sweep.out_row = out.row(), forward_sweep.out_step = out.step();
-    backward_sweep.height = in.height, backward_sweep.width = in.width;
-    backward_sweep.in_row = long(out_gradient.columns) * LANES, backward_sweep.in_step = LANES;
-    backward_sweep.out_row = in_gradient.row(), backward_sweep.out_step = in_gradient.step();
     for (int group = 0; group < groups; ++group) {
-      std::vector<int> taps, back_taps;
+      std::vector<int> taps;
       for (int c = 0; c < in_per_group(); ++c)
         for (int y = 0; y < kernel; ++y)
           for (int x = 0; x < kernel; ++x)
             taps.push_back(int((group * in_per_group() + c) * in.plane() + (y * in.columns + x) * dilation * LANES));
+      add_blocks(sweep, group * per_group, per_group, taps, [&](int c) { return int(c * out.plane()); });
+    }
+    sweep.together = int(sweep.blocks.size()) / groups;
+    const int above = in.border - pad;
+    sweep.leave_out_zeros(in, [&](int y, int k) { return above + y * stride + k * dilation; });
+    if (has_bias)
+      for (Block& block : sweep.blocks) block.bias.resize(block.count);
+  }
+
+  // With a stride, neighbouring pixels of the input see different parts of the kernel. This is the sweep of the pixels
+  // y, y + stride, … and x, x + stride, …
+  void describe_backward(Sweep& sweep, int first_y, int first_x) {
+    sweep.height = std::max(0, (in.height - first_y + stride - 1) / stride);
+    sweep.width = std::max(0, (in.width - first_x + stride - 1) / stride);
+    sweep.in_row = out_gradient.row(), sweep.in_step = out_gradient.step();
+    sweep.out_row = stride * in_gradient.row(), sweep.out_step = stride * in_gradient.step();
+    sweep.out_first = in_gradient.at(0, first_y, first_x);
+    // From each row of the kernel that such pixels see, the row of the output, counted from that of the first pixel.
+    const auto seen_from = [&](int first) {
+      std::vector<std::pair<int, int>> seen;  // row of the kernel, row of the output
+      for (int k = 0; k < kernel; ++k)
+        if ((first + pad - k * dilation) % stride == 0) seen.emplace_back(k, (first + pad - k * dilation) / stride);
+      return seen;
+    };
+    const auto rows = seen_from(first_y), columns = seen_from(first_x);
+    sweep.kernel_rows = int(rows.size()), sweep.kernel_columns = int(columns.size());
+    for (const auto& [y, row] : rows)
+      for (const auto& [x, column] : columns) sweep.places.push_back(y * kernel + x);
+    const int per_group = out.channels / groups;
+    for (int group = 0; group < groups; ++group) {
+      std::vector<int> taps;
       for (int c = 0; c < per_group; ++c)
-        for (int y = kernel; y--;)  // the first output row that reads an input pixel reads it with the last kernel row
-          for (int x = kernel; x--;)
-            back_taps.push_back(int((group * per_group + c) * out_gradient.plane() +
-                                    (y * out_gradient.columns + x) * dilation * LANES));
-      add_blocks(forward_sweep, group * per_group, per_group, taps, [&](int c) { return int(c * out.plane()); });
-      add_blocks(backward_sweep, group * in_per_group(), in_per_group(), back_taps,
+        for (const auto& [y, row] : rows)
+          for (const auto& [x, column] : columns)
+            taps.push_back(int(out_gradient.at(group * per_group + c, row, column)));
+      add_blocks(sweep, group * in_per_group(), in_per_group(), taps,
                  [&](int c) { return int(c * in_gradient.plane()); });
     }
-    forward_sweep.kernel = backward_sweep.kernel = kernel;
-    const int above = in.border - pad;
-    forward_sweep.leave_out_zeros(in, [&](int y, int k) { return above + y * stride + k * dilation; });
-    backward_sweep.leave_out_zeros(out_gradient, [&](int y, int k) { return y + reach - k * dilation; });
-    if (has_bias)
-      for (Block& block : forward_sweep.blocks) block.bias.resize(block.count);
+    sweep.together = int(sweep.blocks.size()) / groups;
+    sweep.leave_out_zeros(out_gradient, [&](int y, int k) { return out_gradient.border + y + rows[k].second; });
   }
 
   template <class Offset>
@@ -212,7 +310,8 @@ class Convolution : public Layer {
   int kernel, stride, pad, dilation, reach, groups, taps_each;  // reach: from the first row of the kernel to the last
   bool has_bias;
   long origin = 0;  // where the kernel begins for pixel (0, 0) of the output
-  Sweep forward_sweep, backward_sweep;
+  Sweep forward_sweep;
+  std::vector<Sweep> backward_sweeps;
 
  private:
   // The gradient of each weight: summed over the pixels of the tile lane by lane, then over the lanes.
@@ -282,9 +381,14 @@ class Linear : public Convolution {
     std::vector<int> taps, back_taps;
     for (int i = 0; i < features_of(in); ++i) taps.push_back(place(in, i));
     for (int c = 0; c < out.channels; ++c) back_taps.push_back(int(c * out_gradient.plane()));
+    Sweep& backward_sweep = backward_sweeps.emplace_back();
     forward_sweep.height = forward_sweep.width = backward_sweep.height = backward_sweep.width = 1;
+    forward_sweep.out_first = out.at(0, 0, 0), backward_sweep.out_first = in_gradient.at(0, 0, 0);
+    backward_sweep.places = {0};
     add_blocks(forward_sweep, 0, out.channels, taps, [&](int c) { return int(c * out.plane()); });
     add_blocks(backward_sweep, 0, features_of(in), back_taps, [&](int i) { return place(in_gradient, i); });
+    forward_sweep.together = int(forward_sweep.blocks.size());
+    backward_sweep.together = int(backward_sweep.blocks.size());
     for (Block& block : forward_sweep.blocks) block.bias.resize(block.count);
   }
 };
