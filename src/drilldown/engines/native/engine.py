@@ -72,6 +72,8 @@ def why_unsupported(experiment: Experiment, device: torch.device) -> str | None:
         return f"it has no {recipe.optimizer.name}, only sgd"
     if recipe.precision != "fp32":
         return f"it calculates in fp32, not in {recipe.precision}"
+    if experiment.image[0][0] > 1:
+        return f"it reads grey images, not images with {experiment.image[0][0]} channels"
     for item in experiment.layout:
         if type(item.layer) not in KINDS:
             return f"it has no {item.layer.word}"
@@ -247,7 +249,8 @@ class NativeEngine:
         recipe = self.recipe
         assert isinstance(recipe.optimizer, SGD)
         specs = [_spec(layer) for layer in layers]
-        images = Images(*dataset.image_shape[1:], 1 / (255 * dataset.std), -dataset.mean / dataset.std)
+        mean, std = dataset.mean[0], dataset.std[0]
+        images = Images(*dataset.image_shape[1:], 1 / (255 * std), -mean / std)
         settings = NativeRecipe(
             recipe.batch_size, recipe.optimizer.nesterov, recipe.optimizer.momentum, recipe.optimizer.weight_decay,
             recipe.label_smoothing, recipe.ema or 0.0,
