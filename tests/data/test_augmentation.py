@@ -228,7 +228,7 @@ def test_a_slice_of_the_draws_gives_the_same_images() -> None:
     images = torch.randint(256, (10, 3, 28, 28)).to(torch.uint8)
     draws = drawn(Augmentation(rotate=10.0, affine=Affine(**EVERYTHING), jitter=Jitter(brightness=0.5)), count=10)
     together = augment_images(images, draws)
-    assert together.shape == (10, 1, 28, 28)
+    assert together.shape == (10, 3, 28, 28)
     assert together.dtype == torch.float32
     parts = [augment_images(images[start : start + 4], draws.slice(start, start + 4)) for start in (0, 4, 8)]
     torch.testing.assert_close(torch.cat(parts), together)

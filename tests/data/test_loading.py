@@ -147,7 +147,7 @@ def test_a_folder_is_read_with_its_own_statistics(folder):
     images, labels = random_images(40, 6, 9, seed=2), np.arange(40) % 4
     path = folder(train_images=images, train_labels=labels, test_images=random_images(3, 6, 9), test_labels=[3, 0, 1])
     dataset = load_dataset(str(path))
-    assert dataset.train.images.tolist() == images.tolist()
+    assert dataset.train.images.tolist() == images[:, None].tolist()
     assert dataset.train.labels.tolist() == labels.tolist()
     assert dataset.train.labels.dtype == torch.int64
     assert dataset.test.labels.tolist() == [3, 0, 1]
