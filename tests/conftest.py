@@ -32,4 +32,4 @@ def tiny() -> Dataset:
     train, test = (Split(*split) for split in draw_glyphs(train=200, test=100))
     pixels = train.images.double() / 255
     mean, std = round(float(pixels.mean()), 4), round(float(pixels.std(correction=0)), 4)
-    return Dataset("glyphs", train, test, classes=10, mean=mean, std=std, identity="glyphs")
+    return Dataset("glyphs", train, test, classes=10, mean=(mean,), std=(std,), identity="glyphs")

@@ -106,10 +106,10 @@ def test_the_identity_changes_no_pixel() -> None:
     ],
 )
 def test_ranges_of_zero_change_nothing(augment: Augmentation) -> None:
-    images = torch.randint(256, (4, 28, 28)).to(torch.uint8)
+    images = torch.randint(256, (4, 1, 28, 28)).to(torch.uint8)
     draws = drawn(augment, count=4)
     assert draws == AugmentationDraws(None, None)
-    assert torch.equal(augment_images(images, draws), images[:, None].float())
+    assert torch.equal(augment_images(images, draws), images.float())
 
 
 @pytest.mark.parametrize("augment", [Augmentation(rotate=30.0), Augmentation(affine=Affine(rotate=30.0))])
@@ -196,10 +196,10 @@ def test_brightness_and_contrast_are_uniform() -> None:
 @pytest.mark.parametrize("brightness", [0.6, 1.0, 1.4])
 @pytest.mark.parametrize("contrast", [0.6, 1.0, 1.3])
 def test_brightness_and_contrast_agree_with_pillow_up_to_rounding(brightness: float, contrast: float) -> None:
-    images = torch.randint(70, 160, (5, 20, 30), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    images = torch.randint(70, 160, (5, 1, 20, 30), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     actual = augment_images(images, AugmentationDraws(None, torch.tensor([[brightness, contrast]]).repeat(5, 1)))
     for image, ours in zip(images, actual, strict=True):
-        pillow = ImageEnhance.Contrast(Image.fromarray(image.numpy())).enhance(contrast)
+        pillow = ImageEnhance.Contrast(Image.fromarray(image[0].numpy())).enhance(contrast)
         pillow = ImageEnhance.Brightness(pillow).enhance(brightness)
         # Pillow rounds the mean, and truncates to whole numbers after each of the two steps.
         tolerance = 1 + brightness * (1 + abs(1 - contrast) / 2)
@@ -207,7 +207,7 @@ def test_brightness_and_contrast_agree_with_pillow_up_to_rounding(brightness: fl
 
 
 def test_brightness_and_contrast_stay_within_0_and_255() -> None:
-    images = torch.tensor([0, 255], dtype=torch.uint8).repeat(1, 4, 4)
+    images = torch.tensor([0, 255], dtype=torch.uint8).repeat(1, 1, 4, 4)
     actual = augment_images(images, AugmentationDraws(None, torch.tensor([[1.9, 1.9]])))
     assert set(actual.flatten().tolist()) == {0.0, 255.0}
 
@@ -225,10 +225,10 @@ def test_a_rectangular_image_is_rotated_without_distortion(height: int, width: i
 
 
 def test_a_slice_of_the_draws_gives_the_same_images() -> None:
-    images = torch.randint(256, (10, 28, 28)).to(torch.uint8)
+    images = torch.randint(256, (10, 3, 28, 28)).to(torch.uint8)
     draws = drawn(Augmentation(rotate=10.0, affine=Affine(**EVERYTHING), jitter=Jitter(brightness=0.5)), count=10)
     together = augment_images(images, draws)
-    assert together.shape == (10, 1, 28, 28)
+    assert together.shape == (10, 3, 28, 28)
     assert together.dtype == torch.float32
     parts = [augment_images(images[start : start + 4], draws.slice(start, start + 4)) for start in (0, 4, 8)]
     torch.testing.assert_close(torch.cat(parts), together)

@@ -18,11 +18,11 @@ def numbered(labels: list[int]) -> Dataset:
     count = len(labels)
     images = torch.stack([torch.arange(count) // 256, torch.arange(count) % 256], 1).to(torch.uint8)[:, None]
     split = Split(images, torch.tensor(labels))
-    return Dataset("numbered", split, split, max(labels) + 1, 0.5, 0.5, "numbered")
+    return Dataset("numbered", split, split, max(labels) + 1, (0.5,), (0.5,), "numbered")
 
 
 def numbers(split: Split) -> list[int]:
-    return [256 * int(high) + int(low) for high, low in split.images[:, 0]]
+    return [256 * int(high) + int(low) for high, low in split.images[:, 0, 0]]
 
 
 @settings(max_examples=100, deadline=None)

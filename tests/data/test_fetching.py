@@ -124,7 +124,7 @@ def test_mnist_is_fetched_from_the_mirror_in_the_environment(mirror, empty_cache
     )
     monkeypatch.setenv("DRILLDOWN_MIRROR", mirror("mnist"))
     dataset = load_dataset("mnist")
-    assert (len(dataset.train), len(dataset.test), dataset.mean) == (60_000, 10_000, 0.1307)
+    assert (len(dataset.train), len(dataset.test), dataset.mean) == (60_000, 10_000, (0.1307,))
     assert mirror.requested == [f"mnist/{stem}.gz" for stem in STEMS]
     assert len(list((empty_cache / "mnist").glob("*.gz"))) == 4
 

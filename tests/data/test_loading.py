@@ -71,7 +71,7 @@ def test_mnist_is_the_published_dataset(mnist):
     assert (len(mnist.train), len(mnist.test), mnist.classes) == (60_000, 10_000, 10)
     assert mnist.image_shape == (1, 28, 28)
     assert mnist.train.images.dtype == torch.uint8
-    assert (mnist.mean, mnist.std) == (0.1307, 0.3081)
+    assert (mnist.mean, mnist.std) == ((0.1307,), (0.3081,))
     assert mnist.train.labels.bincount().tolist() == TRAIN_COUNTS
     assert mnist.test.labels.bincount().tolist() == TEST_COUNTS
     assert mnist.train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
@@ -147,13 +147,13 @@ def test_a_folder_is_read_with_its_own_statistics(folder):
     images, labels = random_images(40, 6, 9, seed=2), np.arange(40) % 4
     path = folder(train_images=images, train_labels=labels, test_images=random_images(3, 6, 9), test_labels=[3, 0, 1])
     dataset = load_dataset(str(path))
-    assert dataset.train.images.tolist() == images.tolist()
+    assert dataset.train.images.tolist() == images[:, None].tolist()
     assert dataset.train.labels.tolist() == labels.tolist()
     assert dataset.train.labels.dtype == torch.int64
     assert dataset.test.labels.tolist() == [3, 0, 1]
     assert (dataset.image_shape, dataset.classes) == ((1, 6, 9), 4)
-    assert dataset.mean == round(float((images / 255).mean()), 4)
-    assert dataset.std == round(float((images / 255).std()), 4)
+    assert dataset.mean == (round(float((images / 255).mean()), 4),)
+    assert dataset.std == (round(float((images / 255).std()), 4),)
 
 
 @pytest.mark.parametrize(("side", "classes"), [(1, 2), (8, 26), (64, 47), (3, 256)])

@@ -49,7 +49,7 @@ def dataset_of(writers: Writers) -> Dataset:
     """A dataset of black images, of which only the writers matter."""
     count = len(writers)
     split = Split(torch.zeros(count, 1, 1, dtype=torch.uint8), torch.arange(count) % 2, writers)
-    return Dataset("written", split, split, classes=2, mean=0.5, std=0.5, identity="written")
+    return Dataset("written", split, split, classes=2, mean=(0.5,), std=(0.5,), identity="written")
 
 
 @settings(max_examples=200, deadline=None)
@@ -82,7 +82,7 @@ def test_each_source_gives_its_share_in_whole_writers(first, second, draw):
 def test_a_split_holds_each_image_once_with_its_writer(by):
     writers = by_writer({0: [3, 4, 5, 6], 4: [2, 7, 8]})
     split = Split(torch.arange(35, dtype=torch.uint8).view(35, 1, 1), torch.arange(35) % 2, writers)
-    rest, held = Dataset("written", split, split, 2, 0.5, 0.5, "written").hold_out(12, seed=1, by=by)
+    rest, held = Dataset("written", split, split, 2, (0.5,), (0.5,), "written").hold_out(12, seed=1, by=by)
     numbers = [part.images.flatten().tolist() for part in (rest.train, held)]
     assert sorted([*numbers[0], *numbers[1]]) == list(range(35))
     for part, of_part in zip((rest.train, held), numbers, strict=True):
@@ -122,7 +122,7 @@ def test_a_split_by_writer_that_leaves_one_side_empty_is_refused(images):
 
 def test_a_split_by_writer_needs_the_writers():
     split = Split(torch.zeros(4, 1, 1, dtype=torch.uint8), torch.arange(4) % 2)
-    dataset = Dataset("mnist", split, split, classes=2, mean=0.5, std=0.5, identity="mnist")
+    dataset = Dataset("mnist", split, split, classes=2, mean=(0.5,), std=(0.5,), identity="mnist")
     with pytest.raises(DrilldownError, match=r"recipe\.holdout: mnist was loaded without its writers; expected"):
         dataset.hold_out(2, seed=0, by="writer")
 

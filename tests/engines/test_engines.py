@@ -220,7 +220,7 @@ def test_the_model_gives_the_engines_logits_and_is_a_copy(name: str) -> None:
     engine: Engine = make_engine(name, LAYERS, Recipe(batch_size=16, ema=0.5), dataset)
     engine.train_epoch(make_plan(torch.arange(40), [0.1] * 3))
     model = engine.model().eval()
-    images = (dataset.test.images[:, None].float() / 255 - dataset.mean) / dataset.std
+    images = (dataset.test.images.float() / 255 - dataset.mean[0]) / dataset.std[0]
     with torch.no_grad():
         assert_close(model(images), engine.evaluate(dataset.test).logits, "scores", 1e-5, 1e-5)
     raw = engine.evaluate(dataset.test, raw=True).logits

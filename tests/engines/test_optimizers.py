@@ -60,7 +60,7 @@ def small(*overrides: str) -> Experiment:
 
 
 def normalised(split: Split, dataset: Dataset) -> torch.Tensor:
-    return (split.images[:, None].float() / 255 - dataset.mean) / dataset.std
+    return (split.images.float() / 255 - dataset.mean[0]) / dataset.std[0]
 
 
 def smoothed_loss(logits: torch.Tensor, labels: torch.Tensor, epsilon: float) -> torch.Tensor:

@@ -88,5 +88,5 @@ def test_notices_leave_the_network_and_the_global_random_numbers_as_they_were() 
 def test_two_evaluations_of_a_random_module_are_the_same(tiny: Dataset) -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     network.register_forward_hook(lambda _m, _i, output: F.dropout(output, 0.5))
-    first, second = (predict_logits(network, tiny.test.images, 0.1, 0.3) for _ in range(2))
+    first, second = (predict_logits(network, tiny.test.images, (0.1,), (0.3,)) for _ in range(2))
     assert torch.equal(first, second)

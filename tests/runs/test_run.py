@@ -21,8 +21,8 @@ from drilldown.runs.run import Run
 def test_the_stored_model_gives_the_recorded_logits(uninterrupted: Path) -> None:
     run = Run(uninterrupted)
     dataset = load_dataset(run.experiment.recipe.dataset)
-    mean, std = run.normalisation
-    images = (dataset.test.images[:, None].float() / 255 - mean) / std
+    (mean,), (std,) = run.normalisation
+    images = (dataset.test.images.float() / 255 - mean) / std
     with torch.inference_mode():
         logits = run.model()(images)
     torch.testing.assert_close(logits, run.logits(), rtol=1e-5, atol=1e-5)

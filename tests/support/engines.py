@@ -35,7 +35,7 @@ def make_dataset(images: int, side: tuple[int, int], *, seed: int = 0, classes: 
     pixels = torch.randint(0, 256, (images, *side), generator=generator, dtype=torch.uint8)
     labels = torch.randint(0, classes, (images,), generator=generator)
     split = Split(pixels, labels)
-    return Dataset("noise", split, split, classes, 0.45, 0.3, "noise")
+    return Dataset("noise", split, split, classes, (0.45,), (0.3,), "noise")
 
 
 def make_engine(name: str, layers: Sequence[Block], recipe: Recipe, dataset: Dataset, *, threads: int = 2) -> Engine:
@@ -155,11 +155,11 @@ class Reference:
                 child.mask = self.single.get_submodule(item.name).mask = mask
         self.single.train().load_state_dict(self.module.state_dict())
         self.single.zero_grad()
-        logits = self.module((pixels / 255 - self.dataset.mean) / self.dataset.std)
+        logits = self.module((pixels / 255 - self.dataset.mean[0]) / self.dataset.std[0])
         loss = F.cross_entropy(logits, self.dataset.train.labels[rows], label_smoothing=self.recipe.label_smoothing)
         self.optimizer.zero_grad()
         loss.backward()
-        normalised = ((pixels / 255 - self.dataset.mean) / self.dataset.std).float()
+        normalised = ((pixels / 255 - self.dataset.mean[0]) / self.dataset.std[0]).float()
         F.cross_entropy(
             self.single(normalised), self.dataset.train.labels[rows], label_smoothing=self.recipe.label_smoothing
         ).backward()
@@ -197,7 +197,7 @@ class Reference:
         """Returns the logits of the judged weights, in evaluation mode."""
         module = (self.average if self.recipe.ema else self.module).eval()
         with torch.no_grad():
-            result: torch.Tensor = module((images[:, None].double() / 255 - self.dataset.mean) / self.dataset.std)
+            result: torch.Tensor = module((images.double() / 255 - self.dataset.mean[0]) / self.dataset.std[0])
         return result
 
     def _watch_kink(self, module: nn.Module, inputs: tuple[torch.Tensor]) -> None:

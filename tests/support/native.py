@@ -57,8 +57,8 @@ def check_ties() -> None:
     """Images of blocks, of which each pooling window sees one, through kernels that pass on only the middle: four
     equal values a window, and yet another gradient of the kernel for each that may be chosen."""
     blocks, labels = make_dataset(12, (4, 5)).train.images, make_dataset(12, (4, 5)).train.labels
-    split = Split(torch.from_numpy(np.kron(blocks.numpy(), np.ones((1, 2, 2), np.uint8))), labels)
-    dataset = Dataset("blocks", split, split, CLASSES, 0.45, 0.3, "blocks")
+    split = Split(torch.from_numpy(np.kron(blocks.numpy(), np.ones((1, 1, 2, 2), np.uint8))), labels)
+    dataset = Dataset("blocks", split, split, CLASSES, (0.45,), (0.3,), "blocks")
     layers = ["conv 3x3 3 pad=1", "maxpool 2", "flatten", f"linear {CLASSES}"]
     recipe = Recipe(batch_size=12, optimizer=SGD(name="sgd", lr=0.1))
     engine = make_engine("native", layers, recipe, dataset)

@@ -130,7 +130,7 @@ def write_finished(task: Task, result: Result) -> None:
         epochs=1, engine="native", device="cpu", threads=1, seconds=result.seconds,
         accuracy=AccuracyFigures(best=accuracy, final=accuracy, last=(accuracy,), mean_last=accuracy),
         last_correct=(tally.correct,), total=IMAGES, test=tally, files={RECORDS: file_digest(records)},
-        normalisation=Normalisation(mean=0.1, std=0.3), clean_train_correct=1, clean_train_total=1,
+        normalisation=Normalisation(mean=(0.1,), std=(0.3,)), clean_train_correct=1, clean_train_total=1,
         verdict=judge(experiment.budget, parameters, [epoch]),
     )  # fmt: skip
     (folder / SUMMARY).write_bytes(json_bytes(with_checksum(summary.to_json())))

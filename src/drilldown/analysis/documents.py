@@ -146,14 +146,15 @@ def predictions_document(run: Path, files: Sequence[Path], logits: torch.Tensor)
 
 def dataset_document(dataset: Dataset) -> Document:
     """A dataset's statistics."""
-    _, height, width = dataset.image_shape
+    channels, height, width = dataset.image_shape
     return {
         "dataset": dataset.name,
+        "channels": channels,
         "height": height,
         "width": width,
         "classes": dataset.classes,
-        "mean": dataset.mean,
-        "std": dataset.std,
+        "mean": list(dataset.mean),
+        "std": list(dataset.std),
         "train": _split(dataset.train, dataset.classes),
         "test": _split(dataset.test, dataset.classes),
         "notice": dataset.leakage_notice,

@@ -87,8 +87,9 @@ def make_memory_pipeline(experiment: Experiment, dataset: Dataset) -> Plain:
 
 
 def normalise_images(split: Split, dataset: Dataset) -> torch.Tensor:
-    """Returns normalised images (N, 1, height, width), float32: training mean 0, training standard deviation 1."""
-    return (split.images[:, None].float() / 255 - dataset.mean) / dataset.std
+    """Returns normalised images (N, C, height, width), float32: training mean 0, training standard deviation 1."""
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (dataset.mean, dataset.std))
+    return (split.images.float() / 255 - mean) / std
 
 
 class TransformedImages(TorchDataset[tuple[torch.Tensor, int]]):
@@ -97,7 +98,7 @@ class TransformedImages(TorchDataset[tuple[torch.Tensor, int]]):
     def __init__(self, dataset: Dataset, augment: Augmentation) -> None:
         self.images = dataset.train.images
         self.labels = dataset.train.labels
-        self.mean, self.std = dataset.mean, dataset.std
+        self.mean, self.std = (torch.tensor(values).view(-1, 1, 1) for values in (dataset.mean, dataset.std))
         make = make_torchvision_transform if find_spec("torchvision") else make_pil_transform
         self.transform = make(augment)
 
@@ -105,9 +106,15 @@ class TransformedImages(TorchDataset[tuple[torch.Tensor, int]]):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        image = self.transform(Image.fromarray(self.images[index].numpy(), mode="L"))
-        tensor = torch.from_numpy(np.array(image, dtype=np.uint8)).unsqueeze(0).float().div(255)
+        image = self.transform(make_picture(self.images[index]))
+        tensor = torch.from_numpy(np.array(image, dtype=np.uint8)).view(*image.size[::-1], -1).permute(2, 0, 1)
+        tensor = tensor.float().div(255)
         return tensor.sub_(self.mean).div_(self.std), int(self.labels[index])
+
+
+def make_picture(image: torch.Tensor) -> Image.Image:
+    """Makes a PIL image from bytes (channels, height, width); Pillow derives its mode from the channels."""
+    return Image.fromarray(image.permute(1, 2, 0).squeeze(2).numpy())
 
 
 def make_torchvision_transform(augment: Augmentation) -> Transform:

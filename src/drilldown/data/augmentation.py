@@ -142,11 +142,12 @@ def draw_augmentation(
 def augment_images(images: torch.Tensor, draws: AugmentationDraws, interpolation: str = "bilinear") -> torch.Tensor:
     """Warps a batch and changes its brightness and contrast.
 
-    *Arguments*: `images`: (N, height, width), uint8. `draws`: the draws of these N images, on the same device.
+    *Arguments*: `images`: (N, channels, height, width), uint8; all channels of an image change in the same way.
+    `draws`: the draws of these N images, on the same device.
 
-    *Returns* the images as (N, 1, height, width), float32, 0…255.
+    *Returns* images of the same shape, float32, 0…255.
     """
-    pixels = images[:, None].float()
+    pixels = images.float()
     if draws.inverse is not None:
         pixels = warp_images(pixels, draws.inverse, interpolation)
     if draws.brightness_contrast is not None:
@@ -159,8 +160,8 @@ def augment_images(images: torch.Tensor, draws: AugmentationDraws, interpolation
 def warp_images(pixels: torch.Tensor, inverse: torch.Tensor, interpolation: str) -> torch.Tensor:
     """Resamples images by affine maps.
 
-    *Arguments*: `pixels`: (N, 1, height, width). `inverse`: the maps from output to input, (N, 2, 3), in pixels from
-    the centre. `interpolation`: `bilinear` or `nearest`.
+    *Arguments*: `pixels`: (N, channels, height, width). `inverse`: the maps from output to input, (N, 2, 3), in pixels
+    from the centre. `interpolation`: `bilinear` or `nearest`.
 
     *Returns* images of the same shape; pixels from outside the input are 0.
     """

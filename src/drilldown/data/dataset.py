@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -23,18 +23,21 @@ class Split:
     """Images and their classes."""
 
     images: torch.Tensor
-    """The images, (N, height, width), uint8, from 0 (background) to 255 (ink)."""
+    """The images, (N, channels, height, width), uint8; grey images are also accepted as (N, height, width)."""
     labels: torch.Tensor
     """The classes, (N), int64, 0 … classes − 1."""
     writers: Writers | None = None
     """The writers of the images, where they are known and were loaded, see `with_writers`."""
 
+    def __post_init__(self) -> None:
+        if self.images.dim() == 3:
+            object.__setattr__(self, "images", self.images[:, None])
+
     def __len__(self) -> int:
         return len(self.labels)
 
     def __repr__(self) -> str:
-        height, width = self.images.shape[1:]
-        return f"<Split: {len(self):,} images of {height}x{width}>"
+        return f"<Split: {len(self):,} images of {image_size(self.images.shape[1:])}>"
 
     def to(self, device: torch.device) -> Split:
         """Returns a copy on another device, without the writers."""
@@ -46,10 +49,22 @@ class Split:
         return Split(self.images[indices], self.labels[indices], writers)
 
 
+def image_size(shape: Sequence[int]) -> str:
+    """The size of an image in words.
+
+    *Arguments*: `shape`: (channels, height, width).
+
+    >>> image_size((1, 28, 28)), image_size((3, 32, 32))
+    ('28x28', '32x32 with 3 channels')
+    """
+    channels, height, width = shape
+    return f"{height}x{width}" + (f" with {channels} channels" if channels > 1 else "")
+
+
 def count_repeated(train: Split, test: Split) -> int:
     """The number of test images that are also training images, pixel by pixel.
 
-    >>> split = Split(torch.eye(3, dtype=torch.uint8).view(3, 1, 3), torch.arange(3))
+    >>> split = Split(torch.eye(3, dtype=torch.uint8).view(3, 1, 1, 3), torch.arange(3))
     >>> count_repeated(split, split.take(torch.tensor([2, 0])))
     2
     """
@@ -85,22 +100,23 @@ class Dataset(Shown):
     """The test images."""
     classes: int
     """The number of classes."""
-    mean: float
-    """The mean of the training pixels, scaled to 0…1 and rounded to four decimal places."""
-    std: float
-    """The standard deviation of the training pixels, scaled to 0…1 and rounded to four decimal places."""
+    mean: tuple[float, ...]
+    """The mean of the training pixels of each channel, scaled to 0…1 and rounded to four decimal places."""
+    std: tuple[float, ...]
+    """The standard deviation of the training pixels of each channel, scaled to 0…1 and rounded to four decimal places.
+    """
     identity: str
     """The part of a run's fingerprint that stands for the data: the name of a verified dataset, else a checksum."""
 
     def __repr__(self) -> str:
-        _, height, width = self.image_shape
-        images = f"{len(self.train):,} training and {len(self.test):,} test images of {height}x{width}"
+        images = f"{len(self.train):,} training and {len(self.test):,} test images of {image_size(self.image_shape)}"
         return f"<Dataset {self.name}: {images}, {self.classes} classes>"
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """The shape of an image as a network takes it: (channels, height, width)."""
-        return 1, int(self.train.images.shape[1]), int(self.train.images.shape[2])
+        channels, height, width = self.train.images.shape[1:]
+        return int(channels), int(height), int(width)
 
     @property
     def leakage_notice(self) -> str | None:

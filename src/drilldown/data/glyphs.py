@@ -55,7 +55,7 @@ def _split(part: str, count: int, templates: torch.Tensor, seed: int) -> Images:
     labels = (torch.arange(count) % 10)[torch.randperm(count, generator=generator)]
     fonts = torch.randint(len(FONTS), (count,), generator=generator)
     draws = draw_augmentation(DISTORTION, count, generator, SIDE, SIDE)
-    images = augment_images(templates[labels, fonts], draws)[:, 0]
+    images = augment_images(templates[labels, fonts][:, None], draws)[:, 0]
     images += NOISE * torch.randn(images.shape, generator=generator)
     return images.clamp(0, 255).round().to(torch.uint8), labels
 

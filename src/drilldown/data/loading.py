@@ -303,16 +303,23 @@ def _count_classes(name: str, train: npt.NDArray[np.uint8], test: npt.NDArray[np
 def _dataset(name: str, train: Split, test: Split, *, identity: str) -> Dataset:
     """Makes a dataset with its statistics; raises DrilldownError where its labels or pixels allow no training."""
     classes = _count_classes(name, train.labels.numpy(), test.labels.numpy())
-    # Counting pixel values is exact, and much faster than converting 47 million pixels to floating point.
-    pixels, totals = train.images.flatten(), torch.zeros(256, dtype=torch.int64)
-    for start in range(0, len(pixels), COUNTED_AT_ONCE):
-        totals += torch.bincount(pixels[start : start + COUNTED_AT_ONCE].to(torch.int32), minlength=256)
-    counts = totals.double()
-    values = torch.arange(256, dtype=torch.float64) / 255
-    mean = float((counts * values).sum() / counts.sum())
-    std = float(((counts * (values - mean) ** 2).sum() / counts.sum()).sqrt())
-    if std == 0:
+    means, stds = zip(*(_statistics(train.images[:, channel]) for channel in range(train.images.shape[1])), strict=True)
+    if max(stds) == 0:
         raise DrilldownError(
             Problem(file=name, found="training images of a single colour", expected="images that differ")
         )
-    return Dataset(name, train, test, classes, round(mean, 4), max(round(std, 4), 1e-4), identity)
+    rounded = tuple(round(mean, 4) for mean in means), tuple(max(round(std, 4), 1e-4) for std in stds)
+    return Dataset(name, train, test, classes, *rounded, identity)
+
+
+def _statistics(pixels: torch.Tensor) -> tuple[float, float]:
+    """The mean and the standard deviation of bytes, scaled to 0…1."""
+    # Counting pixel values is exact, and much faster than converting 47 million pixels to floating point.
+    totals = torch.zeros(256, dtype=torch.int64)
+    images = max(1, COUNTED_AT_ONCE // pixels[0].numel())
+    for part in torch.split(pixels, images):
+        totals += torch.bincount(part.flatten().to(torch.int32), minlength=256)
+    counts = totals.double()
+    values = torch.arange(256, dtype=torch.float64) / 255
+    mean = float((counts * values).sum() / counts.sum())
+    return mean, float(((counts * (values - mean) ** 2).sum() / counts.sum()).sqrt())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -115,22 +116,29 @@ class Predictions(Shown):
         return f"<Predictions: {tally.correct:,} of {tally.total:,} correct ({tally}), loss {tally.loss:.4f}>"
 
 
-def normalise_pixels(pixels: torch.Tensor, mean: float, std: float) -> torch.Tensor:
-    """Normalises pixels (0…255) to mean 0 and standard deviation 1 over the training images.
+def normalise_pixels(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Normalises each channel to mean 0 and standard deviation 1 over the training images.
 
-    *Arguments*: `mean`, `std`: of the training pixels, scaled to 0…1.
+    *Arguments*: `pixels`: (N, channels, height, width), 0…255. `mean`, `std`: of the training pixels of each channel,
+    scaled to 0…1.
+
+    >>> normalise_pixels(torch.tensor([0.0, 255.0]).view(2, 1, 1, 1), [0.5], [0.25]).flatten().tolist()
+    [-2.0, 2.0]
     """
-    return pixels.mul(1 / (255 * std)).sub_(mean / std)
+    scale = pixels.new_tensor([1 / (255 * deviation) for deviation in std]).view(-1, 1, 1)
+    shift = pixels.new_tensor([centre / deviation for centre, deviation in zip(mean, std, strict=True)]).view(-1, 1, 1)
+    return pixels.mul(scale).sub_(shift)
 
 
 @torch.inference_mode()
-def predict_logits(network: nn.Module, images: torch.Tensor, mean: float, std: float) -> torch.Tensor:
+def predict_logits(
+    network: nn.Module, images: torch.Tensor, mean: Sequence[float], std: Sequence[float]
+) -> torch.Tensor:
     """A network's logits, in evaluation mode and fp32.
 
     A user's module that draws random numbers in evaluation mode gets the same ones each time.
 
-    *Arguments*: `images`: (N, height, width), 0 background to 255 ink, on any device. `mean`, `std`: see
-    `normalise_pixels`.
+    *Arguments*: `images`: (N, channels, height, width), 0…255, on any device. `mean`, `std`: see `normalise_pixels`.
 
     *Returns* (N, classes), float32, on the network's device.
     """
@@ -139,7 +147,7 @@ def predict_logits(network: nn.Module, images: torch.Tensor, mean: float, std: f
     with global_stream(0, "evaluation"):
         return torch.cat(
             [
-                call_network(network, normalise_pixels(batch.to(device)[:, None].float(), mean, std)).float()
+                call_network(network, normalise_pixels(batch.to(device).float(), mean, std)).float()
                 for batch in torch.split(images, BATCH)
             ]
         )

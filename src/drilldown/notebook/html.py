@@ -11,7 +11,7 @@ import jinja2
 
 from drilldown import shown
 from drilldown.analysis.comparison import Comparison
-from drilldown.data.dataset import Dataset
+from drilldown.data.dataset import Dataset, image_size
 from drilldown.evaluation.predictions import Predictions
 from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
@@ -35,6 +35,7 @@ _TEMPLATES = jinja2.Environment(
 )
 
 _TEMPLATES.filters["prose"] = prose_html
+_TEMPLATES.globals["image_size"] = image_size
 
 
 def sign(met: bool) -> str:

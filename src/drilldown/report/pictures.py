@@ -21,36 +21,53 @@ def figure_png(figure: Figure, dpi: int = 110) -> bytes:
 
 
 def picture_address(image: torch.Tensor, largest: int = 256) -> str:
-    """An image (height, width), uint8, 0 background to 255 ink, as the `data:` address of a PNG file.
+    """An image (channels, height, width), uint8, as the `data:` address of a PNG file.
 
-    *Arguments*: `largest`: a longer side is reduced to this number of pixels. A page shows images as small as stamps,
-    and hundreds of photographs would make it too large to open.
+    *Arguments*: `image`: see `visible_pixels`. `largest`: a longer side is reduced to this number of pixels. A page
+    shows images as small as stamps, and hundreds of photographs would make it too large to open.
 
-    >>> picture_address(torch.zeros(28, 28, dtype=torch.uint8))[:22]
+    >>> picture_address(torch.zeros(1, 28, 28, dtype=torch.uint8))[:22]
     'data:image/png;base64,'
     """
     file = io.BytesIO()
-    picture = Image.fromarray((255 - image).numpy())
+    picture = Image.fromarray(visible_pixels(image).numpy())
     picture.thumbnail((largest, largest))
     picture.save(file, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
+def visible_pixels(image: torch.Tensor) -> torch.Tensor:
+    """The pixels that a page or a figure shows for an image.
+
+    *Arguments*: `image`: (channels, height, width), 0…255. One channel is grey, three are red, green and blue; of two
+    or four channels, the first one or the first three are shown.
+
+    *Returns* (height, width), where 0 of the image is white and 255 is black; or (height, width, 3).
+
+    >>> visible_pixels(torch.zeros(1, 2, 2, dtype=torch.uint8)).tolist()
+    [[255, 255], [255, 255]]
+    >>> visible_pixels(torch.zeros(4, 2, 2, dtype=torch.uint8)).shape
+    torch.Size([2, 2, 3])
+    """
+    return 255 - image[0] if len(image) < 3 else image[:3].permute(1, 2, 0).contiguous()
+
+
 def raw_pixels(image: torch.Tensor) -> str:
-    """The bytes of an image, row by row, as base64; scripts read them."""
+    """The bytes of an image (channels, height, width), channel by channel, row by row, as base64; scripts read them."""
     return base64.b64encode(image.contiguous().numpy().tobytes()).decode()
 
 
 def join_images(images: torch.Tensor) -> torch.Tensor:
-    """Joins images (rows, columns, height, width) into one image, side by side on white.
+    """Joins images (rows, columns, channels, height, width) into one image, side by side on white.
 
-    >>> join_images(torch.zeros(2, 5, 28, 28, dtype=torch.uint8)).shape
-    torch.Size([59, 152])
+    >>> join_images(torch.zeros(2, 5, 1, 28, 28, dtype=torch.uint8)).shape
+    torch.Size([1, 59, 152])
     """
-    rows, columns, height, width = images.shape
-    whole = images.new_zeros(rows * (height + GAP) - GAP, columns * (width + GAP) - GAP)
+    rows, columns, channels, height, width = images.shape
+    white = 0 if channels < 3 else 255  # see `visible_pixels`
+    whole = images.new_full((channels, rows * (height + GAP) - GAP, columns * (width + GAP) - GAP), white)
     for row in range(rows):
         for column in range(columns):
             top, left = row * (height + GAP), column * (width + GAP)
-            whole[top : top + height, left : left + width] = images[row, column]
+            whole[:, top : top + height, left : left + width] = images[row, column]
     return whole

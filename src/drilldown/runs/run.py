@@ -7,6 +7,7 @@ read. `writer.py` writes the files.
 from __future__ import annotations
 
 import contextlib
+import math
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -206,8 +207,8 @@ class Run(Shown, RunFolder):
         return network.eval()
 
     @property
-    def normalisation(self) -> tuple[float, float]:
-        """Mean and standard deviation that the model's images are normalised by, of pixels scaled to 0…1."""
+    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel that normalise the model's images, of pixels scaled to 0…1."""
         self.check_finished()
         normalisation = self._summary().normalisation
         return normalisation.mean, normalisation.std
@@ -260,17 +261,17 @@ class Run(Shown, RunFolder):
     def predict(self, images: torch.Tensor) -> torch.Tensor:
         """The model's logits for images.
 
-        *Arguments*: `images`: (N, height, width) or one of (height, width), 0 background to 255 ink, as datasets and
-        `drilldown.read_picture` give them.
+        *Arguments*: `images`: (N, channels, height, width), 0…255, as datasets and `drilldown.read_picture` give them;
+        or one of them, (channels, height, width). Grey images need no dimension for their channel.
 
         *Returns* (N, classes), float32.
         """
-        height, width = self.experiment.image[0][1:]
-        if images.shape[-2:] != (height, width) or images.dim() not in (2, 3):
+        shape = self.experiment.image[0]
+        if images.shape[-2:] != shape[1:] or images.dim() < 2 or images.numel() % math.prod(shape):
             raise DrilldownError(
-                Problem(found=f"images of shape {tuple(images.shape)}", expected=f"(N, {height}, {width})")
+                Problem(found=f"images of shape {tuple(images.shape)}", expected=f"(N, {', '.join(map(str, shape))})")
             )
-        return predict_logits(self.model(), images.view(-1, height, width), *self.normalisation)
+        return predict_logits(self.model(), images.reshape(-1, *shape), *self.normalisation)
 
     def checkpoint(self, experiment: Experiment, seed: int) -> Checkpoint | None:
         """Where training can continue; None where nothing is saved yet.

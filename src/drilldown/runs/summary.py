@@ -32,10 +32,22 @@ class AccuracyFigures(_Part):
 
 
 class Normalisation(_Part):
-    """How the model's images are normalised, for pixels scaled to 0…1."""
+    """How the model's images are normalised, channel by channel, for pixels scaled to 0…1.
 
-    mean: Annotated[float, Field(allow_inf_nan=False)]
-    std: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    The file of a run with grey images holds single numbers, as version 0.1 wrote them.
+    """
+
+    mean: Annotated[tuple[Annotated[float, Field(allow_inf_nan=False)], ...], Field(min_length=1)]
+    std: Annotated[tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1)]
+
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _with_channels(cls, value: Any) -> Any:
+        return value if isinstance(value, list | tuple) else (value,)
+
+    @field_serializer("mean", "std")
+    def _without_channel(self, values: tuple[float, ...]) -> float | tuple[float, ...]:
+        return values if len(values) > 1 else values[0]
 
 
 class Machine(_Part):

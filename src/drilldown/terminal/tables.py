@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from drilldown.benchmark.measure import Benchmark
-from drilldown.data.dataset import Dataset
+from drilldown.data.dataset import Dataset, image_size
 from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
@@ -143,10 +143,10 @@ def _share(probability: float) -> str:
 
 def print_dataset(target: Console, dataset: Dataset) -> None:
     """Prints a dataset's statistics."""
-    _, height, width = dataset.image_shape
+    mean, std = (", ".join(map(str, values)) for values in (dataset.mean, dataset.std))
     target.print(Text(heading(dataset.name), style="bold"))
     target.print(
-        f"{height}x{width} pixels, {dataset.classes} classes, mean {dataset.mean}, standard deviation {dataset.std}"
+        f"{image_size(dataset.image_shape)} pixels, {dataset.classes} classes, mean {mean}, standard deviation {std}"
     )
     table = make_table([], ["class", "training images", "test images"])
     train, test = (split.labels.bincount(minlength=dataset.classes).tolist() for split in (dataset.train, dataset.test))

@@ -139,7 +139,7 @@ def test_the_dropout_mask_of_a_sample_depends_on_its_position_in_the_epoch_and_n
         engine = make_engine("native", layers, Recipe(batch_size=size, optimizer=SGD(name="sgd", lr=0.1)), dataset)
         losses.append(engine.train_epoch(make_plan(rows, [0.0] * -(-100 // size), epoch)).loss)
     mask = native_mask(stream(0, "dropout", epoch).initial_seed(), 1, range(100), (42,), 0.5)
-    inputs = (dataset.train.images[rows].flatten(1).double() / 255 - dataset.mean) / dataset.std
+    inputs = (dataset.train.images[rows].flatten(1).double() / 255 - dataset.mean[0]) / dataset.std[0]
     linear = engine.model()[-1].double()  # type: ignore[index]
     with torch.no_grad():
         expected = F.cross_entropy(linear(inputs * mask * 2), dataset.train.labels[rows])

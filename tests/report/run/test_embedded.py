@@ -87,11 +87,11 @@ def images_to_compare() -> tuple[torch.Tensor, float, float]:
     if "DRILLDOWN_DATA" in os.environ:
         try:
             mnist = load_dataset("mnist")
-            return mnist.test.images[:IMAGES], mnist.mean, mnist.std
+            return mnist.test.images[:IMAGES], mnist.mean[0], mnist.std[0]
         except DrilldownError:
             pass
     _, (images, _) = draw_glyphs(train=10, test=IMAGES)
-    return images, 0.1307, 0.3081
+    return images[:, None], 0.1307, 0.3081
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -104,10 +104,10 @@ def test_the_browser_agrees_with_pytorch(name: str, open_page: Open, tmp_path: P
     text = build_page(
         "base.html.j2",
         scripts=["network.js"],
-        data={"network": embed_network(experiment, network.state_dict(), mean, std)},
+        data={"network": embed_network(experiment, network.state_dict(), (mean,), (std,))},
     )
     with torch.inference_mode():
-        expected = network((images[:, None] / 255 - mean) / std)
+        expected = network((images / 255 - mean) / std)
     logits = logits_in(open_page(text).page, images)
     assert logits.shape == (IMAGES, 10)
     assert float(expected.std()) > 0.1  # else the comparison would show little
@@ -123,7 +123,7 @@ def test_every_layer_agrees_with_pytorch(open_page: Open, tmp_path: Path) -> Non
     text = build_page(
         "base.html.j2",
         scripts=["network.js"],
-        data={"network": embed_network(experiment, network.state_dict(), 0.2, 0.4)},
+        data={"network": embed_network(experiment, network.state_dict(), (0.2,), (0.4,))},
     )
     maps = open_page(text).page.evaluate(
         """(pixels) => {

@@ -57,7 +57,7 @@ def check_prediction(page: Page, run: Run) -> None:
     ink, seen = page.evaluate("[[...pad.ink], [...pad.image]]")
     image = centre_digit(np.array(ink, np.float32).reshape(280, 280))
     assert np.abs(np.array(seen, int) - image.flatten().numpy().astype(int)).max() <= 1
-    mean, std = run.normalisation
+    (mean,), (std,) = run.normalisation
     pixels = torch.tensor(seen).view(1, 1, 28, 28) / 255
     with torch.inference_mode():
         shares = run.model()((pixels - mean) / std).softmax(1)[0]

@@ -266,9 +266,8 @@ class NativeEngine:
 
 def _images(dataset: Dataset) -> Images:
     """The size of the images; the C++ part normalises a byte by `scale` and `shift` of its channel."""
-    means, stds = (value if isinstance(value, tuple) else (value,) for value in (dataset.mean, dataset.std))
     images = Images(*dataset.image_shape)
-    for channel, (mean, std) in enumerate(zip(means, stds, strict=True)):
+    for channel, (mean, std) in enumerate(zip(dataset.mean, dataset.std, strict=True)):
         images.scale[channel], images.shift[channel] = 1 / (255 * std), -mean / std
     return images
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -54,10 +54,13 @@ def embed_run(run: Run, experiment: Experiment) -> dict[str, Any]:
     return embed_network(experiment, run.model().state_dict(), mean, std)
 
 
-def embed_network(experiment: Experiment, state: Mapping[str, torch.Tensor], mean: float, std: float) -> dict[str, Any]:
+def embed_network(
+    experiment: Experiment, state: Mapping[str, torch.Tensor], mean: Sequence[float], std: Sequence[float]
+) -> dict[str, Any]:
     """The document that `readNetwork` in `templates/network.js` reads.
 
-    *Arguments*: `state`: the tensors of `experiment.build()`, by name. `mean`, `std`: of pixels scaled to 0…1.
+    *Arguments*: `state`: the tensors of `experiment.build()`, by name. `mean`, `std`: of each channel's pixels, scaled
+    to 0…1.
     """
     image, classes = experiment.image
     layers, weights = [], []

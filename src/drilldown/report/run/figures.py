@@ -14,7 +14,7 @@ from drilldown.evaluation.predictions import Misclassified
 from drilldown.experiment.experiment import Experiment
 from drilldown.randomness import stream
 from drilldown.report.matplotlib_charts import draw_charts
-from drilldown.report.pictures import figure_png
+from drilldown.report.pictures import figure_png, visible_pixels
 from drilldown.report.run.charts import run_charts
 from drilldown.report.run.evidence import RunEvidence
 
@@ -31,16 +31,15 @@ def draw_samples(dataset: Dataset, experiment: Experiment, rows: int = 4) -> Fig
 def augmented_samples(dataset: Dataset, experiment: Experiment, rows: int = 4) -> torch.Tensor:
     """One training image of each of up to twelve classes: the original, then `rows` augmented versions.
 
-    *Returns* (1 + rows, classes, height, width), float32, 0…255.
+    *Returns* (1 + rows, classes, channels, height, width), float32, 0…255.
     """
     recipe = experiment.recipe
     chosen = torch.stack([(dataset.train.labels == c).nonzero()[0, 0] for c in range(min(dataset.classes, 12))])
     images = dataset.train.images[chosen]
-    _, height, width = dataset.image_shape
-    repeated = images.repeat(rows, 1, 1)
-    draws = draw_augmentation(recipe.augment, len(repeated), stream(0, "samples"), height, width)
-    seen = augment_images(repeated, draws, recipe.augment.interpolation)[:, 0]
-    return torch.cat([images.float(), seen]).view(1 + rows, len(chosen), height, width)
+    repeated = images.repeat(rows, 1, 1, 1)
+    draws = draw_augmentation(recipe.augment, len(repeated), stream(0, "samples"), *dataset.image_shape[1:])
+    seen = augment_images(repeated, draws, recipe.augment.interpolation)
+    return torch.cat([images.float(), seen]).view(1 + rows, len(chosen), *dataset.image_shape)
 
 
 def draw_classes(dataset: Dataset, columns: int = 10) -> Figure:
@@ -105,8 +104,8 @@ def _mosaic(
     captions: Sequence[str] = (),
     row_labels: Sequence[str] = (),
 ) -> Figure:
-    """Draws images (N, height, width), 0…255, in rows on one pair of axes, much faster than on one pair per image."""
-    count, height, width = images.shape
+    """Draws images (N, channels, height, width), 0…255, in rows on one pair of axes: faster than a pair per image."""
+    count, _, height, width = images.shape
     rows = -(-count // columns)
     above, below = (0.42 if titles else 0.06), (0.2 if captions else 0.06)  # margins of a cell, of an image's height
     cell = 1 + above + below
@@ -116,7 +115,8 @@ def _mosaic(
     for number, image in enumerate(images):
         left, top = (number % columns) * 1.08, (number // columns) * cell + above
         box = (left, left + width / height, top + 1, top)
-        axes.imshow(image.numpy(), cmap="gray_r", vmin=0, vmax=255, interpolation="nearest", extent=box)
+        pixels = visible_pixels(image).numpy() / 255
+        axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=box)
         axes.add_patch(Rectangle((left, top), width / height, 1, fill=False, ec="#cccccc", lw=0.5))
         for texts, y, size in ((titles, top - 0.12, 7.5), (captions, top + 1.16, 6.5)):
             if texts:

@@ -28,9 +28,13 @@ function readNetwork(written) {
   return { ...written, layers };
 }
 
-/** Passes an image's bytes (0 background to 255 ink) through all layers: [{ layer, values }, …]; the last are the logits. */
+/** Passes an image's bytes, channel by channel, through all layers: [{ layer, values }, …]; the last are the logits. */
 function forward(network, pixels) {
-  let values = Float64Array.from(pixels, (pixel) => (pixel / 255 - network.mean) / network.std);
+  const plane = pixels.length / network.image[0];
+  let values = Float64Array.from(pixels, (pixel, index) => {
+    const channel = Math.floor(index / plane);
+    return (pixel / 255 - network.mean[channel]) / network.std[channel];
+  });
   return network.layers.map((layer) => {
     values = LAYERS[layer.kind](values, layer);
     return { layer, values };
