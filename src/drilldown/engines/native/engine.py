@@ -44,7 +44,7 @@ from drilldown.network.layers import (
     MaxPool,
     ReLU,
 )
-from drilldown.network.layout import fold_network
+from drilldown.network.modules import fold_network
 from drilldown.settings import EngineName
 
 MEMORY_LIMIT = 600_000_000
