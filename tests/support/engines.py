@@ -43,7 +43,7 @@ def make_engine(name: str, layers: Sequence[Block], recipe: Recipe, dataset: Dat
     experiment.__dict__["image"] = (dataset.image_shape, dataset.classes)  # in place of a folder of IDX files
     if name == "native":
         return NativeEngine(experiment, dataset, seed=0, threads=threads)
-    return TorchEngine(experiment.build(0), recipe, dataset, device=torch.device("cpu"))
+    return TorchEngine(experiment.build_for_training(0), recipe, dataset, device=torch.device("cpu"))
 
 
 def make_plan(

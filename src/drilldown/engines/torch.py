@@ -23,7 +23,8 @@ from drilldown.engines.onednn import onednn_forward, onednn_is_faster, reorder_l
 from drilldown.evaluation.predictions import Evaluation, normalise_pixels, predict_logits
 from drilldown.evaluation.records import Tally
 from drilldown.experiment.experiment import Recipe
-from drilldown.network.layout import Layers, call_network, fold_network
+from drilldown.network.layout import call_network
+from drilldown.network.modules import Layers, fold_network
 from drilldown.randomness import global_seed
 from drilldown.settings import EngineName
 
@@ -42,12 +43,7 @@ class TorchEngine:
         self.network = network.to(device)
         install_fast_dropout(self.network)
         self.forward: Callable[[torch.Tensor], torch.Tensor] = self.network
-        if (
-            isinstance(self.network, Layers)
-            and self.network.is_chain
-            and recipe.precision == "fp32"
-            and onednn_is_faster(self.network, device)
-        ):
+        if isinstance(self.network, Layers) and recipe.precision == "fp32" and onednn_is_faster(self.network, device):
             self.forward = functools.partial(onednn_forward, reorder_layers(self.network))
         self.optimizer = recipe.optimizer.create(network, fused=device.type in ("cpu", "cuda"))
         self.average = WeightAverage(network, recipe.ema) if recipe.ema else None

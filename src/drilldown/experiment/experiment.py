@@ -39,9 +39,10 @@ from drilldown.files import is_utf8
 from drilldown.network.blocks import Block, canonical_block, network_text
 from drilldown.network.cell_module import MODULE, cell_module, store_cell_module
 from drilldown.network.layers import Shape
-from drilldown.network.layout import PlacedLayer, build_network, fold_network, lay_out
+from drilldown.network.layout import PlacedLayer, lay_out
 from drilldown.network.module_arguments import check_values
 from drilldown.network.module_code import code_digest, module_files
+from drilldown.network.modules import build_network, fold_network
 from drilldown.network.summary import ModelSummary, summarise_layers, summarise_module
 from drilldown.network.user_module import build_user_network
 from drilldown.randomness import global_stream

@@ -13,7 +13,8 @@ from pydantic_core import ErrorDetails
 from drilldown.errors import InvalidValueError, Problem, did_you_mean
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.hints import setting_hint
-from drilldown.experiment.origins import KeyPath, Source
+from drilldown.experiment.origins import Source
+from drilldown.experiment.toml_lines import KeyPath
 from drilldown.network.layers import NotationError
 
 OTHER_KEYS = ("extends", "search", "space")

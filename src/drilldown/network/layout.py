@@ -1,31 +1,29 @@
 """The layout of a network: from blocks of layers to steps with shapes, and to a PyTorch module.
 
-A network is a list of blocks (`drilldown.network.blocks`). Its layout is the list of layers in the order of their
-calculation, each with the steps whose outputs it takes. Shapes, parameters and multiply-adds are computed from the layers
-alone. So a network that does not fit the images is refused with a clear message before anything is trained.
+A network is a list of blocks (`drilldown.network.blocks`). Its layout is the list of its steps: the layers in the order
+of their calculation, each with the steps whose outputs it takes. Shapes, parameters and multiply-adds are computed from
+the layers alone. So a network that does not fit the images is refused with a clear message before anything is trained.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import nn
 
 from drilldown.errors import DrilldownError, Problem
-from drilldown.network.blocks import MOST_LAYERS, Block, Path, count_layers, inner_blocks
+from drilldown.network.blocks import MOST_LAYERS, Block, Path, count_layers
 from drilldown.network.layers import (
     Add,
-    BatchNorm,
     Conv,
-    ExpandedConv,
     Flatten,
     Layer,
     Linear,
@@ -72,6 +70,22 @@ class PlacedLayer:
         """The number of multiply-adds for one image."""
         return self.layer.multiply_adds(self.input)
 
+    @property
+    def trained_parameters(self) -> int:
+        """The number of parameters while it is trained: larger with `expand=`."""
+        return 0 if self.shared else sum(layer.parameters(shape) for layer, shape in self._trained())
+
+    @property
+    def trained_outputs(self) -> int:
+        """The count of numbers, for one image, that training keeps for the backward pass: all outputs."""
+        return sum(math.prod(layer.output(shape)) for layer, shape in self._trained())
+
+    def _trained(self) -> Iterator[tuple[Layer, Shape]]:
+        shape = self.input
+        for layer in self.layer.trained_as(shape):
+            yield layer, shape
+            shape = layer.output(shape)
+
 
 def lay_out(blocks: Sequence[Block], image: Shape, classes: int) -> list[PlacedLayer]:
     """Computes the shapes of all layers, in the order in which they are calculated.
@@ -112,7 +126,8 @@ def lay_out(blocks: Sequence[Block], image: Shape, classes: int) -> list[PlacedL
         )
     if len(shape) == 3:
         layout.add_layer(Flatten(), scope)
-    check_parameter_count(sum(layer.parameters for layer in layout.steps))
+    check_parameter_count(sum(step.parameters for step in layout.steps))
+    check_parameter_count(sum(step.trained_parameters for step in layout.steps), "while it is trained")
     return layout.steps
 
 
@@ -174,11 +189,11 @@ class _Layout:
             for _ in range(block["repeat"]):
                 self.add_blocks(block["layers"], (*path, "layers"), scope)
 
-    def _add_skip(self, block: Block, path: Path, scope: _Scope) -> None:
+    def _add_skip(self, block: dict[str, Any], path: Path, scope: _Scope) -> None:
         start = self.source
         before = self.shape
         scope = scope.inside(scope.name("skip"))
-        self.add_blocks(inner_blocks(block), (*path, "skip"), scope)
+        self.add_blocks(block["skip"], (*path, "skip"), scope)
         end, after = self.source, self.shape
         self.position = place_text((*path, "skip"))
         shortcut = start
@@ -249,7 +264,7 @@ def place_text(path: Path) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
-def check_parameter_count(parameters: int) -> None:
+def check_parameter_count(parameters: int, when: str = "") -> None:
     """Raises DrilldownError where a network has no parameters or too many."""
     if not parameters:
         raise DrilldownError(
@@ -261,93 +276,10 @@ def check_parameter_count(parameters: int) -> None:
         raise DrilldownError(
             Problem(
                 place="network",
-                found=f"the network has {parameters:,} parameters",
+                found=f"the network has {parameters:,} parameters {when}".rstrip(),
                 expected=f"at most {LARGEST_NETWORK:,}: drilldown is for tiny networks",
             )
         )
-
-
-class Layers(nn.Module):
-    """A network in block notation: only the notation's layers, in the order of the layout.
-
-    It maps images (N, channels, height, width) to logits (N, classes).
-    """
-
-    def __init__(self, placed: Sequence[PlacedLayer]) -> None:
-        super().__init__()
-        self.steps = tuple((item.name, item.sources) for item in placed)
-        """The name of each step's module, and the steps whose outputs it takes."""
-        last = {source: index for index, item in enumerate(placed) for source in item.sources}
-        self.done = tuple(tuple(source for source in last if last[source] == index) for index in range(len(placed)))
-        """The outputs that no later step takes."""
-
-    def __iter__(self) -> Iterator[nn.Module]:
-        """The modules of all steps; a shared one comes several times."""
-        return (self.get_submodule(name) for name, _ in self.steps)
-
-    @property
-    def is_chain(self) -> bool:
-        """Whether each step takes only the output of the step before it."""
-        return all(sources == (index - 1,) for index, (_, sources) in enumerate(self.steps))
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Calculates all steps; an output is let go of when no later step takes it."""
-        values = {IMAGE: images}
-        for index, module in enumerate(self):
-            values[index] = module(*(values[source] for source in self.steps[index][1]))
-            for source in self.done[index]:
-                del values[source]
-        return values[len(self.steps) - 1]
-
-
-class Group(nn.Module):
-    """The modules of a table, or of a layer that stands for several; `Layers` calls them one by one."""
-
-
-def build_network(placed: Sequence[PlacedLayer], *, training: bool = False) -> Layers:
-    """Makes the PyTorch module of a network; PyTorch's global generator initialises it.
-
-    *Arguments*: `training`: with the modules that are trained; `fold_network` makes the others from them.
-
-    >>> build_network(lay_out(["flatten, linear 10"], (1, 28, 28), 10))
-    Layers(
-      (flatten1): Flatten(start_dim=1, end_dim=-1)
-      (linear1): Linear(in_features=784, out_features=10, bias=True)
-    )
-    """
-    network = Layers(placed)
-    takers = Counter(source for item in placed for source in item.sources)
-    for item in placed:
-        if item.shared:
-            continue
-        (source, *others) = item.sources
-        previous = None if source == IMAGE else placed[source].layer
-        # A layer may overwrite its input if no other takes it, and the layer before does not need it for the gradient.
-        inplace = not others and takers[source] == 1 and isinstance(previous, Conv | BatchNorm | Linear | Add)
-        make = item.layer.training_module if training else item.layer.module
-        *groups, name = item.name.split(".")
-        parent: nn.Module = network
-        for group in groups:
-            if not hasattr(parent, group):
-                parent.add_module(group, Group())
-            parent = getattr(parent, group)
-        parent.add_module(name, make(item.input, inplace=inplace))
-    return network
-
-
-def fold_network(network: nn.Module) -> nn.Module:
-    """The network that is judged and saved: each module that has a method `fold` is replaced by what it returns.
-
-    *Returns* the network itself where there is nothing to fold, else a copy.
-    """
-    if not any(isinstance(module, ExpandedConv) for module in network.modules()):
-        return network
-    folded = copy.deepcopy(network)
-    for name, module in list(folded.named_modules()):
-        if isinstance(module, ExpandedConv):
-            parent, _, own = name.rpartition(".")
-            setattr(folded.get_submodule(parent), own, module.fold())
-    return folded
 
 
 @contextlib.contextmanager

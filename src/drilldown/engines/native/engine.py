@@ -33,7 +33,7 @@ from drilldown.evaluation.predictions import Evaluation, predict_logits
 from drilldown.evaluation.records import Tally
 from drilldown.experiment.experiment import Experiment, Recipe
 from drilldown.experiment.optimizers import SGD, Adam, AdamW
-from drilldown.network.layout import fold_network
+from drilldown.network.modules import fold_network
 from drilldown.settings import EngineName
 
 MEMORY_LIMIT = 600_000_000

@@ -72,7 +72,7 @@ class SiLU(PlainLayer):
 
 @dataclass(frozen=True, slots=True)
 class GELU(PlainLayer):
-    """The Gaussian error linear unit: x · Φ(x), with Φ the distribution of the standard normal, without approximation."""
+    """The Gaussian error linear unit: x · Φ(x), with the standard normal distribution function Φ."""
 
     word = usage = "gelu"
     overwrites = True

@@ -96,12 +96,24 @@ class Conv(Layer):
             shape[0], self.out, self.kernel, self.stride, self.pad, self.dilation, self.groups, bias=self.bias
         )
 
+    def trained_as(self, shape: Shape) -> tuple[Layer, ...]:
+        if self.expand == 1:
+            return (self,)
+        inner, outer = self.expand * shape[0], self.expand * self.out
+        middle = Conv(self.kernel, outer, self.stride, self.pad, dilation=self.dilation)
+        return Conv(1, inner), middle, Conv(1, self.out, bias=self.bias)
+
     def training_module(self, shape: Shape, *, inplace: bool) -> nn.Module:
-        return self.module(shape, inplace=inplace) if self.expand == 1 else ExpandedConv(self, shape[0])
+        if self.expand == 1:
+            return self.module(shape, inplace=inplace)
+        modules = []
+        for layer in self.trained_as(shape):
+            modules.append(layer.module(shape, inplace=False))
+            shape = layer.output(shape)
+        return ExpandedConv(*modules)
 
     def __str__(self) -> str:
-        flags = [name for name in ("depthwise", "bias") if getattr(self, name)]
-        return " ".join([_text(self), *_options(groups=self.groups, expand=self.expand), *flags])
+        return _text(self, *["depthwise"] * self.depthwise, *["bias"] * self.bias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,26 +160,26 @@ class SeparableConv(Layer):
 
 
 class ExpandedConv(nn.Module):
-    """A convolution as it is trained with `expand=R`: three linear ones, R times wider, and nothing between them.
+    """A convolution as it is trained with `expand=R`: 1x1, KxK and 1x1, R times wider, and nothing between them.
 
-    It maps (N, in, height, width) as the folded one does: padding with zeros before the first one is padding with
-    zeros after it, since it has no bias.
+    It maps (N, in, height, width) as the folded one does: the first convolution has no bias, so zeros around the image
+    stay zeros.
 
     *Source*: Guo, Alvarez and Salzmann, "ExpandNets: Linear Over-parameterization to Train Compact Convolutional
     Networks", 2020.
 
-    >>> trained = ExpandedConv(Conv(3, 8, pad=1, expand=4), channels=2)
+    >>> trained = Conv(3, 8, pad=1, expand=4).training_module((2, 6, 6), inplace=False)
     >>> images = torch.randn(5, 2, 6, 6)
     >>> torch.allclose(trained(images), trained.fold()(images), atol=1e-5)
     True
     """
 
-    def __init__(self, conv: Conv, channels: int) -> None:
+    def __init__(self, widen: nn.Module, middle: nn.Module, narrow: nn.Module) -> None:
         super().__init__()
-        inner, outer = conv.expand * channels, conv.expand * conv.out
-        self.widen = nn.Conv2d(channels, inner, 1, bias=False)
-        self.middle = nn.Conv2d(inner, outer, conv.kernel, conv.stride, conv.pad, conv.dilation, bias=False)
-        self.narrow = nn.Conv2d(outer, conv.out, 1, bias=conv.bias)
+        assert isinstance(widen, nn.Conv2d)
+        assert isinstance(middle, nn.Conv2d)
+        assert isinstance(narrow, nn.Conv2d)
+        self.widen, self.middle, self.narrow = widen, middle, narrow
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Applies the three convolutions."""
@@ -177,19 +189,20 @@ class ExpandedConv(nn.Module):
     def fold(self) -> nn.Conv2d:
         """The one convolution that computes the same."""
         middle = self.middle
-        folded = nn.utils.skip_init(
-            nn.Conv2d, self.widen.in_channels, self.narrow.out_channels, middle.kernel_size, middle.stride,
-            middle.padding, middle.dilation, bias=self.narrow.bias is not None,
-            device=middle.weight.device, dtype=middle.weight.dtype,
-        )  # fmt: skip
+        with torch.random.fork_rng(devices=[]):  # its initial weights are replaced, and must not use up random numbers
+            folded = nn.Conv2d(
+                self.widen.in_channels, self.narrow.out_channels, middle.kernel_size[0], middle.stride[0],
+                middle.padding[0], middle.dilation[0], bias=self.narrow.bias is not None,
+            ).to(middle.weight)  # fmt: skip
         weight = torch.einsum(
             "op,pqyx,qi->oiyx", self.narrow.weight.flatten(1), middle.weight, self.widen.weight.flatten(1)
         )
         with torch.no_grad():
             folded.weight.copy_(weight)
-            if folded.bias is not None:
+            if folded.bias is not None and self.narrow.bias is not None:
                 folded.bias.copy_(self.narrow.bias)
-        return folded.train(self.training)
+        folded.train(self.training)
+        return folded
 
 
 def _read(
@@ -221,12 +234,9 @@ def _read_window(kernel: int, options: dict[str, str]) -> dict[str, int]:
     return {"stride": stride, "dilation": dilation, "pad": margin // 2}
 
 
-def _text(layer: Conv | SeparableConv) -> str:
-    """The text of what both kinds have."""
-    window = _options(stride=layer.stride, dilation=layer.dilation)
-    pad = [f"pad={layer.pad}"] if layer.pad else []
-    return " ".join([layer.word, f"{layer.kernel}x{layer.kernel}", str(layer.out), *window[:1], *pad, *window[1:]])
-
-
-def _options(**numbers: int) -> list[str]:
-    return [f"{key}={value}" for key, value in numbers.items() if value != 1]
+def _text(layer: Conv | SeparableConv, *others: str) -> str:
+    """The canonical text: numbers at their defaults are left out."""
+    defaults = {"stride": 1, "pad": 0, "dilation": 1, "groups": 1, "expand": 1}
+    given = {key: getattr(layer, key, default) for key, default in defaults.items()}
+    options = [f"{key}={number}" for key, number in given.items() if number != defaults[key]]
+    return " ".join([layer.word, f"{layer.kernel}x{layer.kernel}", str(layer.out), *options, *others])

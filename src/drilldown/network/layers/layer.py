@@ -78,8 +78,12 @@ class Layer(ABC):
     def module(self, shape: Shape, *, inplace: bool) -> nn.Module:
         """Makes the PyTorch module for an input of this shape; with `inplace`, it may overwrite its input."""
 
+    def trained_as(self, shape: Shape) -> tuple[Layer, ...]:  # noqa: ARG002
+        """Returns the layers that are trained in its place, and folded into this one at the end; usually itself."""
+        return (self,)
+
     def training_module(self, shape: Shape, *, inplace: bool) -> nn.Module:
-        """Makes the module that is trained; it can have a method `fold` that returns the one of `module`."""
+        """Makes the module that is trained."""
         return self.module(shape, inplace=inplace)
 
     def parts(self, shape: Shape) -> tuple[Layer, ...]:  # noqa: ARG002

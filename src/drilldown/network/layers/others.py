@@ -82,7 +82,7 @@ class Dropout(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Dropout2d(Dropout):
-    """Dropout of whole channels: in training each becomes 0 with probability P, the others are multiplied by 1/(1−P)."""
+    """Dropout of channels: in training each becomes 0 with probability P; the others are multiplied by 1/(1−P)."""
 
     word = "dropout2d"
     usage = "dropout2d P"
