@@ -29,13 +29,16 @@ from drilldown.randomness import stream, stream_seed
 CLASSES = 4
 
 
-def make_dataset(images: int, side: tuple[int, int], *, seed: int = 0, classes: int = CLASSES) -> Dataset:
+def make_dataset(
+    images: int, side: tuple[int, int], *, seed: int = 0, classes: int = CLASSES, channels: int = 1
+) -> Dataset:
     """Makes noise in which neighbouring pixels differ, so that maxima are not tied."""
     generator = torch.Generator().manual_seed(seed)
-    pixels = torch.randint(0, 256, (images, *side), generator=generator, dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (images, channels, *side), generator=generator, dtype=torch.uint8)
     labels = torch.randint(0, classes, (images,), generator=generator)
     split = Split(pixels, labels)
-    return Dataset("noise", split, split, classes, (0.45,), (0.3,), "noise")
+    means, stds = (0.45, 0.3, 0.6, 0.5)[:channels], (0.3, 0.2, 0.25, 0.4)[:channels]
+    return Dataset("noise", split, split, classes, means, stds, "noise")
 
 
 def make_engine(name: str, layers: Sequence[Block], recipe: Recipe, dataset: Dataset, *, threads: int = 2) -> Engine:
@@ -155,13 +158,14 @@ class Reference:
                 child.mask = self.single.get_submodule(item.name).mask = mask
         self.single.train().load_state_dict(self.module.state_dict())
         self.single.zero_grad()
-        logits = self.module((pixels / 255 - self.dataset.mean[0]) / self.dataset.std[0])
+        logits = self.module(self._normalised(pixels))
         loss = F.cross_entropy(logits, self.dataset.train.labels[rows], label_smoothing=self.recipe.label_smoothing)
         self.optimizer.zero_grad()
         loss.backward()
-        normalised = ((pixels / 255 - self.dataset.mean[0]) / self.dataset.std[0]).float()
         F.cross_entropy(
-            self.single(normalised), self.dataset.train.labels[rows], label_smoothing=self.recipe.label_smoothing
+            self.single(self._normalised(pixels).float()),
+            self.dataset.train.labels[rows],
+            label_smoothing=self.recipe.label_smoothing,
         ).backward()
         pairs = zip(self.single.parameters(), self.module.parameters(), strict=True)
         self.rounding = max(
@@ -197,8 +201,12 @@ class Reference:
         """Returns the logits of the judged weights, in evaluation mode."""
         module = (self.average if self.recipe.ema else self.module).eval()
         with torch.no_grad():
-            result: torch.Tensor = module((images.double() / 255 - self.dataset.mean[0]) / self.dataset.std[0])
+            result: torch.Tensor = module(self._normalised(images.double()))
         return result
+
+    def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        mean, std = (torch.tensor(value)[:, None, None] for value in (self.dataset.mean, self.dataset.std))
+        return (pixels / 255 - mean) / std
 
     def _watch_kink(self, module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
         places = (-3.0, 3.0) if isinstance(module, nn.Hardswish) else (0.0,)
@@ -230,9 +238,7 @@ def make_optimizer(recipe: Recipe, module: nn.Module) -> torch.optim.Optimizer:
             nesterov=optimizer.nesterov, weight_decay=optimizer.weight_decay,
         )  # fmt: skip
     kind = torch.optim.AdamW if isinstance(optimizer, AdamW) else torch.optim.Adam
-    return kind(
-        module.parameters(), 1.0, betas=optimizer.betas, eps=optimizer.eps, weight_decay=optimizer.weight_decay
-    )
+    return kind(module.parameters(), 1.0, betas=optimizer.betas, eps=optimizer.eps, weight_decay=optimizer.weight_decay)
 
 
 def assert_close(
@@ -244,14 +250,20 @@ def assert_close(
 
 
 def check(
-    name: str, layers: Sequence[Block], recipe: Recipe, side: tuple[int, int], batches: int = 20, threads: int = 2
+    name: str,
+    layers: Sequence[Block],
+    recipe: Recipe,
+    side: tuple[int, int],
+    batches: int = 20,
+    threads: int = 2,
+    channels: int = 1,
 ) -> int:
     """Trains batches, each from the reference's weights; returns the number of batches that could be compared.
 
     A batch in which rounding may decide on a relu or a maximum is stepped over: both answers would be right.
     """
     size = recipe.batch_size
-    dataset = make_dataset(size * batches, side)
+    dataset = make_dataset(size * batches, side, channels=channels)
     engine = make_engine(name, layers, recipe, dataset, threads=threads)
     reference = Reference(layers, recipe, dataset, _start(engine))
     # In oneDNN's layout, PyTorch adds up each sum of a batch norm in a single float32, which is less exact.
@@ -287,12 +299,12 @@ def _start(engine: Engine) -> nn.Module:
 
 
 def warped_gradients(
-    draws: AugmentationDraws, interpolation: str, name: str
+    draws: AugmentationDraws, interpolation: str, name: str, channels: int = 1
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Returns the actual and the expected gradient of a linear layer, which is a weighted sum of the images."""
     recipe = Recipe(batch_size=20, augment=Augmentation(interpolation=interpolation))  # type: ignore[arg-type]
     layers = ["flatten", f"linear {CLASSES}"]
-    dataset = make_dataset(20, (9, 12))
+    dataset = make_dataset(20, (9, 12), channels=channels)
     engine = make_engine(name, layers, recipe, dataset)
     reference = Reference(layers, recipe, dataset, engine.network)  # type: ignore[attr-defined]
     rows = torch.arange(20).flip(0)
