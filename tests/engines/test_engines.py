@@ -19,7 +19,7 @@ from drilldown.experiment.optimizers import SGD, Adam, AdamW
 from drilldown.network.layers import LAYERS, SeparableConv
 from drilldown.randomness import stream
 from drilldown.settings import Compute, EngineName
-from support.engine_networks import HEAD, WORDS, networks
+from support.engine_networks import WORDS, network_of, networks
 from support.engines import (
     CLASSES,
     Reference,
@@ -83,7 +83,7 @@ def test_each_word_of_the_notation_agrees_with_float64(word: str) -> None:
     sgd = SGD(name="sgd", lr=0.1, momentum=0.9, weight_decay=0.01)
     recipe = Recipe(batch_size=17, optimizer=sgd, ema=0.9)
     for side in ((9, 10), (12, 7)):
-        assert check("native", [*WORDS[word], *HEAD], recipe, side, batches=4) >= 1
+        assert check("native", network_of(word), recipe, side, batches=4) >= 1
 
 
 def test_each_word_has_a_network_of_its_own_or_is_declined_by_name() -> None:

@@ -12,8 +12,7 @@ from drilldown.network.blocks import Block
 from drilldown.network.layout import lay_out
 from support.engines import CLASSES
 
-HEAD = ("gap", f"linear {CLASSES}")
-"""The end of the networks of a word."""
+GAP_HEAD = ("gap", f"linear {CLASSES}")
 
 WORDS: dict[str, list[Block]] = {
     "avgpool": ["conv 3x3 5 pad=same, avgpool 3 stride=1 pad=1, conv 3x3 4, avgpool 2 stride=3 pad=1"],
@@ -60,6 +59,11 @@ WORDS: dict[str, list[Block]] = {
     ],
 }  # fmt: skip
 """A network for each word and table that both engines have, without its head."""
+
+
+def network_of(word: str) -> list[Block]:
+    """The network of WORDS, whose outputs become logits."""
+    return [*WORDS[word], *GAP_HEAD[word in ("flatten", "gap", "linear") :]]
 
 
 @st.composite
