@@ -82,8 +82,8 @@ class ChannelDropout : public SameShape {
  public:
   // `number` is the place of the layer in the list of layers, a key of its random numbers.
   ChannelDropout(const Layout& shape, double probability, int number)
-      : SameShape(shape), number(number), scale_up(float(1 / (1 - probability))),
-        threshold(drop_threshold(probability)) {}
+      : SameShape(shape), number(number), scale_up(dropout_scale(probability)), threshold(drop_threshold(probability)) {
+  }
 
   void forward(const Pass& pass, const Tile& tile, const float* from, float* to) override {
     Noise noise(pass.noise, number, tile.position);

@@ -28,7 +28,7 @@ class Pointwise : public SameShape {
       : SameShape(shape), scaled(scaled), number(number) {
     parameters = NORM ? (scaled + 1) * shape.channels : 0;  // scale, shift
     buffers = NORM ? 2 * shape.channels : 0;                // mean, variance
-    scale_up = float(1 / (1 - probability));
+    scale_up = dropout_scale(probability);
     threshold = drop_threshold(probability);
   }
 

@@ -124,12 +124,12 @@ class OverlappingMaxPool : public Layer {
       for (int y = 0; y < out.height; ++y)
         for (int x = 0; x < out.width; ++x) {
           const V maximum = load(to + out.at(c, y, x));
-          V left = load(gradients + out_gradient.at(c, y, x));  // zero as soon as a maximum has got it
+          V rest = load(gradients + out_gradient.at(c, y, x));  // zero as soon as a maximum has got it
           visit(y, x, [&](int i, int j) {
             const auto hit = load(from + in.at(c, i, j)) == maximum;
             float* target = input_gradients + in_gradient.at(c, i, j);
-            store(target, load(target) + (hit ? left : V{}));
-            left = hit ? V{} : left;
+            store(target, load(target) + (hit ? rest : V{}));
+            rest = hit ? V{} : rest;
           });
         }
     }
