@@ -2,9 +2,9 @@
 
     python benchmarks/kinds.py [KIND…] [--images N] [--rounds N]
 
-The kinds are an Adam recipe, a network with skips, one with separable convolutions, and colour images of 32x32 pixels. The
-pipelines take turns, epoch by epoch, and the ratios are computed round by round: they hold on a busy machine too. The
-script prints a Markdown table for README.md beside this file.
+The kinds are an Adam recipe, a network with skips, one with separable convolutions, and colour images of 32x32 pixels.
+The pipelines take turns, epoch by epoch, and the ratios are computed round by round: they hold on a busy machine too.
+The script prints a Markdown table for README.md beside this file.
 """
 
 from __future__ import annotations

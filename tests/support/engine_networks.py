@@ -44,7 +44,7 @@ WORDS: dict[str, list[Block]] = {
     "skip in a skip": [
         {"skip": ["conv 3x3 5 pad=same, relu"]},
         {"skip": [{"skip": ["conv 3x3 5 pad=same"]}, "bn, silu"]},
-        {"skip": ["conv 1x1 5", {"skip": ["maxpool 3 stride=1 pad=1"]}, "avgpool 3 stride=1 pad=1, conv 5x5 5 pad=same"]},
+        {"skip": ["conv 1x1 5", {"skip": ["maxpool 3 stride=1 pad=1"]}, "avgpool 3 stride=1 pad=1, conv 5x5 5 pad=2"]},
     ],
     "repeat": [
         "conv 3x3 5, relu",

@@ -194,7 +194,7 @@ class Reference:
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 if value is not None:
                     tensors[f"optimizer.{name}.{key}"] = value
-        return {k: v.detach().float() if v.is_floating_point() else v.clone() for k, v in tensors.items()}
+        return {k: v.detach().float().clone() if v.is_floating_point() else v.clone() for k, v in tensors.items()}
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Returns the logits of the judged weights, in evaluation mode."""

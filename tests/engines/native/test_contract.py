@@ -77,9 +77,15 @@ MUTATIONS = {
     "leaky relu": ("x > 0.0f ? splat(1.0f) : splat(slope)", "x > 0.0f ? splat(1.0f) : splat(2 * slope)"),
     "learned slope": ("V{} : value * gradient", "value * gradient : value * gradient"),
     "norm without a scale": ("if (scaled) thread[c].weight = weights[c];", "thread[c].weight = weights[c];"),
-    "dropout of channels": ("noise.next() >= threshold ? splat(scale_up)", "noise.next() < threshold ? splat(scale_up)"),
+    "dropout of channels": (
+        "noise.next() >= threshold ? splat(scale_up)",
+        "noise.next() < threshold ? splat(scale_up)",
+    ),
     "windows with a pad": ("std::max(0, i * stride - pad)", "std::max(0, i * stride - pad + 1)"),
-    "mean with padding": ("sum * share);\n        }\n  }\n\n  void backward", "sum);\n        }\n  }\n\n  void backward"),
+    "mean with padding": (
+        "sum * share);\n        }\n  }\n\n  void backward",
+        "sum);\n        }\n  }\n\n  void backward",
+    ),
     "dilation": ("(first + pad - k * dilation) / stride", "(first + pad - k) / stride"),
     "gradients of a skip": ("layer.adds = written[layer.source]", "layer.adds = false"),
     "gradients of shared weights": ("gradients[i] += twin->collected[i]", "gradients[i] = twin->collected[i]"),

@@ -220,8 +220,8 @@ def test_ctrl_c_during_an_epoch_ends_the_process_within_a_second(tmp_path: Path)
 
 
 def test_an_expanded_convolution_is_judged_folded_and_folding_changes_no_logit(tiny: Dataset) -> None:
-    layers = 'network.layers=["conv 3x3 6 expand=3 bias, bn, relu", { skip = ["conv 3x3 6 pad=same expand=2"] }, "gap, linear 10"]'
-    training = trained(everything(layers, "recipe.epochs=1"), tiny, 2)
+    layers = '"conv 3x3 6 expand=3 bias, bn, relu", { skip = ["conv 3x3 6 pad=same expand=2"] }, "gap, linear 10"'
+    training = trained(everything(f"network.layers=[{layers}]", "recipe.epochs=1"), tiny, 2)
     engine = training.engine
     assert isinstance(engine, native_engine.NativeEngine)
     wide = engine._module(engine.average, engine.average_running).eval()

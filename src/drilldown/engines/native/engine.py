@@ -1,8 +1,8 @@
 """The native engine: a whole epoch in C++, for networks too small for PyTorch's convolutions.
 
-README.md beside this file explains how it works. It covers what the studies use, on a CPU: every layer of the
-notation, SGD, label smoothing, averaging, augmentation, in fp32. `why_unsupported` gives the reason where it cannot
-train an experiment.
+README.md beside this file explains how it works. It covers what the studies use, on a CPU: nearly every layer of the
+notation, SGD and Adam, label smoothing, averaging, augmentation, in fp32. `why_unsupported` gives the reason where it
+cannot train an experiment.
 """
 
 from __future__ import annotations
