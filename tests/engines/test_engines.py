@@ -16,6 +16,7 @@ from drilldown.engines.native.specs import ENTRIES
 from drilldown.errors import DrilldownError, TrainingDivergedError
 from drilldown.experiment.experiment import Recipe
 from drilldown.experiment.optimizers import SGD, Adam, AdamW
+from drilldown.network.blocks import Block
 from drilldown.network.layers import LAYERS, SeparableConv
 from drilldown.randomness import stream
 from drilldown.settings import Compute, EngineName
@@ -95,7 +96,11 @@ def test_each_word_has_a_network_of_its_own_or_is_declined_by_name() -> None:
 @pytest.mark.parametrize("channels", [2, 3, 4])
 def test_images_with_channels_agree_with_float64(name: str, channels: int) -> None:
     recipe = Recipe(batch_size=17, optimizer=SGD(name="sgd", lr=0.1, momentum=0.9))
-    layers = [{"skip": ["conv 3x3 4 pad=same, bn, relu"]}, "maxpool 2, conv 3x3 5, relu, gap", f"linear {CLASSES}"]
+    layers: list[Block] = [
+        {"skip": ["conv 3x3 4 pad=same, bn, relu"]},
+        "maxpool 2, conv 3x3 5, relu, gap",
+        f"linear {CLASSES}",
+    ]
     assert check(name, layers, recipe, (11, 8), batches=4, channels=channels) >= 1
 
 
@@ -191,7 +196,7 @@ def test_progress_counts_up_to_the_whole_epoch(name: str) -> None:
     assert (ticks[-1].step, ticks[-1].steps, tally.total) == (72, 72, 500)
 
 
-NETWORK = [
+NETWORK: list[Block] = [
     "conv 3x3 5, bn, relu",
     {"repeat": 2, "shared": True, "layers": ["conv 3x3 5 pad=same, bn"]},
     "maxpool 2, conv 3x3 6 expand=2, relu, bn, gap",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 
 from drilldown.engines.native.flat import FlatNetwork
+from drilldown.network.blocks import Block
 from drilldown.network.layout import lay_out
 from drilldown.network.modules import build_network
 
-BLOCKS = [
+BLOCKS: list[Block] = [
     {"repeat": 2, "shared": True, "layers": ["conv 3x3 1 pad=same, bn", {"skip": ["conv 3x3 1 pad=same expand=2"]}]},
     "gap, linear 4",
 ]
