@@ -25,6 +25,8 @@ from drilldown.network.blocks import Block
 FLAGSHIP = "under-8k"
 CONSTANT = 'recipe.schedule={ name = "constant" }'
 """A warm-up would need more epochs until a pipeline has learned."""
+SLOWLY = "recipe.optimizer.lr=0.1"
+"""The flagship's rate is the peak of its schedule, too high for all epochs."""
 SKIPS: tuple[Block, ...] = (
     "conv 3x3 8, bn, relu",
     {"skip": ["conv 3x3 8 pad=same, bn, relu, conv 3x3 8 pad=same, bn"]},
@@ -71,7 +73,7 @@ def main() -> None:
 
 def make(kind: str, images: int) -> tuple[Experiment, Dataset]:
     """Makes the experiment and the data of a kind."""
-    flagship = drilldown.load(FLAGSHIP, [CONSTANT])
+    flagship = drilldown.load(FLAGSHIP, [CONSTANT, SLOWLY])
     if kind == "adam":
         adam = 'recipe.optimizer={ name = "adam", lr = 0.01 }'
         return drilldown.load(FLAGSHIP, [CONSTANT, adam]), first_digits(images)
