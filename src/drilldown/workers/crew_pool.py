@@ -63,7 +63,16 @@ class CrewPool(ClusterPool):
     *Raises* DrilldownError where the crew's file cannot be read, or its scheduler does not answer.
     """
 
-    def __init__(self, file: Path, compute: Compute, folders: Folders, callback: PoolCallback, *, again: bool) -> None:
+    def __init__(
+        self,
+        file: Path,
+        compute: Compute,
+        folders: Folders,
+        callback: PoolCallback,
+        *,
+        again: bool,
+        keep_going: bool = False,
+    ) -> None:
         self.file, self.crew = file, read_crew(file)
         self.compute, self.folders, self.again = compute, folders, again
         self._sent: dict[str, _Sent] = {}
@@ -73,7 +82,7 @@ class CrewPool(ClusterPool):
         """By the paths and times of change of their files."""
         self._told = ""
         try:
-            super().__init__(lambda: connect(self.crew.address, self.crew.security), callback)
+            super().__init__(lambda: connect(self.crew.address, self.crew.security), callback, keep_going=keep_going)
         except DisconnectedError:
             raise no_answer(self.crew, file) from None
 
