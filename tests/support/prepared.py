@@ -77,9 +77,8 @@ def _address() -> str:
     server = subprocess.Popen(
         [sys.executable, __file__, path], cwd=folder, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    assert server.stdin is not None
+    atexit.register(server.communicate)  # it ends when its input ends, also where this process is killed
     assert server.stdout is not None
-    atexit.register(server.stdin.close)  # it ends when its input ends, also where this process is killed
     assert server.stdout.readline() == b"ready\n"
     return path
 
