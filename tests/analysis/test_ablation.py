@@ -18,7 +18,8 @@ from drilldown.errors import DrilldownError, TrainingDivergedError
 from drilldown.experiment.difference import changed_components
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import read_experiment
-from drilldown.network.layers import BatchNorm, Dropout, GlobalAveragePool, parse_block
+from drilldown.network.blocks import layers_in, network_text
+from drilldown.network.layers import BatchNorm, Dropout, GlobalAveragePool
 from drilldown.report.ablation import ablation_markdown, ablation_sentences
 from drilldown.resources import resource_folder
 from drilldown.runs.perform import perform
@@ -55,7 +56,7 @@ def without(full: Experiment, component: str) -> Experiment:
 
 
 def layers(experiment: Experiment) -> str:
-    return ", ".join(experiment.network.layers or ())
+    return network_text(experiment.network.layers or ())
 
 
 @pytest.mark.parametrize("step", SHIPPED)
@@ -76,7 +77,7 @@ def test_each_variation_of_a_shipped_step_lacks_only_its_component(step: str, tm
             assert experiment.name < full.name
         changed = changed_components(full, experiment)
         if variation.component in KINDS:
-            kinds = [type(layer) for block in experiment.network.layers or () for layer in parse_block(block)]
+            kinds = [type(layer) for layer in layers_in(experiment.network.layers or ())]
             assert KINDS[variation.component] not in kinds
             name = DIFFERENCE_NAMES.get(variation.component, variation.component)
             assert name in changed
