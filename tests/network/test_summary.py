@@ -189,5 +189,6 @@ def test_receptive_fields_agree_with_those_measured_by_gradients(network: tuple[
         assert row.receptive_field is not None
         if row.receptive_field <= 15:  # in the middle it does not touch the edges
             assert pixels == row.receptive_field, row
-        elif item.layer.whole:
-            assert pixels == side <= row.receptive_field, row
+        elif item.layer.whole:  # strides can leave out pixels at the edge; padding is part of the image
+            assert pixels is not None
+            assert side - 9 <= pixels <= min(side, row.receptive_field), row
