@@ -206,10 +206,16 @@ def _literal(default: Any, value: Schema) -> str:
 def layers() -> str:
     """The layers of the block notation."""
     rows = [
-        [f"`{kind.usage}`", _first_paragraph(kind.__doc__), "yes" if kind.parameters is not Layer.parameters else "no"]
+        [f"`{kind.usage}`", _description(kind), "yes" if kind.parameters is not Layer.parameters else "no"]
         for kind in LAYERS.values()
     ]
     return "\n".join(_table(["layer", "meaning", "has parameters"], rows))
+
+
+def _description(kind: type[Layer]) -> str:
+    """A layer's docstring without its source and examples."""
+    text = re.split(r"\n\s*(?:\*Source\*|>>>)", inspect.cleandoc(kind.__doc__ or ""))[0]
+    return " ".join(text.split())
 
 
 def python() -> str:
@@ -275,10 +281,6 @@ RUN_FOLDER = {
 def run_folder() -> str:
     """The files of a run."""
     return "\n".join(_table(["file", "content"], [[f"`{name}`", content] for name, content in RUN_FOLDER.items()]))
-
-
-def _first_paragraph(text: str | None) -> str:
-    return " ".join((text or "").split("\n\n")[0].split())
 
 
 def _table(head: list[str], rows: list[list[str]]) -> Iterator[str]:

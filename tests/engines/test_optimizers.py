@@ -21,7 +21,7 @@ from drilldown.engines.torch import WeightAverage
 from drilldown.errors import DrilldownError, TrainingDivergedError
 from drilldown.evaluation.records import EpochRecord
 from drilldown.experiment.experiment import Experiment
-from drilldown.network.layout import Layers
+from drilldown.network.modules import Layers
 
 SEED = 3
 CPU = torch.device("cpu")

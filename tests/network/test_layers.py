@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,55 +20,77 @@ from drilldown.experiment.loading import read_experiment
 from drilldown.experiment.template import template_text
 from drilldown.network.layers import (
     LAYERS,
-    AvgPool,
     BatchNorm,
+    BlurPool,
     Conv,
-    Dropout,
-    Flatten,
-    GlobalAveragePool,
     Layer,
-    Linear,
-    MaxPool,
     NotationError,
-    ReLU,
+    SeparableConv,
     Shape,
     parse_block,
 )
 from drilldown.settings import Compute
 from drilldown.training.training import Training
 
-PROBABILITY = st.floats(0, 1, exclude_max=True)
+BELOW_ONE = st.floats(0, 1, exclude_max=True)
 COUNT = st.integers(1, 1_000_000)
-SIZED: dict[str, Callable[[int], Layer]] = {"linear": Linear, "maxpool": MaxPool, "avgpool": AvgPool}
-PLAIN = {"bn": BatchNorm(), "relu": ReLU(), "gap": GlobalAveragePool(), "flatten": Flatten()}
+ODD = st.integers(0, 15).map(lambda half: 2 * half + 1)
+NUMBER: dict[str, st.SearchStrategy[Any]] = {
+    "dropout": BELOW_ONE, "dropout2d": BELOW_ONE, "gn": COUNT, "leaky": BELOW_ONE, "linear": COUNT, "se": COUNT,
+}  # fmt: skip
+"""The words with one number."""
+PLAIN = {"bn", "flatten", "gap", "gelu", "hardswish", "ln", "prelu", "relu", "silu"}
+"""The words without arguments."""
+
+
+def option(draw: st.DrawFn, key: str, value: int, default: int) -> list[str]:
+    """The option as text; a default can be left out."""
+    return [f"{key}={value}"] if value != default or draw(st.booleans()) else []
 
 
 @st.composite
 def written_layers(draw: st.DrawFn) -> tuple[str, Layer]:
     """A text in the notation, and its layer."""
     word = draw(st.sampled_from(sorted(LAYERS)))
+    kind: Any = LAYERS[word]
+    first: list[str] = []
+    options: list[str] = []
     layer: Layer
-    if word == "conv":
-        kernel, out, stride, groups = draw(COUNT), draw(COUNT), draw(COUNT), draw(COUNT)
-        pad, bias = draw(st.integers(0, 1_000_000)), draw(st.booleans())
-        layer = Conv(kernel, out, stride, pad, groups, bias)
-        options = {"stride": (stride, 1), "pad": (pad, 0), "groups": (groups, 1)}
-        written = [
-            f"{key}={value}" for key, (value, default) in options.items() if value != default or draw(st.booleans())
-        ]
-        words = [f"{kernel}x{kernel}", str(out), *draw(st.permutations([*written, *["bias"] * bias]))]
-    elif word == "dropout":
-        probability = draw(PROBABILITY)
-        layer, words = Dropout(probability), [repr(probability)]
-    elif word in SIZED:
-        number = draw(COUNT)
-        layer = SIZED[word](number)
-        words = [str(number)]
+    if word in ("conv", "sep"):
+        kernel, out, stride, dilation, groups, expand = (draw(COUNT) for _ in range(6))
+        pad = draw(st.integers(0, 1_000_000))
+        first = [f"{kernel}x{kernel}", str(out)]
+        for key, value, default in (("stride", stride, 1), ("pad", pad, 0), ("dilation", dilation, 1)):
+            options += option(draw, key, value, default)
+        if word == "sep":
+            layer = SeparableConv(kernel, out, stride, pad, dilation)
+        else:
+            way = draw(st.sampled_from(["groups", "depthwise", "expand"]))
+            bias = draw(st.booleans())
+            groups, expand = groups if way == "groups" else 1, expand if way == "expand" else 1
+            layer = Conv(kernel, out, stride, pad, groups, bias, dilation, way == "depthwise", expand)
+            options += option(draw, "groups", groups, 1) if way == "groups" else []
+            options += option(draw, "expand", expand, 1) if way == "expand" else []
+            options += ["depthwise"] * (way == "depthwise") + ["bias"] * bias
+    elif word in ("maxpool", "avgpool"):
+        size, stride = draw(COUNT), draw(COUNT)
+        pad = draw(st.integers(0, size // 2))
+        layer, first = kind(size, stride, pad), [str(size)]
+        options = option(draw, "stride", stride, size) + option(draw, "pad", pad, 0)
+    elif word == "blurpool":
+        size, stride = draw(ODD), draw(COUNT)
+        layer, options = BlurPool(size, stride), option(draw, "stride", stride, 2)
+        first = [str(size)] if size != 3 or draw(st.booleans()) else []
+    elif word in NUMBER:
+        number = draw(NUMBER[word])
+        layer, first = kind(number), [repr(number)]
+    elif word == "bn" and draw(st.booleans()):
+        layer, options = BatchNorm(scale=False), ["noscale"]
     else:
         assert word in PLAIN, f"how is {word} written?"
-        layer, words = PLAIN[word], []
+        layer = kind()
     space = draw(st.sampled_from([" ", "  ", "\t"]))
-    text = space.join([word, *words])
+    text = space.join([word, *first, *draw(st.permutations(options))])
     return draw(st.sampled_from([text, text.upper(), f" {text} "])), layer
 
 
@@ -84,7 +107,30 @@ def test_layers_are_read_as_written_and_their_canonical_text_gives_the_same_laye
 
 
 WORDS = st.sampled_from(
-    [*LAYERS, "3x3", "3x", "x", "1e9", "nan", "inf", "-1", "10", "bias", "stride=2", "pad=", "=", ",", " ", "٣x٣"]
+    [
+        *LAYERS,
+        "3x3",
+        "3x",
+        "x",
+        "1e9",
+        "nan",
+        "inf",
+        "-1",
+        "10",
+        "bias",
+        "stride=2",
+        "pad=",
+        "=",
+        ",",
+        " ",
+        "٣x٣",
+        "pad=same",
+        "dilation=2",
+        "depthwise",
+        "expand=3",
+        "groups=2",
+        "noscale",
+    ]
 )
 
 
@@ -103,7 +149,12 @@ def test_any_text_gives_layers_or_a_notation_error(text: str) -> None:
     [
         ("cnov 3x3 8", 'unknown layer "cnov"', 'did you mean "conv"?'),
         ("maxpol 2", 'unknown layer "maxpol"', 'did you mean "maxpool"?'),
-        ("xyzzy", 'unknown layer "xyzzy"', "one of avgpool, bn, conv, dropout, flatten, gap, linear, maxpool, relu"),
+        (
+            "xyzzy",
+            'unknown layer "xyzzy"',
+            "one of avgpool, bn, blurpool, conv, dropout, dropout2d, flatten, gap, gelu, gn, hardswish, leaky, linear, "
+            "ln, maxpool, prelu, relu, se, sep, silu",
+        ),
         ("conv", '"conv" is incomplete', "conv KxK OUT"),
         ("conv 3x3", '"conv 3x3" is incomplete', "conv KxK OUT"),
         ("linear", '"linear" is incomplete', "linear OUT"),
@@ -126,7 +177,30 @@ def test_any_text_gives_layers_or_a_notation_error(text: str) -> None:
         ("conv 3x3 8 groups=", '"" as the groups', "a whole number from 1"),
         ("conv 3x3 8 pad=1 pad=1", '"pad" is given twice', "conv KxK OUT"),
         ("conv 3x3 8 bias bias", '"bias" is given twice', "conv KxK OUT"),
-        ("bn 3", '"3" is not known after "bn"', "nothing after it"),
+        ("bn 3", '"3" is not known after "bn"', "bn [noscale]"),
+        ("bn noscal", '"noscal" is not known after "bn"', 'did you mean "noscale"?'),
+        ("relu 6", '"6" is not known after "relu"', "nothing after it"),
+        ("conv 4x4 8 pad=same", "pad=same with the kernel 4x4", "a kernel with an odd side"),
+        ("conv 3x3 8 pad=valid", '"valid" as the pad', "a whole number from 0"),
+        ("conv 3x3 8 dilation=0", '"0" as the dilation', "a whole number from 1"),
+        ("conv 3x3 8 depthwise=8", 'found "depthwise=8"', "depthwise, without a value"),
+        ("conv 3x3 8 expand", 'found "expand"', "expand=N, with a number"),
+        ("conv 3x3 8 depthwise groups=8", '"groups" and "depthwise" are given', "one of the two"),
+        ("conv 3x3 8 groups=2 expand=2", "expand=2 with groups", "without groups"),
+        ("conv 3x3 8 depthwise expand=2", "expand=2 with groups", "without groups"),
+        ("sep 3x3", '"sep 3x3" is incomplete', "sep KxK OUT"),
+        ("sep 3x3 8 bias", '"bias" is not known after "sep"', "sep KxK OUT"),
+        ("gn", '"gn" is incomplete', "gn G"),
+        ("gn 0", '"0" as the number of groups', "a whole number from 1"),
+        ("se", '"se" is incomplete', "se R"),
+        ("se 4 4", '"4" is not known after "se"', "se R"),
+        ("leaky", 'found the slope ""', "a number from 0 to below 1"),
+        ("leaky -0.1", 'found the slope "-0.1"', "a number from 0 to below 1"),
+        ("dropout2d 2", 'the probability "2"', "a number from 0 to below 1"),
+        ("maxpool 3 pad=2", "found pad=2", "at most half the window, 1"),
+        ("maxpool 3 padding=1", '"padding=1" is not known', 'did you mean "pad"?'),
+        ("blurpool 4", "a blur of 4x4", "an odd side"),
+        ("blurpool 3 2", '"2" is not known after "blurpool"', "blurpool [N] [stride=N]"),
         ("maxpool 2 2", '"2" is not known after "maxpool"', "maxpool N"),
         ("dropout 0.1 0.2", '"0.2" is not known after "dropout"', "dropout P"),
         ("linear 10 20", '"20" is not known after "linear"', "linear OUT"),
@@ -154,7 +228,7 @@ class LeakyReLU(Layer):
 
     word = "leakyrelu"
     usage = "leakyrelu SLOPE"
-    elementwise = True
+    overwrites = True
     slope: float
 
     @classmethod
@@ -197,3 +271,10 @@ def test_a_new_layer_needs_only_its_class_and_an_entry_in_layers(tmp_path: Path,
     training = Training(experiment, tiny, compute=Compute(engine="torch"))
     (epoch,) = training
     assert epoch.train.total == 200
+
+
+def test_a_written_pad_same_keeps_the_size_and_is_the_number_that_does() -> None:
+    assert [str(layer) for layer in parse_block("conv 3x3 8 pad=same, sep 5x5 8 dilation=2 pad=same")] == [
+        "conv 3x3 8 pad=1",
+        "sep 5x5 8 pad=4 dilation=2",
+    ]

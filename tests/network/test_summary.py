@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from drilldown import load
-from drilldown.network.layout import build_network, lay_out
+from drilldown.network.blocks import Block
+from drilldown.network.layout import lay_out
+from drilldown.network.modules import build_network
+from drilldown.network.receptive_field import measure_receptive_fields
 from drilldown.network.summary import ModelSummary, summarise_layers, summarise_module
 from drilldown.resources import resource_folder
+from support.networks import networks
 
 SIDE, CLASSES = 26, 2
 SHIPPED = sorted(resource_folder("studies").glob("*/*.toml"))
@@ -170,3 +174,21 @@ def test_a_summary_does_not_change_the_module(kind: type[nn.Sequential], trainin
     assert not any(part._forward_hooks for part in module.modules())
     for name, tensor in module.state_dict().items():
         assert torch.equal(tensor, before[name])
+
+
+@settings(max_examples=15, deadline=None)
+@given(networks(dropout=False, most=3, channels=1))
+def test_receptive_fields_agree_with_those_measured_by_gradients(network: tuple[list[Block], object]) -> None:
+    side = 48
+    (*blocks, _), _ = network
+    placed = lay_out([*blocks, f"gap, linear {CLASSES}"], (1, side, side), CLASSES)
+    module = build_network(placed)
+    rows = summarise_layers(placed).layers
+    measured = measure_receptive_fields(module, list(module), (1, side, side), 1)
+    for item, row, pixels in zip(placed, rows, measured, strict=True):
+        assert row.receptive_field is not None
+        if row.receptive_field <= 15:  # in the middle it does not touch the edges
+            assert pixels == row.receptive_field, row
+        elif item.layer.whole:  # strides can leave out pixels at the edge; padding is part of the image
+            assert pixels is not None
+            assert side - 9 <= pixels <= min(side, row.receptive_field), row

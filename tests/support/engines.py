@@ -18,6 +18,7 @@ from drilldown.engines.native.engine import NativeEngine
 from drilldown.engines.torch import TorchEngine
 from drilldown.experiment.experiment import Experiment, Network, Recipe
 from drilldown.experiment.optimizers import SGD
+from drilldown.network.layers.others import Excitation
 from drilldown.network.layout import lay_out
 from drilldown.randomness import stream, stream_seed
 
@@ -33,12 +34,12 @@ def make_dataset(images: int, side: tuple[int, int], *, seed: int = 0, classes: 
     return Dataset("noise", split, split, classes, (0.45,), (0.3,), "noise")
 
 
-def make_engine(name: str, layers: list[str], recipe: Recipe, dataset: Dataset, *, threads: int = 2) -> Engine:
+def make_engine(name: str, layers: list[Any], recipe: Recipe, dataset: Dataset, *, threads: int = 2) -> Engine:
     experiment = Experiment(title="contract", network=Network(layers=tuple(layers)), recipe=recipe)
     experiment.__dict__["image"] = (dataset.image_shape, dataset.classes)  # in place of a folder of IDX files
     if name == "native":
         return NativeEngine(experiment, dataset, seed=0, threads=threads)
-    return TorchEngine(experiment.build(0), recipe, dataset, device=torch.device("cpu"))
+    return TorchEngine(experiment.build_for_training(0), recipe, dataset, device=torch.device("cpu"))
 
 
 def make_plan(
@@ -100,7 +101,7 @@ def native_mask(epoch_key: int, layer: int, positions: range, shape: tuple[int, 
 class Reference:
     """A training in float64."""
 
-    layers: list[str]
+    layers: list[Any]
     recipe: Recipe
     dataset: Dataset
     start: nn.Module
@@ -116,15 +117,20 @@ class Reference:
     def __post_init__(self) -> None:
         self.placed = lay_out(self.layers, self.dataset.image_shape, self.dataset.classes)
         self.module = copy.deepcopy(self.start).double()
-        for name, child in list(self.module.named_children()):
+        for name, child in list(self.module.named_modules()):
             if isinstance(child, nn.Dropout):
-                setattr(self.module, name, MaskedDropout(child.p))
-            elif isinstance(child, nn.ReLU):
+                parent, _, own = name.rpartition(".")
+                setattr(self.module.get_submodule(parent), own, MaskedDropout(child.p))
+            elif hasattr(child, "inplace"):
                 child.inplace = False
         self.average, self.single = copy.deepcopy(self.module), copy.deepcopy(self.module).float()
-        for child in self.module.children():
-            if isinstance(child, nn.ReLU):
+        for child in self.module.modules():
+            if isinstance(child, nn.ReLU | nn.LeakyReLU | nn.PReLU):
                 child.register_forward_pre_hook(self._watch_relu)
+            elif isinstance(child, nn.Hardswish):
+                child.register_forward_pre_hook(self._watch_hardswish)
+            elif isinstance(child, Excitation):
+                child.squeeze.register_forward_hook(lambda module, _, output: self._watch_relu(module, (output,)))
             elif isinstance(child, nn.MaxPool2d):
                 child.register_forward_pre_hook(self._watch_maximum)
         optimizer = self.recipe.optimizer
@@ -146,11 +152,11 @@ class Reference:
         self.closest = np.inf
         key = stream(0, "dropout", epoch).initial_seed()
         for i, item in enumerate(self.placed):
-            child = getattr(self.module, item.name)
+            child, twin = (module.get_submodule(item.name) for module in (self.module, self.single))
             if isinstance(child, MaskedDropout):
+                assert isinstance(twin, MaskedDropout)
                 positions = range(position, position + len(rows))
-                mask = native_mask(key, i, positions, item.input, child.p)
-                child.mask = getattr(self.single, item.name).mask = mask
+                child.mask = twin.mask = native_mask(key, i, positions, item.input, child.p)
         self.single.train().load_state_dict(self.module.state_dict())
         self.single.zero_grad()
         logits = self.module((pixels / 255 - self.dataset.mean[0]) / self.dataset.std[0])
@@ -204,11 +210,17 @@ class Reference:
         if len(distances):
             self.closest = min(self.closest, float(distances.min()))
 
+    def _watch_hardswish(self, _: Any, inputs: tuple[torch.Tensor]) -> None:
+        """Its derivative jumps at −3 and at 3."""
+        self.closest = min(self.closest, float((inputs[0].detach().abs() - 3).abs().min()))
+
     def _watch_maximum(self, module: nn.MaxPool2d, inputs: tuple[torch.Tensor]) -> None:
         x, size = inputs[0].detach(), int(module.kernel_size)  # type: ignore[arg-type]
         if size == 1:
             return
-        windows = F.unfold(x.flatten(0, 1)[:, None], size, stride=size)
+        padding, stride = int(module.padding), int(module.stride)  # type: ignore[arg-type]
+        x = F.pad(x, [padding] * 4, value=-1e300)  # in place of minus infinity, whose differences are no numbers
+        windows = F.unfold(x.flatten(0, 1)[:, None], size, stride=stride)
         top = windows.topk(2, dim=1).values
         gaps = top[:, 0] - top[:, 1]
         gaps = gaps[gaps > 0]
@@ -225,7 +237,7 @@ def assert_close(
 
 
 def check(
-    name: str, layers: list[str], recipe: Recipe, side: tuple[int, int], batches: int = 20, threads: int = 2
+    name: str, layers: list[Any], recipe: Recipe, side: tuple[int, int], batches: int = 20, threads: int = 2
 ) -> int:
     """Trains batches, each from the reference's weights; returns the number of batches that could be compared.
 

@@ -81,7 +81,13 @@ except Enough:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak in this way")
 @pytest.mark.parametrize(
-    "block", ["conv 3x3 32 pad=1, bn, relu", "conv 3x3 32 pad=1", "conv 3x3 32 pad=1, relu, dropout 0.1"]
+    "block",
+    [
+        "conv 3x3 32 pad=1, bn, relu",
+        "conv 3x3 32 pad=1",
+        "conv 3x3 32 pad=1, relu, dropout 0.1",
+        "conv 3x3 8 pad=1 expand=4, relu",
+    ],
 )
 def test_the_estimate_of_memory_is_about_what_a_step_takes(block: str) -> None:
     layers = f"network.layers={[block] * 12 + ['gap, linear 10']}"

@@ -14,9 +14,24 @@ from drilldown.evaluation.effects import Effect, paired_effect
 from drilldown.experiment.experiment import Experiment, Network, Recipe
 from drilldown.experiment.optimizers import SGD
 from drilldown.experiment.schedules import ConstantSchedule, OneCycleSchedule
-from drilldown.network.layers import BatchNorm, Conv, Dropout, Flatten, GlobalAveragePool, Layer, Linear, parse_block
+from drilldown.network.blocks import Block, map_layers, without_skips
+from drilldown.network.layers import (
+    BatchNorm,
+    Conv,
+    Dropout,
+    Flatten,
+    GlobalAveragePool,
+    GroupNorm,
+    Layer,
+    LayerNorm,
+    Linear,
+    SeparableConv,
+    SqueezeExcitation,
+    parse_block,
+)
 
-Blocks = list[list[Layer]]
+Blocks = list[list[Layer | dict[str, Any]]]
+"""The layers of each text, and each table as it is."""
 
 
 class _AbsentError(Exception):
@@ -150,6 +165,32 @@ def _batch_norm(full: Experiment) -> dict[str, Any]:
     return _remove_layers(full, lambda layer: isinstance(layer, BatchNorm))
 
 
+def _group_norm(full: Experiment) -> dict[str, Any]:
+    return _remove_layers(full, lambda layer: isinstance(layer, GroupNorm))
+
+
+def _layer_norm(full: Experiment) -> dict[str, Any]:
+    return _remove_layers(full, lambda layer: isinstance(layer, LayerNorm))
+
+
+def _excitation(full: Experiment) -> dict[str, Any]:
+    return _remove_layers(full, lambda layer: isinstance(layer, SqueezeExcitation))
+
+
+def _skips(full: Experiment) -> dict[str, Any]:
+    """Each skip becomes its blocks, without the sum."""
+    return _other_layers(full, without_skips(full.network.layers or ()))
+
+
+def _expansion(full: Experiment) -> dict[str, Any]:
+    """Each convolution is trained as it is, not as three wider ones."""
+
+    def plain(layer: Layer) -> Layer:
+        return replace(layer, expand=1) if isinstance(layer, Conv) else layer
+
+    return _other_layers(full, map_layers(full.network.layers or (), plain))
+
+
 def _dropout(full: Experiment) -> dict[str, Any]:
     return _remove_layers(full, lambda layer: isinstance(layer, Dropout) and layer.probability > 0)
 
@@ -167,9 +208,12 @@ def _pooled_head(full: Experiment) -> dict[str, Any]:
     _, height, width = pooled[-1].input
     if (height, width) == (1, 1):
         raise _AbsentError  # nothing to average
+    if "." in pooled[-1].name:
+        raise _NotRemovableError("the last gap is inside of a table")
     flat = [(b, i) for b, block in enumerate(blocks) for i in range(len(block))]
     at = max(n for n, (b, i) in enumerate(flat) if isinstance(blocks[b][i], GlobalAveragePool))
-    after = [n for n in range(at + 1, len(flat)) if isinstance(_layer_at(blocks, flat[n]), Conv | Linear)]
+    weighted = (Conv, SeparableConv, Linear, dict)
+    after = [n for n in range(at + 1, len(flat)) if isinstance(_layer_at(blocks, flat[n]), weighted)]
     block, index = flat[at]
     if after and isinstance(_layer_at(blocks, flat[after[0]]), Linear):
         blocks[block][index] = Flatten()
@@ -180,10 +224,11 @@ def _pooled_head(full: Experiment) -> dict[str, Any]:
         if height != width:
             raise _NotRemovableError(f"a convolution over the whole image of {height}x{width} would not be square")
         b, i = flat[wide]
-        blocks[b][i] = Conv(height, conv.out, groups=conv.groups, bias=conv.bias)
+        blocks[b][i] = replace(conv, kernel=height)
         del blocks[block][index]
     elif after:
-        raise _NotRemovableError(f"the next layer with weights, {conv}, is neither linear nor a 1x1 convolution")
+        found = "a table" if isinstance(conv, dict) else conv
+        raise _NotRemovableError(f"the next layer with weights, {found}, is neither linear nor a 1x1 convolution")
     else:
         blocks[block][index : index + 1] = [Flatten(), Linear(full.image[1])]
     return _network(blocks)
@@ -246,6 +291,11 @@ def _nesterov(full: Experiment) -> dict[str, Any]:
 
 _COMPONENTS: dict[str, Callable[[Experiment], dict[str, Any]]] = {
     "batch norm": _batch_norm,
+    "group norm": _group_norm,
+    "layer norm": _layer_norm,
+    "skip connections": _skips,
+    "squeeze and excitation": _excitation,
+    "expansion": _expansion,
     "dropout": _dropout,
     "gap head": _pooled_head,
     "augmentation": _augmentation,
@@ -262,21 +312,24 @@ _COMPONENTS: dict[str, Callable[[Experiment], dict[str, Any]]] = {
 def _blocks(experiment: Experiment) -> Blocks:
     if experiment.network.layers is None:
         raise _AbsentError  # a Python module is one component
-    return [list(parse_block(text)) for text in experiment.network.layers]
+    return [list(parse_block(block)) if isinstance(block, str) else [block] for block in experiment.network.layers]
 
 
 def _network(blocks: Blocks) -> dict[str, Any]:
-    return {"network": Network(layers=tuple(", ".join(map(str, block)) for block in blocks if block))}
+    written = (block[0] if isinstance(block[0], dict) else ", ".join(map(str, block)) for block in blocks if block)
+    return {"network": Network(layers=tuple(written))}
 
 
 def _remove_layers(full: Experiment, unwanted: Callable[[Layer], bool]) -> dict[str, Any]:
-    blocks = _blocks(full)
-    kept = [[layer for layer in block if not unwanted(layer)] for block in blocks]
-    if kept == blocks:
-        raise _AbsentError
-    return _network(kept)
+    return _other_layers(full, map_layers(full.network.layers or (), lambda layer: None if unwanted(layer) else layer))
 
 
-def _layer_at(blocks: Blocks, position: tuple[int, int]) -> Layer:
+def _other_layers(full: Experiment, blocks: tuple[Block, ...]) -> dict[str, Any]:
+    if blocks == (full.network.layers or ()):
+        raise _AbsentError  # also for a Python module, which is one component
+    return {"network": Network(layers=blocks)}
+
+
+def _layer_at(blocks: Blocks, position: tuple[int, int]) -> Layer | dict[str, Any]:
     block, index = position
     return blocks[block][index]

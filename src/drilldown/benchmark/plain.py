@@ -36,7 +36,7 @@ class Plain:
     """
 
     def __init__(self, experiment: Experiment, batches: Callable[[], Iterable[tuple[torch.Tensor, torch.Tensor]]]):
-        self.network = experiment.build()
+        self.network = experiment.build_for_training()
         for module in self.network.modules():
             if isinstance(module, nn.ReLU):
                 module.inplace = False

@@ -16,23 +16,28 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from drilldown.network.layout import Layers
+from drilldown.network.modules import Layers
 
 KNOWN = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d)
 """The layers that PyTorch can train in oneDNN's layout."""
+DENSE = (nn.AdaptiveAvgPool2d, nn.BatchNorm1d, nn.Flatten, nn.Linear)
+"""Layers that come with few numbers, at the end of a network: converting these costs nothing."""
 
 
-def onednn_is_faster(network: nn.Module, device: torch.device) -> bool:
-    """Whether this layout is faster: without dropout, and on the processors on which it was measured.
+def onednn_is_faster(network: Layers, device: torch.device) -> bool:
+    """Whether this layout can be used, and is faster on the processors on which it was measured.
 
-    Dropout's mask has another layout, and converting every image twice costs more than the layout gains.
+    Any other layer, such as dropout, needs another layout, and converting every image twice costs more than the layout
+    gains. In a network with skips, images would have to be converted at each sum.
     """
     available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return (
         available
         and device.type == "cpu"
         and platform.machine().lower() in ("x86_64", "amd64")
-        and not any(isinstance(layer, nn.Dropout) for layer in network.modules())
+        and network.is_chain
+        and all(isinstance(layer, KNOWN + DENSE) for layer in network)
+        and not any(isinstance(layer, nn.BatchNorm2d) and layer.weight is None for layer in network)
     )
 
 

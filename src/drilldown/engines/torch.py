@@ -23,7 +23,8 @@ from drilldown.engines.onednn import onednn_forward, onednn_is_faster, reorder_l
 from drilldown.evaluation.predictions import Evaluation, normalise_pixels, predict_logits
 from drilldown.evaluation.records import Tally
 from drilldown.experiment.experiment import Recipe
-from drilldown.network.layout import Layers, call_network
+from drilldown.network.layout import call_network
+from drilldown.network.modules import Layers, fold_network
 from drilldown.randomness import global_seed
 from drilldown.settings import EngineName
 
@@ -88,12 +89,12 @@ class TorchEngine:
 
     def evaluate(self, split: Split, *, raw: bool = False) -> Evaluation:
         """Evaluates the model on all images of a split, in order, in fp32."""
-        network = self.network if raw else self.model()
+        network = fold_network(self.network) if raw else self.model()
         return Evaluation.of(predict_logits(network, split.images, self.mean, self.std), split.labels)
 
     def model(self) -> nn.Module:
         """The model that is judged: with weight averaging, the averaged weights."""
-        return self.average.network if self.average else self.network
+        return fold_network(self.average.network if self.average else self.network)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Everything that the next epoch depends on, as `network.…`, `average.…` and `optimizer.…`."""

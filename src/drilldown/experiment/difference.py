@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from drilldown.experiment.experiment import Experiment
-from drilldown.network.layers import BatchNorm, Dropout, GlobalAveragePool, Layer, parse_block
+from drilldown.network.blocks import block_lines, layers_in, network_text, without_skips
+from drilldown.network.layers import (
+    BatchNorm,
+    Dropout,
+    GlobalAveragePool,
+    GroupNorm,
+    Layer,
+    LayerNorm,
+    SqueezeExcitation,
+)
 
 ABSENT = "—"
 """The text in place of a setting that one experiment does not have."""
@@ -21,7 +30,8 @@ _NAMES = {
 }
 """The component names of settings whose key is not a usual name."""
 _KINDS: tuple[tuple[str, type[Layer]], ...] = (
-    ("batch norm", BatchNorm), ("dropout", Dropout), ("global average pooling", GlobalAveragePool)
+    ("batch norm", BatchNorm), ("group norm", GroupNorm), ("layer norm", LayerNorm), ("dropout", Dropout),
+    ("squeeze and excitation", SqueezeExcitation), ("global average pooling", GlobalAveragePool),
 )  # fmt: skip
 
 
@@ -64,8 +74,8 @@ def find_difference(before: Experiment, after: Experiment) -> Difference:
         for name in names
         if old.get(name) != new.get(name)
     ]
-    blocks = before.network.layers or (), after.network.layers or ()
-    layers = [line.rstrip() for line in difflib.ndiff(*blocks) if line[0] != "?"] if blocks[0] != blocks[1] else []
+    one, other = (list(block_lines(experiment.network.layers or ())) for experiment in (before, after))
+    layers = [line.rstrip() for line in difflib.ndiff(one, other) if line[0] != "?"] if one != other else []
     return Difference(tuple(changes), tuple(layers))
 
 
@@ -76,10 +86,8 @@ def changed_components(before: Experiment, after: Experiment) -> tuple[str, ...]
     >>> changed_components(plain, drilldown.load("eva5-s5/06")), changed_components(plain, plain)
     (('dropout',), ())
     """
-    old, new = (
-        [layer for block in experiment.network.layers or () for layer in parse_block(block)]
-        for experiment in (before, after)
-    )
+    both = [experiment.network.layers or () for experiment in (before, after)]
+    old, new = (list(layers_in(blocks)) for blocks in both)
     components: dict[str, None] = {}  # a set that keeps its order
     kinds = tuple(kind for _, kind in _KINDS)
     if [layer for layer in old if not isinstance(layer, kinds)] != [
@@ -95,8 +103,13 @@ def changed_components(before: Experiment, after: Experiment) -> tuple[str, ...]
             "layers" not in components and before_of_kind != after_of_kind
         ):
             components[name] = None
+    plain = [network_text(without_skips(blocks)) for blocks in both]
     if old != new and not components:
         components["order of layers"] = None
+    elif plain[0] != plain[1] and not components:
+        components["repetition"] = None
+    if old == new and plain[0] == plain[1] and network_text(both[0]) != network_text(both[1]):
+        components["skip connections"] = None
     for change in find_difference(before, after).settings:
         table, _, rest = change.name.partition(".")
         if table != "budget":

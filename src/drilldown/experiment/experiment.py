@@ -12,10 +12,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import (
     AfterValidator,
     Field,
+    PlainValidator,
     PrivateAttr,
     StringConstraints,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -34,11 +36,13 @@ from drilldown.experiment.optimizers import SGD, Optimizer
 from drilldown.experiment.schedules import ConstantSchedule, Schedule
 from drilldown.experiment.toml_text import dump_toml
 from drilldown.files import is_utf8
+from drilldown.network.blocks import Block, canonical_block, network_text
 from drilldown.network.cell_module import MODULE, cell_module, store_cell_module
-from drilldown.network.layers import Shape, parse_block
-from drilldown.network.layout import PlacedLayer, build_network, lay_out
+from drilldown.network.layers import Shape
+from drilldown.network.layout import PlacedLayer, lay_out
 from drilldown.network.module_arguments import check_values
 from drilldown.network.module_code import code_digest, module_files
+from drilldown.network.modules import build_network, fold_network
 from drilldown.network.summary import ModelSummary, summarise_layers, summarise_module
 from drilldown.network.user_module import build_user_network
 from drilldown.randomness import global_stream
@@ -49,15 +53,20 @@ TRAINED = ("network", "recipe")
 """The tables of an experiment that a training depends on; the others can change after it."""
 
 
-def _canonical(block: str) -> str:
-    return ", ".join(map(str, parse_block(block)))
+_BLOCK_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "object"}]}
 
 
 class Network(Table):
     """The network: layers in block notation, or a user's own module."""
 
-    layers: Annotated[tuple[Annotated[str, AfterValidator(_canonical)], ...], Field(strict=False)] | None = None
-    """The blocks of layers, from the image to the logits."""
+    layers: (
+        Annotated[
+            tuple[Annotated[Block, PlainValidator(canonical_block), WithJsonSchema(_BLOCK_SCHEMA)], ...],
+            Field(strict=False),
+        ]
+        | None
+    ) = None
+    """The blocks of layers, from the image to the logits: texts, and tables with the key `skip` or `repeat`."""
     python: Annotated[str, StringConstraints(pattern=r"^[^/\\:]+\.py:[A-Za-z_]\w*$")] | None = None
     """The user's own module as `FILE.py:CLASS`; the file is in the folder of the experiment."""
     arguments: Annotated[dict[str, Any], AfterValidator(check_values)] = Field(default={})
@@ -319,13 +328,21 @@ class Experiment(Shown, Table):
         return summarise_module(self.build(), self.image[0])
 
     def build(self, seed: int = 0) -> nn.Module:
-        """Makes the network with the initial weights of a seed.
+        """Makes the network with the initial weights of a seed: the network that is counted, judged and saved.
 
         *Returns* a module that maps normalised images (N, channels, height, width) to logits (N, classes).
         """
+        return fold_network(self.build_for_training(seed))
+
+    def build_for_training(self, seed: int = 0) -> nn.Module:
+        """Makes the network that is trained, with the initial weights of a seed.
+
+        Convolutions with `expand=` are wider than in the network of `build`; `drilldown.network.layout.fold_network`
+        makes the latter from the trained one. Without them, both are the same.
+        """
         with global_stream(seed, "init"):
             if self.layout is not None:
-                return build_network(self.layout)
+                return build_network(self.layout, training=True)
             assert self.network.python is not None
             return build_user_network(self.network.python, self.folder, *self.image, self.network.arguments)
 
@@ -375,7 +392,7 @@ class Experiment(Shown, Table):
     def _checksum(self, tables: Iterable[str], code: Callable[[dict[str, bytes]], str]) -> str:
         document = self.model_dump(mode="json", include=set(tables), exclude_defaults=True)
         if self.network.layers is not None:
-            document["network"] = ", ".join(self.network.layers)  # the grouping of layers into blocks has no effect
+            document["network"] = network_text(self.network.layers)  # the grouping of layers into blocks has no effect
         elif self.network.python is not None:
             document["network"]["content"] = code(self.code_files)
         if is_dataset_folder(self.recipe.dataset):

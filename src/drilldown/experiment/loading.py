@@ -18,9 +18,11 @@ from drilldown.errors import DrilldownError, Problem, did_you_mean, quoted
 from drilldown.experiment.dictionary import check_experiment_name, plain_values
 from drilldown.experiment.experiment import Experiment, Recipe
 from drilldown.experiment.hints import setting_called, syntax_hint
-from drilldown.experiment.origins import KeyPath, Origin, Source, one_line
+from drilldown.experiment.origins import Origin, Source, one_line
 from drilldown.experiment.problems import explain_validation_error, locate_problem, toml_literal
 from drilldown.experiment.studies import find_experiment_file
+from drilldown.experiment.toml_lines import KeyPath
+from drilldown.network.blocks import texts_in
 
 INHERITED = ("network", "recipe", "budget")
 """The tables that `extends` inherits."""
@@ -150,9 +152,9 @@ def _refuse_search_file(source: Source, path: Path | None, *, extended: bool) ->
     key_path: KeyPath | None = next(((table,) for table in SEARCH_TABLES if table in source.values), None)
     network = source.values.get("network")
     layers = network.get("layers") if isinstance(network, dict) else None
-    for index, block in enumerate(layers if isinstance(layers, list) else []):
-        if isinstance(block, str) and NAME_IN_LAYER.search(block):
-            key_path = key_path or ("network", "layers", index)
+    for at, text in texts_in(layers if isinstance(layers, list) else [], ("network", "layers")):
+        if NAME_IN_LAYER.search(text):
+            key_path = key_path or at
     if key_path is None:
         return
     suggestion = "a search cannot be extended" if extended else f"use drilldown search {path or 'FILE'}"

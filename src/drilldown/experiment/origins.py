@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from drilldown.errors import Problem
-from drilldown.experiment.toml_lines import line_of
+from drilldown.experiment.toml_lines import KeyPath, line_of
 
 LONGEST_PART = 300
 """The largest number of characters in each part of a message."""
-KeyPath = tuple[str | int, ...]
-"""The keys and array indices that lead to a value, such as ("network", "layers", 3)."""
 
 
 @dataclass(frozen=True, slots=True)

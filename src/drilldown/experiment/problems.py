@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import get_args
 
@@ -12,7 +13,8 @@ from pydantic_core import ErrorDetails
 from drilldown.errors import InvalidValueError, Problem, did_you_mean
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.hints import setting_hint
-from drilldown.experiment.origins import KeyPath, Source
+from drilldown.experiment.origins import Source
+from drilldown.experiment.toml_lines import KeyPath
 from drilldown.network.layers import NotationError
 
 OTHER_KEYS = ("extends", "search", "space")
@@ -44,6 +46,9 @@ def explain_validation_error(
     for detail in error.errors():
         inner_path, model = _key_path(detail["loc"], table)
         key_path = (*at, *inner_path)
+        cause = detail.get("ctx", {}).get("error")
+        if isinstance(cause, NotationError):
+            key_path += cause.path
         problem = _problem(detail, key_path, model)
         origin = source.origin(key_path)
         for named in (key_path, key_path[:-1]):
@@ -63,7 +68,7 @@ def _problem(detail: ErrorDetails, key_path: KeyPath, model: type[BaseModel]) ->
     error_type, value = detail["type"], detail["input"]
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, NotationError):
-        return dataclasses.replace(cause.problem, place=f'{key} "{value}"')
+        return dataclasses.replace(cause.problem, place=key if cause.text is None else f'{key} "{cause.text}"')
     if isinstance(cause, InvalidValueError):
         return dataclasses.replace(cause.problem, place=key)
     if error_type == "extra_forbidden":
@@ -132,8 +137,11 @@ def locate_problem(problem: Problem, source: Source) -> Problem:
         found = str(dataclasses.replace(problem, expected=None, suggestion=None))
         of_dataset = dataclasses.replace(problem, place="recipe.dataset", found=found)
         return source.origin(("recipe", "dataset")).problem(("recipe", "dataset"), of_dataset)
-    index = (problem.place or "").partition("[")[2].partition("]")[0]
-    key_path: KeyPath = ("network", "layers", int(index)) if index.isdigit() else ("network", "layers")
+    place = re.match(r"network(\.\w+|\[\d+\])*", problem.place or "")
+    parts = re.findall(r"\w+", place[0]) if place else []
+    key_path: KeyPath = tuple(int(part) if part.isdigit() else part for part in parts) or ("network", "layers")
+    if key_path == ("network",):
+        key_path = ("network", "layers")
     return source.origin(key_path).problem(key_path, problem)
 
 

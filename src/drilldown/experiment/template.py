@@ -196,6 +196,7 @@ def _comments(table: str, key: str) -> Iterator[str]:
     if (table, key) == ("network", "layers"):
         yield "Layers from image to logits, one block per line:"
         yield from (f"  {kind.usage}" for kind in LAYERS.values())
+        yield "A block can be a table: { skip = [blocks] }, { repeat = N, shared = true, layers = [blocks] }"
         yield 'Or your own module in the same folder: python = "model.py:Net"'
     elif (table, key) == ("recipe", "optimizer"):
         yield from _choices(Optimizer)

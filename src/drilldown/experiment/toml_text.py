@@ -6,6 +6,9 @@ import json
 import re
 from collections.abc import Mapping
 
+WIDTH = 100
+"""The width, in characters, up to which a table of blocks stays on one line."""
+
 
 def dump_toml(document: Mapping[str, object]) -> str:
     """Formats a document: plain values first, then each table with a header, and inner tables inline.
@@ -31,9 +34,19 @@ def _key(key: str) -> str:
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _value(key)
 
 
-def _blocks(value: object) -> str:
+def _blocks(value: object, indent: str = "") -> str:
     assert isinstance(value, list)
-    return "[\n" + "".join(f"  {_value(block)},\n" for block in value) + "]"
+    return "[\n" + "".join(f"{indent}  {_block(block, indent + '  ')},\n" for block in value) + f"{indent}]"
+
+
+def _block(block: object, indent: str) -> str:
+    """A block on one line, or a long table with a line for each of its blocks."""
+    text = _value(block)
+    if isinstance(block, Mapping) and len(indent) + len(text) > WIDTH:
+        # TOML allows line breaks only inside of the array.
+        inside = (f"{_key(k)} = {_blocks(v, indent) if isinstance(v, list) else _value(v)}" for k, v in block.items())
+        text = f"{{ {', '.join(inside)} }}"
+    return text
 
 
 def _value(value: object) -> str:

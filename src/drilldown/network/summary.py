@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from drilldown.network.layers import GlobalAveragePool, Linear, Shape
-from drilldown.network.layout import PlacedLayer, call_network, evaluation_mode
+from drilldown.network.layers import Shape
+from drilldown.network.layout import IMAGE, PlacedLayer, call_network, evaluation_mode
 from drilldown.network.module_notices import module_notices
 from drilldown.network.receptive_field import first_tensor, measure_receptive_fields
 
 FLOAT_BYTES = 4
 ELEMENTWISE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.ReLU, nn.Dropout)
-"""The PyTorch modules that can overwrite their input, as `Layer.elementwise` layers of the notation can."""
+"""The PyTorch modules that can overwrite their input, as `Layer.overwrites` layers of the notation can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,17 +104,10 @@ def summarise_layers(placed: Sequence[PlacedLayer]) -> ModelSummary:
     (162, 48752, 28)
     """
     rows = []
-    field, jump = 1, 1
-    side = 1  # the side of the image at the last `flatten`
+    reaches: list[_Reach] = []
     for item in placed:
-        kernel, stride = item.layer.window
-        if isinstance(item.layer, GlobalAveragePool):
-            kernel = max(item.input[1:])
-        elif isinstance(item.layer, Linear):
-            kernel, side = side, 1
-        elif len(item.input) == 3 and len(item.output) == 1:  # flatten: the next `linear` depends on the whole image
-            side = max(item.input[1:])
-        field, jump = field + (kernel - 1) * jump, jump * stride
+        inputs = [_Reach(max(item.input[1:], default=1)) if s == IMAGE else reaches[s] for s in item.sources]
+        reaches.append(_reach_of(item, inputs))
         rows.append(
             LayerRow(
                 name=item.name,
@@ -122,15 +115,67 @@ def summarise_layers(placed: Sequence[PlacedLayer]) -> ModelSummary:
                 output=item.output,
                 parameters=item.parameters,
                 multiply_adds=item.multiply_adds,
-                receptive_field=field,
+                receptive_field=reaches[-1].size,
             )
         )
-    peak = max(math.prod(item.input) + (0 if item.layer.elementwise else math.prod(item.output)) for item in placed)
     return ModelSummary(
         layers=tuple(rows),
         parameters=sum(row.parameters for row in rows),
-        peak_activation_bytes=peak * FLOAT_BYTES,
+        peak_activation_bytes=_peak_numbers(placed) * FLOAT_BYTES,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """The pixels that the outputs of a step depend on, along the longer side of the image.
+
+    Output i, of `side` outputs, depends on the pixels `low` + i·`jump` to `high` + i·`jump`.
+    """
+
+    side: int
+    low: int = 0
+    high: int = 0
+    jump: int = 1
+
+    @property
+    def size(self) -> int:
+        """The number of pixels that one output depends on."""
+        return self.high - self.low + 1
+
+    @property
+    def last(self) -> int:
+        """The last pixel that any output depends on."""
+        return self.high + (self.side - 1) * self.jump
+
+
+def _reach_of(item: PlacedLayer, inputs: Sequence[_Reach]) -> _Reach:
+    reach = inputs[0]
+    for other in inputs[1:]:
+        low, high, jump = min(reach.low, other.low), max(reach.high, other.high), reach.jump
+        if other.jump != jump:  # one of them depends on the whole image
+            high, jump = max(reach.last, other.last), 0
+        reach = replace(reach, low=low, high=high, jump=jump)
+    # A flat output still has the side of the image: the next `linear` depends on all its places.
+    side = max(item.output[1:], default=1 if item.layer.whole else reach.side)
+    if item.layer.whole:
+        return _Reach(side, reach.low, reach.last, 0)
+    window = item.layer.window
+    low = reach.low - window.pad * reach.jump
+    return _Reach(side, low, low + reach.high - reach.low + (window.side - 1) * reach.jump, reach.jump * window.stride)
+
+
+def _peak_numbers(placed: Sequence[PlacedLayer]) -> int:
+    """The largest count of numbers that lie in memory while one step is calculated."""
+    last = {source: index for index, item in enumerate(placed) for source in item.sources}
+    waiting: dict[int, int] = {}  # the sizes of earlier outputs that a later step takes
+    peak = 0
+    for index, item in enumerate(placed):
+        for source in item.sources:
+            waiting[source] = math.prod(item.input)
+        output = 0 if item.layer.overwrites and last[item.sources[0]] == index else math.prod(item.output)
+        peak = max(peak, sum(waiting.values()) + output)
+        waiting = {source: size for source, size in waiting.items() if last[source] > index}
+    return peak
 
 
 def summarise_module(network: nn.Module, image: Shape) -> ModelSummary:

@@ -144,7 +144,7 @@ _OWNER_FIELDS = ("fingerprint", "seed", "epoch", "versions")
 
 def state_like(experiment: Experiment, seed: int, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Tensors of the names, shapes and types that a state of the experiment has."""
-    network = experiment.build(seed)
+    network = experiment.build_for_training(seed)
     parts = ["network", "average"] if experiment.recipe.ema else ["network"]
     expected = {f"{part}.{name}": tensor for part in parts for name, tensor in network.state_dict().items()}
     parameters = dict(network.named_parameters())

@@ -12,6 +12,7 @@ from drilldown.errors import DrilldownError, Problem, did_you_mean, quoted
 from drilldown.experiment.experiment import Recipe
 from drilldown.experiment.origins import Origin
 from drilldown.experiment.problems import tables_of, toml_literal
+from drilldown.network.layout import place_text
 from drilldown.search.names import VALID_NAME, names_in, stray_brace
 from drilldown.search.space import SETTING, Space
 from drilldown.search.tables import Choice, Dimension, Value
@@ -29,13 +30,13 @@ def name_problems(
 ) -> Iterator[Problem]:
     """Yields the problems with names: unknown, unused, circular, badly written, or twice for one setting.
 
-    *Arguments*: `template`: the blocks of layers, each with its origin; None where they are no list of texts.
+    *Arguments*: `template`: the texts of layers, each with its origin; None where there is no list of blocks.
     `dimensions`: by name; None for one that has a problem of its own. `origins`: the position of each dimension in the
     file.
     """
-    for index, (block, origin) in enumerate(template or ()):
-        place = f'network.layers[{index}] "{block}"'
-        yield from (origin.problem(("network",), problem) for problem in _text_problems(block, place, dimensions))
+    for text, origin in template or ():
+        place = f'{place_text(origin.key_path or ())} "{text}"'
+        yield from (origin.problem(("network",), problem) for problem in _text_problems(text, place, dimensions))
     used = _reachable([name for block, _ in template or () for name in names_in(block)], dimensions)
     circular = {name for name in dimensions if _is_circular(name, dimensions)}
     for name, dimension in dimensions.items():

@@ -15,7 +15,17 @@ from random import Random
 
 from drilldown.errors import DrilldownError
 from drilldown.experiment.experiment import Experiment
-from drilldown.network.layers import LARGEST_NUMBER, Conv, Flatten, GlobalAveragePool, Layer, Linear, parse_block
+from drilldown.network.blocks import layers_in
+from drilldown.network.layers import (
+    LARGEST_NUMBER,
+    Conv,
+    Flatten,
+    GlobalAveragePool,
+    GroupNorm,
+    Layer,
+    Linear,
+    SeparableConv,
+)
 from drilldown.network.layout import PlacedLayer, lay_out
 from drilldown.search.names import replace_names
 from drilldown.search.tables import Choice, Dimension, IntDimension
@@ -119,9 +129,11 @@ def _own_layers(experiment: Experiment) -> list[PlacedLayer]:
     """Returns the layers that the file gives, without each `flatten` that the layout adds."""
     placed = iter(experiment.layout or ())
     items = []
-    for layer in (layer for block in experiment.network.layers or () for layer in parse_block(block)):
+    for layer in layers_in(experiment.network.layers or ()):
         item = next(placed)
         items.append(next(placed) if isinstance(item.layer, Flatten) and not isinstance(layer, Flatten) else item)
+        if isinstance(layer, SeparableConv):
+            items.append(next(placed))  # it stands for two convolutions
     return items
 
 
@@ -130,7 +142,7 @@ def _units(items: Sequence[PlacedLayer]) -> list[_Unit]:
     for item in items:
         behind_depthwise = bool(units) and _is_depthwise_open(units[-1])
         pointwise = isinstance(item.layer, Conv) and item.layer.kernel == 1 and item.layer.groups == 1
-        if units and (item.layer.elementwise or (behind_depthwise and pointwise)):
+        if units and (item.layer.overwrites or (behind_depthwise and pointwise)):
             units[-1].items.append(item)
         else:
             units.append(_Unit([item]))
@@ -172,12 +184,15 @@ def _unit_text(
         layer: Layer = item.layer
         name = own.get(index)
         if isinstance(layer, Conv):
-            layer = dataclasses.replace(layer, pad=layer.kernel // 2) if padded else layer
+            layer = dataclasses.replace(layer, pad=layer.span // 2) if padded else layer
             follows = _is_depthwise(item) and item is not classifier and channels is not None
             if layer.groups > 1 and not follows:
                 widths.divide(layer.groups, name, channels)
             channels = channels if follows else name
             texts.append(_conv_text(layer, channels, follows=follows))
+        elif isinstance(layer, GroupNorm):
+            widths.divide(layer.groups, channels)
+            texts.append(str(layer))
         elif isinstance(layer, Linear):
             channels = name
             texts.append(f"linear {{{name}}}" if name else str(layer))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from drilldown.errors import DrilldownError
+from drilldown.network.blocks import map_texts
 from drilldown.network.layers import NotationError
 from drilldown.network.layout import lay_out
 from drilldown.search.names import replace_names
@@ -105,7 +106,7 @@ class _Network:
         if widths not in self.counts:
             texts = dict(zip(self.names, map(str, widths), strict=True))
             try:
-                placed = lay_out([replace_names(block, texts) for block in self.blocks], *self.image)
+                placed = lay_out(map_texts(self.blocks, lambda text: replace_names(text, texts)), *self.image)
                 self.counts[widths] = sum(item.parameters for item in placed)
             except (DrilldownError, NotationError):
                 self.counts[widths] = None

@@ -16,7 +16,7 @@ VALID_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 """A name that can stand in a layer."""
 LONGEST_BLOCK = 10_000
 """The largest number of characters of a block after all names; few names can stand for very long texts."""
-_POSITION_OF_WIDTH = {"conv": 2, "linear": 1}
+_POSITION_OF_WIDTH = {"conv": 2, "sep": 2, "linear": 1}
 """The position of the number of output channels among the words of a layer."""
 
 

@@ -17,10 +17,12 @@ from pydantic import ValidationError
 from drilldown.errors import DrilldownError, Problem, did_you_mean, quoted
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import INHERITED, SEARCH_TABLES, check_experiment, in_order_of_lines, read_source
-from drilldown.experiment.origins import KeyPath, Origin, Source
+from drilldown.experiment.origins import Origin, Source
 from drilldown.experiment.problems import explain_validation_error, toml_literal
 from drilldown.experiment.studies import find_experiment_file
+from drilldown.experiment.toml_lines import KeyPath
 from drilldown.experiment.toml_text import dump_toml
+from drilldown.network.blocks import texts_in
 from drilldown.search.checking import name_problems, value_problems
 from drilldown.search.default_space import default_space
 from drilldown.search.names import names_in
@@ -139,14 +141,14 @@ def _read_settings(table: object, source: Source) -> tuple[SearchSettings | None
 
 
 def _template(source: Source) -> list[tuple[str, Origin]] | None:
-    """Returns the blocks with their origins, none for a network in Python; None where they are no list of texts."""
+    """Returns the texts with their origins, none for a network in Python; None where there is no list of blocks."""
     network = source.values.get("network")
     layers = network.get("layers", []) if isinstance(network, dict) else None
-    if not isinstance(layers, list) or not all(isinstance(block, str) for block in layers):
+    if not isinstance(layers, list) or not all(isinstance(block, str | dict) for block in layers):
         return None
-    paths: list[KeyPath] = [("network", "layers", index) for index in range(len(layers))]
     return [
-        (block, dataclasses.replace(source.origin(at), key_path=at)) for block, at in zip(layers, paths, strict=True)
+        (text, dataclasses.replace(source.origin(at), key_path=at))
+        for at, text in texts_in(layers, ("network", "layers"))
     ]
 
 
@@ -218,15 +220,23 @@ def _read_dimension(name: str, value: object) -> Dimension:
     return KINDS[kinds.pop()].model_validate(value)
 
 
+def _without_names(block: Any) -> Any:
+    """A block with a neutral layer, or a single pass, in place of each text with names."""
+    if isinstance(block, str):
+        return "relu" if set(block) & set("{}") else block
+    if not isinstance(block, dict):
+        return block
+    once = {**block, "repeat": 1} if isinstance(block.get("repeat"), str) else block
+    return {k: list(map(_without_names, value)) if isinstance(value, list) else value for k, value in once.items()}
+
+
 def _other_problems(source: Source, dimensions: Collection[str]) -> Iterator[Problem]:
     """Yields the problems of the rest of a file whose names or dimensions are wrong: those without any dimension."""
     values = copy.deepcopy(source.values)
     network = values.get("network")
     if isinstance(network, dict) and isinstance(network.get("layers"), list):
         # A neutral layer keeps the indices of the others.
-        network["layers"] = [
-            "relu" if isinstance(block, str) and set(block) & set("{}") else block for block in network["layers"]
-        ]
+        network["layers"] = [_without_names(block) for block in network["layers"]]
     try:
         Experiment.model_validate(values)
     except ValidationError as error:

@@ -19,8 +19,10 @@ from drilldown.data.loading import dataset_info
 from drilldown.errors import DrilldownError, Problem
 from drilldown.experiment.experiment import Experiment, Recipe
 from drilldown.experiment.loading import Parent, anchor_dataset, check_experiment, set_value
-from drilldown.experiment.origins import KeyPath, Origin, Source
+from drilldown.experiment.origins import Origin, Source
 from drilldown.experiment.problems import toml_literal
+from drilldown.experiment.toml_lines import KeyPath
+from drilldown.network.blocks import Block, map_texts, texts_in
 from drilldown.network.layers import Shape
 from drilldown.search.names import names_in, replace_names, width_names
 from drilldown.search.tables import Choice, Dimension, IntDimension, Value
@@ -59,13 +61,18 @@ class Space:
     """The name of the experiment as `study/step`, where the path does not give it."""
 
     @property
-    def template(self) -> tuple[str, ...] | None:
-        """The blocks of layers with names; None where the file has no list of texts."""
+    def template(self) -> tuple[Block, ...] | None:
+        """The blocks of layers with names; None where the file has no list of texts and tables."""
         network = self.source.values.get("network")
         layers = network.get("layers") if isinstance(network, dict) else None
-        if not isinstance(layers, list) or not all(isinstance(block, str) for block in layers):
+        if not isinstance(layers, list) or not all(isinstance(block, str | dict) for block in layers):
             return None  # a network in Python, or an error, found later
         return tuple(layers)
+
+    @property
+    def texts(self) -> list[str]:
+        """All texts of the template."""
+        return [text for _, text in texts_in(self.template or ())]
 
     @cached_property
     def settings(self) -> dict[str, Dimension]:
@@ -77,7 +84,7 @@ class Space:
         """The names that stand for a number of output channels in some candidate, with a range of whole numbers."""
         found: set[str] = set()
         seen: set[str] = set()
-        waiting = list(self.template or ())
+        waiting = self.texts
         while waiting:
             text = waiting.pop()
             if text in seen:
@@ -95,13 +102,14 @@ class Space:
 
     def widths_of(self, values: Values) -> tuple[str, ...]:
         """Returns the names of widths that stand in the layers of one candidate, from the image to the logits."""
-        names = self._numbers(name for block in self.outline(values) for name in width_names(block))
+        texts = [text for _, text in texts_in(self.outline(values))]
+        names = self._numbers(name for text in texts for name in width_names(text))
         return tuple(dict.fromkeys(names))
 
     def used(self, values: Values) -> frozenset[str]:
         """Returns the dimensions that have an effect on one candidate: a choice can leave out the names of others."""
         found = set(self.settings)
-        waiting = [name for block in self.template or () for name in names_in(block)]
+        waiting = [name for text in self.texts for name in names_in(text)]
         while waiting:
             name = waiting.pop()
             if name not in found:
@@ -110,11 +118,11 @@ class Space:
                     waiting += names_in(_text(values[name]))
         return frozenset(found)
 
-    def outline(self, values: Values) -> tuple[str, ...]:
+    def outline(self, values: Values) -> tuple[Block, ...]:
         """Returns the blocks of one candidate after all choices; only the names of numbers remain."""
         return tuple(self._outline(values).values())
 
-    def layers(self, values: Values) -> tuple[str, ...]:
+    def layers(self, values: Values) -> tuple[Block, ...]:
         """Returns the blocks of one candidate."""
         return tuple(self._layers(values).values())
 
@@ -239,23 +247,31 @@ class Space:
     def _numbers(self, names: Iterator[str]) -> Iterator[str]:
         return (name for name in names if isinstance(self.dimensions.get(name), IntDimension))
 
-    def _outline(self, values: Values) -> dict[int, str]:
+    def _outline(self, values: Values) -> dict[int, Block]:
         """Returns the blocks after all choices by their index in the file; blocks without layers are left out."""
         texts = {
             name: _text(values[name])
             for name, dimension in self.dimensions.items()
             if isinstance(dimension, Choice) and name not in self.settings
         }
-        blocks: dict[int, str] = {}
-        for index, block in enumerate(self.template or ()):
-            replaced = replace_names(block, texts)
-            if replaced or not names_in(block):  # an empty block that the user wrote is an error, found later
-                blocks[index] = replaced
-        return blocks
 
-    def _layers(self, values: Values) -> dict[int, str]:
+        def replaced(text: str) -> str | None:
+            # An empty text that the user wrote is an error, found later.
+            return replace_names(text, texts) or (None if names_in(text) else text)
+
+        return {
+            index: changed
+            for index, block in enumerate(self.template or ())
+            for changed in map_texts([block], replaced)
+        }
+
+    def _layers(self, values: Values) -> dict[int, Block]:
         texts = {name: _text(value) for name, value in values.items() if name not in self.settings}
-        return {index: replace_names(block, texts) for index, block in self._outline(values).items()}
+        return {
+            index: changed
+            for index, block in self._outline(values).items()
+            for changed in map_texts([block], lambda text: replace_names(text, texts))
+        }
 
     def _set_layers(self, source: Source, values: Values) -> list[int]:
         """Sets the layers of a candidate; returns the index in the file of each of its blocks."""

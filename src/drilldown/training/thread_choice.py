@@ -116,7 +116,7 @@ def _count_steps(experiment: Experiment, dataset: Dataset) -> int:
 def _make_step(experiment: Experiment, dataset: Dataset) -> Callable[[], object]:
     """A step on the first images, with a learning rate of 0, so that the loss stays finite."""
     recipe, seed = experiment.recipe, 0
-    engine = TorchEngine(experiment.build(seed), recipe, dataset, device=torch.device("cpu"))
+    engine = TorchEngine(experiment.build_for_training(seed), recipe, dataset, device=torch.device("cpu"))
     count = min(recipe.batch_size, len(dataset.train))
     _, height, width = dataset.image_shape
     plan = EpochPlan(

@@ -8,6 +8,7 @@ import os
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,8 @@ from drilldown.data.glyphs import draw_glyphs
 from drilldown.data.loading import load_dataset
 from drilldown.errors import DrilldownError
 from drilldown.experiment.experiment import Experiment
+from drilldown.network.layers import LAYERS
+from drilldown.network.modules import Layers
 from drilldown.report.page import build_page
 from drilldown.report.run import embedded
 from drilldown.report.run.embedded import BROWSER_LAYERS, embed_network, why_not_embedded
@@ -46,7 +49,7 @@ def logits_in(page: Page, images: torch.Tensor) -> torch.Tensor:
     return torch.tensor(logits, dtype=torch.float64)
 
 
-NETWORKS = {
+NETWORKS: dict[str, list[Any] | None] = {
     "the flagship": None,
     "every option": [
         "conv 5x5 12 stride=2 pad=2 bias, bn, relu",
@@ -64,12 +67,28 @@ NETWORKS = {
         "conv 1x1 10 pad=1, bn",
         "gap",
     ],
+    "activations": [
+        "conv 3x3 6 dilation=2 stride=2 pad=same bias, leaky 0.2",
+        "conv 3x3 12 depthwise, prelu, bn noscale, silu",
+        "sep 3x3 8 pad=same, gelu, gn 4, hardswish, dropout2d 0.1",
+        "maxpool 3 stride=2 pad=1, avgpool 3 stride=1 pad=1, blurpool, blurpool 5 stride=1",
+        "ln, se 3, conv 1x1 10 expand=3, gap, ln",
+    ],
+    "tables": [
+        "conv 3x3 6 stride=2",
+        {"skip": ["conv 3x3 8 stride=2 pad=same, bn, relu", {"skip": ["conv 1x1 8, silu"]}]},
+        "relu",
+        {"repeat": 3, "shared": True, "layers": ["conv 3x3 8 pad=same, bn", {"skip": ["sep 3x3 8 pad=same, prelu"]}]},
+        {"repeat": 2, "layers": ["conv 3x3 8, gelu"]},
+        "flatten, linear 10, bn",
+    ],
 }
 
 
-def random_network(experiment: Experiment) -> nn.Module:
+def random_network(experiment: Experiment) -> Layers:
     """The experiment's network, with no statistic or scale of a batch norm at its default."""
     network = experiment.build(1)
+    assert isinstance(network, Layers)
     generator = torch.Generator().manual_seed(2)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -77,7 +96,8 @@ def random_network(experiment: Experiment) -> nn.Module:
                 (module.running_mean, -0.5, 0.5), (module.running_var, 0.3, 2),
                 (module.weight, 0.5, 1.5), (module.bias, -0.5, 0.5),
             ):  # fmt: skip
-                assert tensor is not None
+                if tensor is None:  # without a scale
+                    continue
                 tensor.data.uniform_(low, high, generator=generator)
     return network.eval()
 
@@ -98,7 +118,7 @@ def images_to_compare() -> tuple[torch.Tensor, float, float]:
 def test_the_browser_agrees_with_pytorch(name: str, open_page: Open, tmp_path: Path) -> None:
     file = world(tmp_path)
     layers = NETWORKS[name]
-    experiment = load(file, [f"network.layers={json.dumps(layers)}"]) if layers else load("under-8k")
+    experiment = load(file, [f"network.layers={toml_value(layers)}"]) if layers else load("under-8k")
     network = random_network(experiment)
     images, mean, std = images_to_compare()
     text = build_page(
@@ -115,9 +135,23 @@ def test_the_browser_agrees_with_pytorch(name: str, open_page: Open, tmp_path: P
     assert bool((logits.argmax(1) == expected.argmax(1)).all())
 
 
-def test_every_layer_agrees_with_pytorch(open_page: Open, tmp_path: Path) -> None:
+def toml_value(value: Any) -> str:
+    """A value in TOML; JSON has the same texts and arrays."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {toml_value(item)}' for key, item in value.items())} }}"
+    return f"[{', '.join(map(toml_value, value))}]" if isinstance(value, list) else json.dumps(value)
+
+
+def test_the_page_has_code_for_exactly_the_layers_that_are_listed(open_page: Open) -> None:
+    page = open_page(build_page("base.html.j2", scripts=["network.js"], data={})).page
+    assert set(page.evaluate("Object.keys(LAYERS)")) == BROWSER_LAYERS
+    assert (LAYERS.keys() | {"add"}) - BROWSER_LAYERS == {"sep"}  # which is two convolutions
+
+
+@pytest.mark.parametrize("name", ["every option", "activations", "tables"])
+def test_every_layer_agrees_with_pytorch(name: str, open_page: Open, tmp_path: Path) -> None:
     """The page shows feature maps, so they must be right too."""
-    experiment = load(world(tmp_path), [f"network.layers={json.dumps(NETWORKS['every option'])}"])
+    experiment = load(world(tmp_path), [f"network.layers={toml_value(NETWORKS[name])}"])
     network = random_network(experiment)
     image = draw_glyphs(train=10, test=10)[1][0][3]
     text = build_page(
@@ -133,11 +167,14 @@ def test_every_layer_agrees_with_pytorch(open_page: Open, tmp_path: Path) -> Non
         image.flatten().tolist(),
     )
     x = (image[None, None] / 255 - 0.2) / 0.4
-    assert [name for name, _ in maps] == [name for name, _ in network.named_children()]
+    assert [name for name, _ in maps] == [placed.name for placed in experiment.layout or ()]
+    expected: list[torch.Tensor] = []
+    for module in dict.fromkeys(network):
+        module.register_forward_hook(lambda _, __, output: expected.append(output.clone()))
     with torch.inference_mode():
-        for (name, values), module in zip(maps, network.children(), strict=True):
-            x = module(x.clone())
-            assert float((torch.tensor(values) - x.flatten()).abs().max()) < CLOSE, name
+        network(x)
+    for (layer, values), output in zip(maps, expected, strict=True):
+        assert float((torch.tensor(values) - output.flatten()).abs().max()) < CLOSE, layer
 
 
 def test_images_need_not_be_square(open_page: Open, tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ from drilldown.network.layers import (
     MaxPool,
     ReLU,
 )
+from drilldown.network.modules import fold_network
 from drilldown.settings import EngineName
 
 MEMORY_LIMIT = 600_000_000
@@ -74,11 +75,22 @@ def why_unsupported(experiment: Experiment, device: torch.device) -> str | None:
         return f"it calculates in fp32, not in {recipe.precision}"
     if experiment.image[0][0] > 1:
         return f"it reads grey images, not images with {experiment.image[0][0]} channels"
-    for item in experiment.layout:
-        if type(item.layer) not in KINDS:
-            return f"it has no {item.layer.word}"
-        if isinstance(item.layer, Conv) and item.layer.pad >= item.layer.kernel:
+    for index, item in enumerate(experiment.layout):
+        layer = item.layer
+        if type(layer) not in KINDS:
+            return f"it has no {layer.word}"
+        if item.sources != (index - 1,):
+            return "it has no skips"
+        if item.shared:
+            return "it has no shared weights"
+        if isinstance(layer, Conv) and layer.pad >= layer.kernel:
             return f"{item.name} pads by more than its kernel can reach"
+        if isinstance(layer, Conv) and (layer.dilation, layer.expand) != (1, 1):
+            return f'{item.name} is "{layer}": it has no dilation and no expand'
+        if isinstance(layer, BatchNorm) and not layer.scale:
+            return f'{item.name} is "{layer}": it has no noscale'
+        if isinstance(layer, MaxPool | AvgPool) and (layer.stride, layer.pad) != (layer.size, 0):
+            return f'{item.name} is "{layer}": its pools have no stride and no pad'
     return None
 
 
@@ -105,7 +117,7 @@ class NativeEngine:
         self.library = load_library(on_notice)
         self.build = library_build()
         self.recipe, self.split = experiment.recipe, dataset.train
-        self.network = experiment.build(seed)
+        self.network = experiment.build_for_training(seed)
         parameters = list(self.network.parameters())
         self.weights = torch.cat([parameter.detach().flatten() for parameter in parameters])
         self.running = torch.cat([torch.empty(0), *(buffer.flatten() for buffer in _statistics(self.network))])
@@ -169,8 +181,8 @@ class NativeEngine:
     def model(self) -> nn.Module:
         """The model that is judged: with weight averaging, the averaged weights."""
         if self.recipe.ema is None:
-            return self._module(self.weights, self.running)
-        return self._module(self.average, self.average_running)
+            return fold_network(self._module(self.weights, self.running))
+        return fold_network(self._module(self.average, self.average_running))
 
     def state(self) -> dict[str, torch.Tensor]:
         """Everything that the next epoch depends on, as `network.…`, `average.…` and `optimizer.…`."""

@@ -13,7 +13,8 @@ from itertools import pairwise
 
 from drilldown.evaluation.records import Tally
 from drilldown.evaluation.verdict import meets_bar
-from drilldown.network.layers import Dropout, parse_block
+from drilldown.network.blocks import layers_in
+from drilldown.network.layers import Dropout
 from drilldown.report.run.evidence import RunEvidence
 from drilldown.wording import count_text, difference_text, join_words, loss_text, percent_text
 
@@ -115,11 +116,11 @@ def _overfitting_sentences(evidence: RunEvidence) -> Iterator[str]:
 
 def _regularisation_sentences(evidence: RunEvidence) -> Iterator[str]:
     """Only the conditions of the two measurements are facts; which of them caused the difference is not known."""
-    recipe, layers, last = evidence.experiment.recipe, evidence.experiment.network.layers or (), evidence.epochs[-1]
+    recipe, blocks, last = evidence.experiment.recipe, evidence.experiment.network.layers or (), evidence.epochs[-1]
     conditions = []
     if recipe.augment.warps or recipe.augment.jitters:
         conditions.append("with augmentation")
-    if any(isinstance(layer, Dropout) and layer.probability for block in layers for layer in parse_block(block)):
+    if any(isinstance(layer, Dropout) and layer.probability for layer in layers_in(blocks)):
         conditions.append("with dropout")
     if not conditions:
         return

@@ -20,9 +20,15 @@ MAX_PARAMETERS = 250_000
 """A larger network is not embedded: the page would exceed 1.3 MB and answer slowly."""
 MAX_PIXELS = 65_536
 """Larger images are not given to a page: its examples would have megabytes, and its layers answer slowly."""
-BROWSER_LAYERS = frozenset({"conv", "bn", "relu", "maxpool", "avgpool", "gap", "dropout", "flatten", "linear"})
-"""The layers, by their word in the notation, that `templates/network.js` can run."""
-BATCHNORM_EPS = torch.nn.BatchNorm2d(1).eps
+BROWSER_LAYERS = frozenset(
+    {
+        "add", "avgpool", "blurpool", "bn", "conv", "dropout", "dropout2d", "flatten", "gap", "gelu", "gn", "hardswish",
+        "leaky", "linear", "ln", "maxpool", "prelu", "relu", "se", "silu",
+    }
+)  # fmt: skip
+"""The layers, by their word in the notation, that `templates/network.js` can run; `sep` stands for two of them."""
+EPS = torch.nn.BatchNorm2d(1).eps
+"""The number that all norms add to the variance."""
 
 
 def why_not_embedded(experiment: Experiment) -> str | None:
@@ -67,7 +73,7 @@ def embed_network(
     for placed in experiment.layout or ():
         tensors = {
             name.removeprefix(f"{placed.name}."): tensor
-            for name, tensor in state.items()
+            for name, tensor in ({} if placed.shared else state).items()
             if name.startswith(f"{placed.name}.") and tensor.is_floating_point()  # not batch norm's count of batches
         }
         weights += [tensor.detach().cpu().numpy().astype("<f4").ravel() for tensor in tensors.values()]
@@ -78,9 +84,12 @@ def embed_network(
                 "text": str(placed.layer),
                 "input": placed.input,
                 "output": placed.output,
+                "sources": placed.sources,
+                "shared": placed.shared,
+                "adjusts": placed.layer.overwrites and len(placed.sources) == 1,
                 "tensors": {name: tensor.numel() for name, tensor in tensors.items()},
                 **{key: value for key, value in asdict(placed.layer).items() if key != "bias"},
-                **({"eps": BATCHNORM_EPS} if placed.layer.word == "bn" else {}),
+                **({"eps": EPS} if placed.layer.own_weights else {}),
             }
         )
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from drilldown.network.blocks import block_lines
 from drilldown.report.page import build_page
 from drilldown.report.search.analysis import Command, extent_text, search_sentences
 from drilldown.report.search.answer import STAMP, STAMP_REASON
@@ -44,7 +45,9 @@ def report_context(evidence: SearchEvidence, commands: Sequence[Command]) -> dic
         "importance": [*evidence.importance.items()] if evidence.importance else [],
         "caveat": importance_caveat(evidence),
         "winner_changes": winner_changes(evidence),
-        "layers": evidence.search.space.layers(evidence.answer.candidate.values) if evidence.answer else (),
+        "layers": list(block_lines(evidence.search.space.layers(evidence.answer.candidate.values)))
+        if evidence.answer
+        else [],
         "commands": commands,
         "decisions": {
             "accepted": "confirmed", "rejected": "not confirmed", "undecided": "not confirmed: too few seeds",

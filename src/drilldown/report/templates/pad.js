@@ -220,12 +220,11 @@ function startPad({ network: written, examples }) {
 
   // Feature maps: one row per layer. A block is a layer with the layers that only adjust its output.
 
-  const adjusts = ({ kind }) => ["bn", "relu", "dropout"].includes(kind);
   let block = [];
   const maps = network.layers.map((layer, number) => {
     const next = network.layers[number + 1];
-    block = adjusts(layer) ? [...block, layer] : [layer];
-    const isEnd = layer.kind !== "flatten" && !(next && adjusts(next));
+    block = layer.adjusts ? [...block, layer] : [layer];
+    const isEnd = layer.kind !== "flatten" && !next?.adjusts;
     return mapsOf(layer, isEnd ? block : null);
   });
 
