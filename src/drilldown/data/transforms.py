@@ -181,7 +181,7 @@ class Transform(Table):
         """
         return min(1.0, max(0.0, 1 - done) / self.fade) if self.fade else 1.0
 
-    def scaled(self, factor: float) -> Self:
+    def scaled(self, factor: float) -> Self:  # noqa: ARG002
         """Returns the transform with its largest changes multiplied by a factor, as far as an image can be changed."""
         return self
 
@@ -275,7 +275,7 @@ class Flip(Transform):
     p: Probability = 0.5
     """The probability that an image is mirrored; with `both`, for each direction. `fade` reduces it."""
     direction: Literal["horizontal", "vertical", "both"] = "horizontal"
-    """The direction: `horizontal` exchanges left and right, `vertical` top and bottom, `both` is one after the other."""
+    """`horizontal` exchanges left and right, `vertical` top and bottom, `both` is one after the other."""
     main = "direction"
 
 
@@ -369,9 +369,7 @@ class Jitter(Transform):
 
 
 class Augmentation(Table):
-    """The random changes of a training image, drawn again in every epoch, in the order of the keys; `jitter` comes before
-    `erase`.
-    """
+    """The random changes of a training image, drawn again in every epoch, in the order of the keys."""
 
     crop: Crop | None = None
     """The cut of the centre; none by default."""
