@@ -23,6 +23,8 @@ def figure_png(figure: Figure, dpi: int = 110) -> bytes:
 def picture_address(image: torch.Tensor, largest: int = 256) -> str:
     """An image (height, width), uint8, 0 background to 255 ink, as the `data:` address of a PNG file.
 
+    An image (height, width, 3) is in colour, and its values stay as they are.
+
     *Arguments*: `largest`: a longer side is reduced to this number of pixels. A page shows images as small as stamps,
     and hundreds of photographs would make it too large to open.
 
@@ -30,7 +32,7 @@ def picture_address(image: torch.Tensor, largest: int = 256) -> str:
     'data:image/png;base64,'
     """
     file = io.BytesIO()
-    picture = Image.fromarray((255 - image).numpy())
+    picture = Image.fromarray((255 - image if image.dim() == 2 else image).numpy())
     picture.thumbnail((largest, largest))
     picture.save(file, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
