@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,3 +69,22 @@ def test_the_affine_coefficients_are_the_inverse_map_that_pil_expects() -> None:
     rows, columns = np.nonzero(small > 127)
     assert rows.min() == columns.min() == 7
     assert math.isclose((small > 127).sum(), 12.25, abs_tol=4)
+
+
+@pytest.mark.parametrize(
+    "augment",
+    [
+        {"crop": 20}, {"flip": {"p": 1}}, {"flip": {"direction": "both", "p": 1}}, {"rotate": [5, 10]},
+        {"affine": {"translate": [3, 0.2], "shear": [1, 5]}}, {"perspective": {"p": 1}}, {"elastic": {}},
+        {"jitter": {"brightness": [0.5, 0.6]}}, {"erase": {"p": 1}},
+    ],
+)  # fmt: skip
+def test_the_plain_pipeline_makes_every_transform_with_its_probability(augment: dict[str, Any]) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(1, 256, (28, 28), np.uint8))
+    ((name, settings),) = augment.items()
+    changed = plain.make_pil_transform(Augmentation.model_validate(augment))(image)
+    assert (changed.size, changed.mode) == (image.size, "L")
+    assert np.asarray(changed).tolist() != np.asarray(image).tolist()
+    settings = settings if isinstance(settings, dict) else {"size" if name == "crop" else "degrees": settings}
+    never = plain.make_pil_transform(Augmentation.model_validate({name: settings | {"p": 0}}))(image)
+    assert np.asarray(never).tolist() == np.asarray(image).tolist()

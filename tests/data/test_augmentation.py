@@ -232,3 +232,136 @@ def test_a_slice_of_the_draws_gives_the_same_images() -> None:
     assert together.dtype == torch.float32
     parts = [augment_images(images[start : start + 4], draws.slice(start, start + 4)) for start in (0, 4, 8)]
     torch.testing.assert_close(torch.cat(parts), together)
+
+
+# Crop, flip, perspective, elastic, erase; probability and fade
+
+ALL: dict[str, Any] = {
+    "crop": 20, "flip": "both", "rotate": 20, "affine": EVERYTHING, "perspective": 0.3, "elastic": 34,
+    "jitter": {"brightness": 0.4, "contrast": [0.5, 1.2]}, "erase": [0.1, 0.3],
+}  # fmt: skip
+
+
+def with_options(name: str, **options: float) -> Augmentation:
+    """One transform with a probability or a fade."""
+    main = {"crop": "size", "flip": "direction", "rotate": "degrees", "perspective": "distortion", "elastic": "alpha",
+            "erase": "area"}.get(name)  # fmt: skip
+    settings = {main: ALL[name]} if main else ALL[name]
+    return Augmentation.model_validate({name: settings | options})
+
+
+def changed(augment: Augmentation, done: float = 0.0, count: int = 300) -> torch.Tensor:
+    """Whether each of some noisy images is changed, (count)."""
+    images = torch.randint(1, 256, (count, 1, 28, 28), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    draws = draw_augmentation(augment, count, torch.Generator().manual_seed(2), 28, 28, done)
+    return (augment_images(images, draws) - images).abs().amax(dim=(1, 2, 3)) > 0.01
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_probability_is_the_share_of_images_that_change(name: str) -> None:
+    assert not changed(with_options(name, p=0)).any()
+    if name != "flip":  # each direction has its own probability
+        assert changed(with_options(name, p=1)).float().mean() > 0.97
+        assert abs(float(changed(with_options(name, p=0.3), count=1000).float().mean()) - 0.3) < 0.06
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_faded_transform_changes_nothing_in_the_last_epoch_and_less_before_it(name: str) -> None:
+    fading = with_options(name, p=1, fade=0.5)
+    images = torch.randint(256, (50, 1, 28, 28)).to(torch.uint8)
+    weak, full = (
+        augment_images(images, draw_augmentation(fading, 50, torch.Generator().manual_seed(3), 28, 28, done))
+        for done in (0.99, 0.4)
+    )
+    assert not changed(fading, done=1.0).any()
+    assert (weak - images).abs().mean() < 0.5 * (full - images).abs().mean()
+    generator = torch.Generator().manual_seed(3)
+    torch.testing.assert_close(
+        full, augment_images(images, draw_augmentation(with_options(name, p=1), 50, generator, 28, 28))
+    )
+
+
+@pytest.mark.parametrize("name", ["crop", "flip", "perspective", "elastic", "erase"])
+def test_another_transform_leaves_the_draws_of_an_existing_recipe_as_they_are(name: str) -> None:
+    old = {"rotate": 20, "affine": EVERYTHING, "jitter": ALL["jitter"]}
+    before, after = (drawn(Augmentation.model_validate(value), count=50) for value in (old, old | {name: ALL[name]}))
+    assert before.inverse is not None
+    assert before.brightness_contrast is not None
+    assert torch.equal(before.brightness_contrast, after.brightness_contrast)
+    if name in ("elastic", "erase"):
+        assert torch.equal(before.inverse, after.inverse)
+
+
+def test_a_probability_of_a_transform_leaves_its_other_draws_as_they_are() -> None:
+    always, half = (
+        drawn(Augmentation.model_validate({"rotate": {"degrees": 20, "p": p}}), count=200) for p in (1, 0.5)
+    )
+    chosen = (half.inverse - torch.eye(2, 3)).abs().amax((1, 2)) > 0
+    assert 60 < int(chosen.sum()) < 140
+    assert torch.equal(half.inverse[chosen], always.inverse[chosen])
+
+
+@pytest.mark.parametrize("direction", ["horizontal", "vertical", "both"])
+def test_a_flip_is_a_mirror_image(direction: str) -> None:
+    augment = Augmentation.model_validate({"flip": {"direction": direction, "p": 1}})
+    images = torch.randint(256, (3, 3, 14, 9)).to(torch.uint8)
+    axes = {"horizontal": [3], "vertical": [2], "both": [2, 3]}[direction]
+    flipped = augment_images(images, drawn(augment, count=3, height=14, width=9))
+    torch.testing.assert_close(flipped, images.flip(axes).float(), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [22, 0.5, 14])
+def test_a_crop_agrees_with_pil_except_at_its_border(size: float) -> None:
+    images = torch.randint(256, (4, 28, 28)).to(torch.uint8)
+    cut = round(28 * size) if size < 1 else int(size)
+    cropped = augment_images(images, drawn(Augmentation.model_validate({"crop": size}), count=4))[:, 0]
+    at = (28 - cut) // 2
+    for image, actual in zip(images, cropped, strict=True):
+        box = (at, at, at + cut, at + cut)
+        expected = np.asarray(Image.fromarray(image.numpy()).crop(box).resize((28, 28), Image.Resampling.BILINEAR))
+        assert np.abs(actual.numpy() - expected)[2:-2, 2:-2].max() <= 1.01  # PIL rounds, twice
+
+
+def test_erased_rectangles_have_the_areas_and_ratios_of_the_recipe_and_lie_inside() -> None:
+    augment = Augmentation.model_validate({"erase": {"area": [0.05, 0.2], "ratio": [0.5, 2], "p": 1}})
+    draws = draw_augmentation(augment, COUNT, torch.Generator().manual_seed(4), 96, 64)
+    assert draws.erased is not None
+    top, bottom, left, right = draws.erased.T.double()
+    rows, columns = bottom - top, right - left
+    assert top.min() == left.min() == 0  # the borders are reached
+    assert (bottom.max(), right.max()) == (96, 64)
+    assert is_uniform((rows * columns / 96 / 64).numpy() + 0.006 * (torch.rand(COUNT).numpy() - 0.5), 0.045, 0.205)
+    assert 0.45 < (rows / columns).min() < 0.6
+    assert 1.6 < (rows / columns).max() < 2.2
+    images = torch.full((COUNT, 2, 96, 64), 9, dtype=torch.uint8)[:20]
+    erased = augment_images(images, draws.slice(0, 20)) == 0
+    assert erased.sum((1, 2, 3)).tolist() == (2 * rows * columns)[:20].tolist()
+
+
+def test_every_channel_of_an_image_is_changed_alike() -> None:
+    images = torch.randint(256, (30, 1, 28, 28)).to(torch.uint8)
+    draws = drawn(Augmentation.model_validate(ALL), count=30)
+    grey, colour = augment_images(images, draws), augment_images(images.expand(-1, 4, -1, -1), draws)
+    assert colour.shape == (30, 4, 28, 28)
+    torch.testing.assert_close(colour, grey.expand(-1, 4, -1, -1), rtol=0, atol=1e-2)
+
+
+def test_a_slice_of_all_draws_gives_the_same_images() -> None:
+    images = torch.randint(256, (10, 28, 28)).to(torch.uint8)
+    draws = drawn(Augmentation.model_validate(ALL), count=10)
+    parts = [augment_images(images[start : start + 4], draws.slice(start, start + 4)) for start in (0, 4, 8)]
+    torch.testing.assert_close(torch.cat(parts), augment_images(images, draws), rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("translate", [[3, 0.25], 3, 0.25])
+def test_a_shift_is_in_pixels_or_in_fractions(translate: Any) -> None:
+    _, shift = forward(Augmentation.model_validate({"affine": {"translate": translate}}), height=20, width=40)
+    across, down = translate if isinstance(translate, list) else (translate, translate)
+    for values, length, side in ((shift[:, 0], across, 40), (shift[:, 1], down, 20)):
+        most = length if length >= 1 else length * side
+        assert is_uniform(values, -most, most)
+
+
+def test_a_range_of_angles_need_not_be_symmetric() -> None:
+    linear, _ = forward(Augmentation.model_validate({"rotate": [5, 20]}))
+    assert is_uniform(np.degrees(np.arctan2(linear[:, 1, 0], linear[:, 0, 0])), 5, 20)

@@ -14,7 +14,8 @@ import numpy as np
 import scipy.ndimage
 from PIL import Image, ImageEnhance, ImageOps
 
-from drilldown.data.transforms import Affine, Augmentation, Crop, Elastic, Erase, Perspective, fraction_of, spread
+from drilldown.data.ranges import fraction_of, spread
+from drilldown.data.transforms import Affine, Augmentation, Crop, Elastic, Erase, Perspective
 
 Transform = Callable[[Image.Image], Image.Image]
 Size = tuple[int, int]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+from drilldown.data.ranges import fraction_of, spread
 from drilldown.data.transforms import (
     Affine,
     Augmentation,
@@ -23,8 +24,6 @@ from drilldown.data.transforms import (
     Perspective,
     Rotate,
     Transform,
-    fraction_of,
-    spread,
 )
 from drilldown.data.warping import perspective_matrices, rotation_matrices, smooth_noise, warp_images
 from drilldown.randomness import stream

@@ -29,7 +29,7 @@ def warp_images(
     maps = inverse * (half / half[:rows, None])
     if shifts is None:
         # `affine_grid` computes one small matrix product per image; one large product for all images is faster.
-        points = (maps.view(-1, 3) @ positions).view(-1, rows, height * width)
+        points = (maps.reshape(-1, 3) @ positions).view(-1, rows, height * width)
     else:
         moved = (shifts / half[:2, None, None]).flatten(2) + positions[:2]
         points = maps @ torch.cat([moved, positions[2:].expand(len(moved), 1, -1)], dim=1)

@@ -54,16 +54,16 @@ def activation_maps(
     """The class activation maps of images.
 
     *Arguments*: `network`: the trained network with this layout, which has activation maps. `images`: (N, height,
-    width), 0 background to 255 ink. `mean`, `std`: see `normalise_pixels`.
+    width) or (N, channels, height, width), 0 background to 255 ink. `mean`, `std`: see `normalise_pixels`.
 
     *Returns* (N, classes, rows, columns): the rows and columns are those of the image before `gap`.
     """
     index = gap_index(layout)
     assert index is not None
     assert isinstance(network, Layers)
-    first = next(network.parameters())
+    pixels = (images[:, None] if images.dim() == 3 else images).to(next(network.parameters()))
     with evaluation_mode(network):
-        features = network[:index](normalise_pixels(images[:, None].to(first), mean, std))
+        features = network[:index](normalise_pixels(pixels, mean, std))
         count, channels, rows, columns = features.shape
         positions = features.permute(0, 2, 3, 1).reshape(-1, channels, 1, 1)
         return network[index + 1 :](positions).view(count, rows, columns, -1).permute(0, 3, 1, 2)  # type: ignore[no-any-return]

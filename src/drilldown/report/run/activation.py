@@ -34,7 +34,7 @@ class Activation:
     number: int
     """The class of the map."""
     image: torch.Tensor
-    """(height, width), uint8."""
+    """(height, width), or (channels, height, width), uint8."""
     map: torch.Tensor
     """(rows, columns), float32."""
 
@@ -77,17 +77,19 @@ def first_right(split: Split, wrong: Collection[int], classes: int) -> list[int]
 def colour_map(image: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """An image in grey under a map in colour; the colour of the map's largest absolute value is the strongest.
 
-    *Arguments*: `image`: (height, width), uint8, 0 background to 255 ink. `values`: (rows, columns), stretched over the
-    image.
+    *Arguments*: `image`: (height, width) or (channels, height, width), uint8. `values`: (rows, columns), stretched over
+    the image.
 
-    *Returns* (height, width, 3), uint8: ink is dark.
+    *Returns* (height, width, 3), uint8; the ink of an image with one channel (255) is dark.
 
     >>> colour_map(torch.zeros(2, 2, dtype=torch.uint8), torch.tensor([[1.0, -1.0]]))[0].tolist()
     [[229, 158, 101], [101, 170, 208]]
     """
-    stretched = F.interpolate(values[None, None].float(), size=image.shape, mode="bilinear", align_corners=False)[0, 0]
+    light = image.view(-1, *image.shape[-2:]).float()
+    light = 255 - light[0] if len(light) == 1 else light.mean(0)
+    stretched = F.interpolate(values[None, None].float(), size=light.shape, mode="bilinear", align_corners=False)[0, 0]
     share = (stretched / values.abs().max().clamp(min=1e-12))[:, :, None]
-    grey = 255 * (1 - INK * image.float() / 255)[:, :, None]
+    grey = (255 * (1 - INK) + INK * light)[:, :, None]
     tint = torch.where(share > 0, torch.tensor(FOR), torch.tensor(AGAINST)).float()
     alpha = TINT * share.abs()
     return ((1 - alpha) * grey + alpha * tint).to(torch.uint8)
