@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
+    GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     SerializerFunctionWrapHandler,
     ValidationError,
@@ -18,7 +19,8 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from drilldown.data.ranges import (
     Area,
@@ -70,6 +72,14 @@ class Transform(Table):
             if getattr(self, key) == type(self).model_fields[key].default:
                 document.pop(key, None)
         return document[self.main] if set(document) == {self.main} else document
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Adds the main setting, which the reference shows as another way to write the table."""
+        schema = handler(core_schema)
+        if cls.main is not None:
+            handler.resolve_ref_schema(schema)["main"] = cls.main
+        return schema
 
     @property
     def is_neutral(self) -> bool:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from drilldown.errors import InvalidValueError, Problem
 from drilldown.table import BelowOne, NonNegative, Table
@@ -78,8 +78,8 @@ class MultiStepSchedule(_WarmedUpSchedule):
     name: Literal["multistep"]
     """The schedule's name."""
     at: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(strict=False, min_length=1)]
-    """The times of the drops: after so many epochs, such as `[8, 12]`, or after fractions of all steps, such as
-    `[0.5, 0.75]`."""
+    """The times of the drops: numbers of finished epochs, such as `[8, 12]`, or fractions of all steps, such as
+    `[0.5, 0.75]` (PyTorch's `milestones`)."""
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     """The factor of the learning rate in each drop."""
 
@@ -87,11 +87,15 @@ class MultiStepSchedule(_WarmedUpSchedule):
     @classmethod
     def _times_in_order(cls, at: tuple[float, ...]) -> tuple[float, ...]:
         if any(time > 1 and not time.is_integer() for time in at) or list(at) != sorted(set(at)):
-            found = f"found {[int(time) if time.is_integer() else time for time in at]}"
+            found = f"found {list(at)}"
             raise InvalidValueError(
                 Problem(found=found, expected="whole epochs, or fractions below 1 of the training, in ascending order")
             )
         return at
+
+    @field_serializer("at")
+    def _as_written(self, at: tuple[float, ...]) -> list[float]:
+        return [int(time) if time >= 1 else time for time in at]
 
     def learning_rate(self, peak: float, step: int, steps_per_epoch: int, total_steps: int) -> float:
         """Returns the learning rate of one step, counted from 0."""
@@ -106,7 +110,7 @@ class ExponentialSchedule(_WarmedUpSchedule):
     name: Literal["exponential"]
     """The schedule's name."""
     gamma: Annotated[float, Field(gt=0, le=1)]
-    """The factor of the learning rate after each epoch; 0.1 ** (1 / epochs) ends near a tenth of the peak."""
+    """The factor of the learning rate after each epoch; in 15 epochs, 0.85 leads to about a tenth of the peak."""
 
     def learning_rate(self, peak: float, step: int, steps_per_epoch: int, total_steps: int) -> float:
         """Returns the learning rate of one step, counted from 0."""

@@ -80,11 +80,9 @@ def test_the_pad_shows_the_map_of_the_predicted_class(page: Page, run: Run) -> N
         assert float((values - expected.flatten()).abs().max()) < CLOSE
         assert float(values.mean()) == pytest.approx(float(logits[best]), abs=1e-9)
         expect(page.locator("#evidence-class")).to_have_text(str(best))
-        drawn = page.evaluate(
-            "[...document.getElementById('evidence').getContext('2d').getImageData(0, 0, 28, 28).data]"
-        )
-        colours = torch.tensor(drawn).view(28, 28, 4)
-        assert int((colours[..., :3] - colour_map(image, expected).int()).abs().max()) <= 2
+    drawn = page.evaluate("[...document.getElementById('evidence').getContext('2d').getImageData(0, 0, 28, 28).data]")
+    colours = torch.tensor(drawn).view(28, 28, 4)
+    assert int((colours[..., :3] - colour_map(image, expected).int()).abs().max()) <= 2
     page.click("#clear")
     expect(page.locator("#evidence-class")).to_have_text("–")
 
