@@ -106,8 +106,8 @@ def test_exponential_agrees_with_pytorch(gamma: float) -> None:
 
 @pytest.mark.parametrize(("period", "multiplier", "floor"), [(1, 1, 0.0), (2, 2, 0.01), (3, 1, 0.0), (1, 3, 0.1)])
 def test_restarts_agree_with_pytorch(period: int, multiplier: int, floor: float) -> None:
-    steps = [period * STEPS_PER_EPOCH, multiplier]
-    expected = scheduled(lambda o: CosineAnnealingWarmRestarts(o, *steps, eta_min=floor), TOTAL)
+    steps = period * STEPS_PER_EPOCH
+    expected = scheduled(lambda o: CosineAnnealingWarmRestarts(o, steps, multiplier, floor), TOTAL)
     schedule = RestartsSchedule(name="restarts", period=period, multiplier=multiplier, floor=floor)
     assert ours(schedule) == pytest.approx(expected, rel=1e-9)
 

@@ -131,10 +131,9 @@ class TorchEngine:
 
 def add_l1_gradient(network: nn.Module, factor: float) -> None:
     """Adds the gradient of factor · Σ|weight| to the gradients of all parameters; at 0 it is 0."""
-    trained = [parameter for parameter in network.parameters() if parameter.grad is not None]
-    with torch.no_grad():
-        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
-        torch._foreach_add_(gradients, torch._foreach_sign(trained), alpha=factor)
+    trained = [(weight.detach(), weight.grad) for weight in network.parameters() if weight.grad is not None]
+    weights, gradients = ([pair[part] for pair in trained] for part in (0, 1))
+    torch._foreach_add_(gradients, torch._foreach_sign(weights), alpha=factor)
 
 
 class WeightAverage:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -94,7 +96,7 @@ def test_the_browser_stretches_a_map_as_pytorch_does(page: Page) -> None:
     torch.testing.assert_close(torch.tensor(stretched, dtype=torch.float64), expected.flatten())
 
 
-def test_a_network_without_maps_has_no_section_and_says_so_in_python(open_page: Open, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_network_without_maps_has_no_section_and_says_so_in_python(open_page: Open, tmp_path: Path) -> None:
     layers = 'network.layers=["conv 5x5 4 stride=3, relu, flatten, linear 10"]'
     experiment = load(world(tmp_path), [layers, "recipe.epochs=1"])
     finished = perform(experiment, compute=Compute(engine="torch"), folders=Folders(runs=tmp_path / "runs"))
