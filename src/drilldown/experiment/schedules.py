@@ -38,25 +38,20 @@ class _AnnealedSchedule(_Schedule):
         return self
 
 
-class _WarmedUpSchedule(_Schedule):
-    """The setting of the schedules that follow a linear warm-up."""
-
-    warmup: BelowOne = 0.0
-    """The fraction of all steps in which the learning rate rises linearly to its peak."""
-
-
-class ConstantSchedule(_WarmedUpSchedule):
+class ConstantSchedule(_Schedule):
     """The same learning rate in every step, after an optional warm-up."""
 
     name: Literal["constant"]
     """The schedule's name."""
+    warmup: BelowOne = 0.0
+    """The fraction of all steps in which the learning rate rises linearly to its peak."""
 
     def learning_rate(self, peak: float, step: int, steps_per_epoch: int, total_steps: int) -> float:  # noqa: ARG002
         """Returns the learning rate of one step, counted from 0."""
         return peak * _warm_up(step, round(self.warmup * total_steps))
 
 
-class StepSchedule(_WarmedUpSchedule):
+class StepSchedule(_Schedule):
     """A drop by the factor `gamma` after every `every` epochs, as PyTorch's `StepLR`; with an optional warm-up."""
 
     name: Literal["step"]
@@ -65,6 +60,8 @@ class StepSchedule(_WarmedUpSchedule):
     """The number of epochs between two drops."""
     gamma: Annotated[float, Field(gt=0, le=1)]
     """The factor of the learning rate in each drop."""
+    warmup: BelowOne = 0.0
+    """The fraction of all steps in which the learning rate rises linearly to its peak."""
 
     def learning_rate(self, peak: float, step: int, steps_per_epoch: int, total_steps: int) -> float:
         """Returns the learning rate of one step, counted from 0."""
@@ -72,7 +69,7 @@ class StepSchedule(_WarmedUpSchedule):
         return peak * self.gamma**drops * _warm_up(step, round(self.warmup * total_steps))
 
 
-class MultiStepSchedule(_WarmedUpSchedule):
+class MultiStepSchedule(_Schedule):
     """A drop by the factor `gamma` at each of several times, as PyTorch's `MultiStepLR`; with an optional warm-up."""
 
     name: Literal["multistep"]
@@ -82,6 +79,8 @@ class MultiStepSchedule(_WarmedUpSchedule):
     `[0.5, 0.75]` (PyTorch's `milestones`)."""
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     """The factor of the learning rate in each drop."""
+    warmup: BelowOne = 0.0
+    """The fraction of all steps in which the learning rate rises linearly to its peak."""
 
     @field_validator("at")
     @classmethod
@@ -104,13 +103,15 @@ class MultiStepSchedule(_WarmedUpSchedule):
         return peak * self.gamma**drops * _warm_up(step, round(self.warmup * total_steps))
 
 
-class ExponentialSchedule(_WarmedUpSchedule):
+class ExponentialSchedule(_Schedule):
     """A drop by the factor `gamma` after every epoch, as PyTorch's `ExponentialLR`; with an optional warm-up."""
 
     name: Literal["exponential"]
     """The schedule's name."""
     gamma: Annotated[float, Field(gt=0, le=1)]
     """The factor of the learning rate after each epoch; in 15 epochs, 0.85 leads to about a tenth of the peak."""
+    warmup: BelowOne = 0.0
+    """The fraction of all steps in which the learning rate rises linearly to its peak."""
 
     def learning_rate(self, peak: float, step: int, steps_per_epoch: int, total_steps: int) -> float:
         """Returns the learning rate of one step, counted from 0."""
@@ -118,7 +119,7 @@ class ExponentialSchedule(_WarmedUpSchedule):
         return peak * self.gamma**epoch * _warm_up(step, round(self.warmup * total_steps))
 
 
-class PlateauSchedule(_WarmedUpSchedule):
+class PlateauSchedule(_Schedule):
     """A drop when the training loss stops falling, as PyTorch's `ReduceLROnPlateau`; with an optional warm-up.
 
     It looks at the running training loss of each epoch, so no test image has an effect.
@@ -134,6 +135,8 @@ class PlateauSchedule(_WarmedUpSchedule):
     """The fraction by which a loss must be below the lowest one before it, to count as lower."""
     floor: NonNegative = 0.0
     """The lowest learning rate after a drop."""
+    warmup: BelowOne = 0.0
+    """The fraction of all steps in which the learning rate rises linearly to its peak."""
 
     def peak_after(self, peak: float, losses: Sequence[float]) -> float:
         """Returns the peak of the next epoch, from the training losses of all epochs before it."""
@@ -152,7 +155,7 @@ class PlateauSchedule(_WarmedUpSchedule):
         return peak * _warm_up(step, round(self.warmup * total_steps))
 
 
-class RestartsSchedule(_WarmedUpSchedule):
+class RestartsSchedule(_Schedule):
     """Half a cosine from the peak to the floor, again and again; with an optional warm-up before the first.
 
     PyTorch's `CosineAnnealingWarmRestarts`, advanced in each step.
@@ -168,6 +171,8 @@ class RestartsSchedule(_WarmedUpSchedule):
     """The factor by which each period is longer than the one before (PyTorch's `T_mult`)."""
     floor: NonNegative = 0.0
     """The learning rate at the end of each period."""
+    warmup: BelowOne = 0.0
+    """The fraction of all steps in which the learning rate rises linearly to its peak."""
 
     def learning_rate(self, peak: float, step: int, steps_per_epoch: int, total_steps: int) -> float:
         """Returns the learning rate of one step, counted from 0."""
