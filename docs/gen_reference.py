@@ -29,6 +29,8 @@ from drilldown.search.tables import KINDS, SearchSettings
 ROOT = Path(__file__).parents[1]
 MARK = "<!-- generated: {} -->"
 Schema = dict[str, Any]
+ORDER = {"name": 0, "p": 2, "fade": 2}
+"""The keys that come first and last in their tables."""
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -146,7 +148,7 @@ def _section(label: str, table: Schema, root: Schema, level: int) -> Iterator[st
     description = table.get("description", "").partition("\n>>>")[0].replace("*Source*:", "Source:")
     yield from [description.strip(), ""]
     rows = []
-    for key, value in sorted(table["properties"].items(), key=lambda item: item[0] != "name"):
+    for key, value in sorted(table["properties"].items(), key=lambda item: ORDER.get(item[0], 1)):
         if any("$ref" in choice for choice in _choices(value)):
             described = value.get("description", "") or "A table, described below."
         else:
@@ -168,7 +170,12 @@ def _choices(value: Schema) -> list[Schema]:
 
 
 def _type(value: Schema, root: Schema) -> str:
-    types = ["table" if "$ref" in choice else _plain_type(choice, root) for choice in _choices(value)]
+    types = []
+    for choice in _choices(value):
+        table = _resolve(choice, root) if "$ref" in choice else {}
+        if "main" in table:  # the value of this setting can stand in place of the table
+            types.append(_type(table["properties"][table["main"]], root))
+        types.append("table" if table else _plain_type(choice, root))
     return " or ".join(dict.fromkeys(types))
 
 

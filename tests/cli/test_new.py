@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from drilldown import load
-from drilldown.data.augmentation import Augmentation
+from drilldown.data.transforms import Augmentation
 from drilldown.errors import DrilldownError
 from drilldown.experiment.holdout import Holdout
 from drilldown.network.blocks import layers_in

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drilldown import Training, load
-from drilldown.data.augmentation import Augmentation, AugmentationDraws, draw_augmentation
+from drilldown.data.augmentation import AugmentationDraws, draw_augmentation
+from drilldown.data.transforms import Augmentation
 from drilldown.engines.engine import Engine, Progress
 from drilldown.errors import DrilldownError, TrainingDivergedError
 from drilldown.experiment.experiment import Recipe

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from drilldown.data.augmentation import Affine, Augmentation, Jitter
+from drilldown.data.transforms import Affine, Augmentation, Jitter
 from drilldown.errors import DrilldownError
 from drilldown.experiment.budget import Budget
 from drilldown.experiment.experiment import Experiment, Network, Recipe, Reported

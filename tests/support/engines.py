@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from drilldown.data.augmentation import Augmentation, AugmentationDraws, augment_images
+from drilldown.data.augmentation import AugmentationDraws, augment_images
 from drilldown.data.dataset import Dataset, Split
+from drilldown.data.transforms import Augmentation
 from drilldown.engines.engine import Engine, EpochPlan
 from drilldown.engines.native.engine import NativeEngine
 from drilldown.engines.torch import TorchEngine

@@ -110,7 +110,7 @@ def check_running(evidence: RunEvidence, running: str, distance: str, clean: str
         points, _, side = distance.split()
         assert float(points) == pytest.approx(abs(difference), abs=0.00501)
         assert (side == "below") == (difference > 0)
-    assert ("augmentation" in conditions) == bool(recipe.augment.warps)
+    assert ("augmentation" in conditions) == bool(recipe.augment.active())
     assert "dropout" in conditions
     assert ("averaged" in conditions) == (recipe.ema is not None)
     assert ("final values" in conditions) == (last.lr > 0), "with a rate of 0, no weight changes"

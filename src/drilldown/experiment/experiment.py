@@ -23,11 +23,11 @@ from pydantic import (
 )
 from torch import nn
 
-from drilldown.data.augmentation import Augmentation
 from drilldown.data.catalogue import WRITERS, check_dataset_name, is_dataset_folder
 from drilldown.data.dataset import Dataset
 from drilldown.data.download import OnDownload
 from drilldown.data.loading import dataset_info, load_dataset, with_local_writers, with_writers
+from drilldown.data.transforms import Augmentation
 from drilldown.errors import DrilldownError, InvalidValueError, Problem, quoted
 from drilldown.experiment.budget import Budget
 from drilldown.experiment.dictionary import plain_values
@@ -47,7 +47,7 @@ from drilldown.network.summary import ModelSummary, summarise_layers, summarise_
 from drilldown.network.user_module import build_user_network
 from drilldown.randomness import global_stream
 from drilldown.shown import Shown
-from drilldown.table import BelowOne, Percent, Table
+from drilldown.table import BelowOne, NonNegative, Percent, Table
 
 TRAINED = ("network", "recipe")
 """The tables of an experiment that a training depends on; the others can change after it."""
@@ -101,6 +101,9 @@ class Recipe(Table):
     """The random changes of the training images; none by default."""
     label_smoothing: BelowOne = 0.0
     """The share ε of the target that is spread over all classes: (1 − ε)·onehot + ε/classes."""
+    l1: NonNegative = 0.0
+    """The factor of the L1 penalty: l1 times the sign of each weight is added to the gradient. As with weight decay,
+    the recorded loss does not contain the penalty."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """The decay per step of an exponential average of the weights; the averaged weights are then the model."""
     holdout: Annotated[Holdout | None, Field(json_schema_extra=add_number)] = None

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from drilldown.data.augmentation import Affine, Jitter
+from drilldown.data.transforms import Augmentation, Transform
 from drilldown.errors import DrilldownError, Problem
 from drilldown.experiment.budget import Budget
 from drilldown.experiment.experiment import Experiment, Recipe
@@ -203,8 +203,11 @@ def _comments(table: str, key: str) -> Iterator[str]:
     elif (table, key) == ("recipe", "schedule"):
         yield from _choices(Schedule)
     elif (table, key) == ("recipe", "augment"):
-        inner = f"affine ({_fields(Affine)}), jitter ({_fields(Jitter)})"
-        yield f"One warp per image; keys: rotate, {inner}, interpolation; {{}} for none."
+        yield "One warp per image; {} for none. Each transform can also have p and fade. Keys:"
+        for name, field in Augmentation.model_fields.items():
+            tables = [table for table in (field.annotation, *get_args(field.annotation)) if _is_transform(table)]
+            yield from (f"  {name} ({_fields(table)})" for table in tables)
+        yield "  interpolation (bilinear, nearest)"
     elif (table, key) == ("recipe", "holdout"):
         yield Recipe.model_fields[key].description or ""
         yield 'By writer, for mnist: holdout = { images = 10_000, by = "writer" }'
@@ -222,5 +225,9 @@ def _choices(union: object) -> Iterator[str]:
         yield f"  {name} ({_fields(table)})"
 
 
+def _is_transform(table: Any) -> bool:
+    return isinstance(table, type) and issubclass(table, Transform)
+
+
 def _fields(table: type[BaseModel]) -> str:
-    return ", ".join(name for name in table.model_fields if name != "name")
+    return ", ".join(name for name in table.model_fields if name not in ("name", "p", "fade"))

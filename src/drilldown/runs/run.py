@@ -9,32 +9,26 @@ from __future__ import annotations
 import contextlib
 import math
 import statistics
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-import filelock
 import torch
 from torch import nn
 
 from drilldown.data.dataset import Dataset, Split
 from drilldown.data.loading import load_dataset, with_local_writers
-from drilldown.drives import holder_file
 from drilldown.errors import DrilldownError, Problem
+from drilldown.evaluation.activation_maps import HEAD, activation_maps, has_activation_maps
 from drilldown.evaluation.predictions import Predictions, predict_logits
 from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict, judge
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import read_experiment
 from drilldown.files import (
-    LOCK,
-    busy_folder,
     damaged_file,
     explain_write_errors,
     file_digest,
-    lock_folder,
-    unwritable_run,
 )
 from drilldown.runs.folder import (
     DIVERGED,
@@ -52,6 +46,7 @@ from drilldown.runs.folder import (
     RunFolder,
     read_bytes,
 )
+from drilldown.runs.locking import lock_run
 from drilldown.runs.places import run_place, run_places
 from drilldown.runs.summary import RunSummary
 from drilldown.runs.tensor_files import Owner, check_tensors, read_tensors, state_like
@@ -59,15 +54,9 @@ from drilldown.settings import DeviceName, EngineName
 from drilldown.shown import Shown
 from drilldown.training.training import Checkpoint
 
-LOCK_PATIENCE_SECONDS = 1.0
-"""Longer than another process takes to see whether a lock is held."""
 REPORT_FILES = ("report.html", "report.md")
 TRAINED_FILES = (SUMMARY, DIVERGENCE, STATE, WEIGHTS, PREDICTIONS, RECORDS, LOG)
 """The files that a repeated training removes: first the one without which the others do not count."""
-
-
-class RunBusyError(DrilldownError):
-    """Another process is training this run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +73,9 @@ class Run(Shown, RunFolder):
     """
 
     _completed: ClassVar[tuple[str, ...]] = (
-        "dataset", "divergence", "epochs", "evaluate", "experiment", "has_model", "logits", "model", "modified", "name",
-        "normalisation", "path", "predict", "predictions", "read", "seed", "status", "summary", "verdict",
+        "activation_maps", "dataset", "divergence", "epochs", "evaluate", "experiment", "has_model", "logits", "model",
+        "modified", "name", "normalisation", "path", "predict", "predictions", "read", "seed", "status", "summary",
+        "verdict",
     )  # fmt: skip
     known_experiment: Experiment | None = field(default=None, repr=False, compare=False)
     """The experiment, where it is in memory already: then its file is not parsed again."""
@@ -266,12 +256,32 @@ class Run(Shown, RunFolder):
 
         *Returns* (N, classes), float32.
         """
+        return predict_logits(self.model(), self._batch(images), *self.normalisation)
+
+    def activation_maps(self, images: torch.Tensor) -> torch.Tensor:
+        """The class activation maps of images: how much each position adds to the logit of each class.
+
+        The mean of a map is the logit of its class.
+
+        *Arguments*: `images`: as of `predict`.
+
+        *Returns* (N, classes, rows, columns), float32: one number for each position of the image before `gap`.
+
+        *Raises* DrilldownError where the network has no `gap` that is followed by linear layers alone.
+        """
+        layout = self.experiment.layout
+        if not has_activation_maps(layout):
+            raise DrilldownError(Problem(place="network", found="it has no class activation maps", expected=HEAD))
+        return activation_maps(self.model(), layout, self._batch(images), *self.normalisation)
+
+    def _batch(self, images: torch.Tensor) -> torch.Tensor:
+        """Checks the shape of images, and makes one image a batch."""
         shape = self.experiment.image[0]
         if images.shape[-2:] != shape[1:] or images.dim() < 2 or images.numel() % math.prod(shape):
             raise DrilldownError(
                 Problem(found=f"images of shape {tuple(images.shape)}", expected=f"(N, {', '.join(map(str, shape))})")
             )
-        return predict_logits(self.model(), images.reshape(-1, *shape), *self.normalisation)
+        return images.reshape(-1, *shape)
 
     def checkpoint(self, experiment: Experiment, seed: int) -> Checkpoint | None:
         """Where training can continue; None where nothing is saved yet.
@@ -291,30 +301,9 @@ class Run(Shown, RunFolder):
 
     # Writing.
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> contextlib.AbstractContextManager[None]:
         """Creates the folder and keeps other processes out of it; raises RunBusyError where one holds the lock."""
-        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(lock_folder(self.path, LOCK_PATIENCE_SECONDS))
-            except filelock.Timeout:
-                busy = "another process is training this run"
-                raise RunBusyError(
-                    busy_folder(self.path, busy, "wait for it, or train another seed with --seed")
-                ) from None
-            except OSError as error:
-                raise unwritable_run(self.path, error) from None
-            try:
-                yield
-            finally:
-                with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
-                    locks = (self.path / LOCK, holder_file(self.path / LOCK))
-                    if set(self.path.iterdir()) <= set(locks):
-                        for file in locks:
-                            file.unlink(missing_ok=True)
-                        for folder in made:
-                            folder.rmdir()
+        return lock_run(self.path)
 
     def clear(self) -> None:
         """Removes what was trained, so that the run starts from the beginning.

@@ -9,9 +9,9 @@ import dataclasses
 import sys
 from typing import Any
 
-from drilldown.data.augmentation import Affine, Augmentation, Jitter
 from drilldown.data.catalogue import GLYPHS, is_dataset_folder
 from drilldown.data.loading import load_dataset
+from drilldown.data.transforms import Affine, Augmentation
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.origins import Source
 from drilldown.search.default_layers import vary_layers
@@ -69,39 +69,11 @@ def _weight_decay(experiment: Experiment) -> Choice:
 
 
 def _distortion(own: Augmentation) -> Choice:
-    if own.warps or own.jitters:
-        variants = [_scaled(own, factor) for factor in DISTORTIONS]
+    if own.active():
+        variants = [own if factor == 1 else own.scaled(factor) for factor in DISTORTIONS]
     else:
         variants = [own, own.model_copy(update={"affine": MILD})]
     return Choice(one_of=_different(*(augment.model_dump(mode="json", exclude_defaults=True) for augment in variants)))
-
-
-def _scaled(own: Augmentation, factor: float) -> Augmentation:
-    """Multiplies the largest changes by a factor, as far as an image can be changed."""
-    if factor == 1:
-        return own
-    if factor == 0:
-        return Augmentation(interpolation=own.interpolation)
-
-    def times(number: float, most: float) -> float:
-        return round(min(number * factor, most), 6)
-
-    affine, jitter = own.affine or Affine(), own.jitter or Jitter()
-    low, high = (round(min(max(1 + (scale - 1) * factor, 0.1), 10.0), 6) for scale in affine.scale)
-    return own.model_copy(
-        update={
-            "rotate": times(own.rotate, 180),
-            "affine": own.affine
-            and Affine(
-                rotate=times(affine.rotate, 180),
-                translate=times(affine.translate, 0.9),
-                scale=(low, high),
-                shear=times(affine.shear, 80),
-            ),
-            "jitter": own.jitter
-            and Jitter(brightness=times(jitter.brightness, 0.9), contrast=times(jitter.contrast, 0.9)),
-        }
-    )
 
 
 def _batch_size(experiment: Experiment) -> Choice:

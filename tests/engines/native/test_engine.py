@@ -219,6 +219,11 @@ REFUSED = {
     "adam": (('recipe.optimizer={ name = "adam", lr = 0.01 }',), "no adam"),
     "adamw": (('recipe.optimizer={ name = "adamw", lr = 0.01 }',), "no adamw"),
     "bf16": (("recipe.precision=bf16",), "bf16"),
+    "l1": (("recipe.l1=0.001",), "no L1 penalty"),
+    "nadam": (('recipe.optimizer={ name = "nadam", lr = 0.01 }',), "no nadam"),
+    "rmsprop": (('recipe.optimizer={ name = "rmsprop", lr = 0.01 }',), "no rmsprop"),
+    "erase": (("recipe.augment={ erase = 0.1 }",), "no augmentation by erase"),
+    "transforms": (("recipe.augment={ perspective = 0.2, elastic = 30 }",), "by perspective and elastic"),
     "pad": (('network.layers=["conv 3x3 4 pad=3, relu, gap, linear 10"]',), "conv1 pads"),
     "python": (("network.python=model.py:Net",), "Python module"),
 }

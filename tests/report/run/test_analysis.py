@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drilldown import Run
-from drilldown.data.augmentation import Augmentation
+from drilldown.data.transforms import Augmentation, Rotate
 from drilldown.evaluation.predictions import Misclassified
 from drilldown.evaluation.records import EpochRecord, Tally
 from drilldown.experiment.budget import Budget
@@ -136,7 +136,10 @@ def test_every_sentence_is_true_of_any_run(
         }
     )  # fmt: skip
     recipe = experiment.recipe.model_copy(
-        update={"ema": 0.5 if averaged else None, "augment": Augmentation(rotate=5.0 if augmented else 0.0)}
+        update={
+            "ema": 0.5 if averaged else None,
+            "augment": Augmentation(rotate=Rotate(degrees=5.0 if augmented else 0.0)),
+        }
     )
     budget = Budget(accuracy=BAR, hold=hold)
     counts = Counter((image.truth, image.predicted) for image in wrong)

@@ -46,6 +46,7 @@ from drilldown.network.layers import (
 )
 from drilldown.network.modules import fold_network
 from drilldown.settings import EngineName
+from drilldown.wording import join_words
 
 MEMORY_LIMIT = 600_000_000
 """The engine declines networks and batches that need more bytes: PyTorch trains those well."""
@@ -71,6 +72,11 @@ def why_unsupported(experiment: Experiment, device: torch.device) -> str | None:
         return "the network is a Python module"
     if not isinstance(recipe.optimizer, SGD):
         return f"it has no {recipe.optimizer.name}, only sgd"
+    if recipe.l1:
+        return "it has no L1 penalty (recipe.l1)"
+    missing = [name for name in recipe.augment.active() if name in ("perspective", "elastic", "erase")]
+    if missing:
+        return f"it has no augmentation by {join_words(missing)}"
     if recipe.precision != "fp32":
         return f"it calculates in fp32, not in {recipe.precision}"
     if experiment.image[0][0] > 1:

@@ -118,7 +118,7 @@ def _regularisation_sentences(evidence: RunEvidence) -> Iterator[str]:
     """Only the conditions of the two measurements are facts; which of them caused the difference is not known."""
     recipe, blocks, last = evidence.experiment.recipe, evidence.experiment.network.layers or (), evidence.epochs[-1]
     conditions = []
-    if recipe.augment.warps or recipe.augment.jitters:
+    if recipe.augment.active():
         conditions.append("with augmentation")
     if any(isinstance(layer, Dropout) and layer.probability for layer in layers_in(blocks)):
         conditions.append("with dropout")

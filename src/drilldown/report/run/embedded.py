@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from drilldown.evaluation.activation_maps import gap_index
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.run import Run
 
@@ -97,6 +98,7 @@ def embed_network(
         "classes": classes,
         "mean": mean,
         "std": std,
+        "gap": gap_index(experiment.layout),
         "layers": layers,
         "weights": base64.b64encode(np.concatenate(weights).tobytes()).decode(),
     }

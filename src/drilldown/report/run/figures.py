@@ -15,6 +15,7 @@ from drilldown.experiment.experiment import Experiment
 from drilldown.randomness import stream
 from drilldown.report.matplotlib_charts import draw_charts
 from drilldown.report.pictures import figure_png, visible_pixels
+from drilldown.report.run.activation import Activation, colour_map, describe
 from drilldown.report.run.charts import run_charts
 from drilldown.report.run.evidence import RunEvidence
 
@@ -60,6 +61,13 @@ def draw_misclassified(misclassified: Sequence[Misclassified], split: Split) -> 
     return _mosaic(images, columns=8, titles=titles, captions=[f"#{image.index}" for image in drawn])
 
 
+def draw_activations(activations: Sequence[Activation]) -> Figure:
+    """Class activation maps over their images: the class of the map, and its logit."""
+    pictures = torch.stack([colour_map(shown.image, shown.map) for shown in activations])
+    titles, captions = zip(*map(describe, activations), strict=True)
+    return _mosaic(pictures, columns=8, titles=titles, captions=captions)
+
+
 def draw_confusion(matrix: torch.Tensor) -> Figure:
     """The confusion matrix (classes, classes): true class by row, predicted class by column, the diagonal in white."""
     classes = len(matrix)
@@ -93,6 +101,8 @@ def run_figures(evidence: RunEvidence) -> dict[str, bytes]:
     }
     if evidence.misclassified:
         figures["misclassified.png"] = draw_misclassified(evidence.misclassified, evidence.dataset.test)
+    if evidence.activations:
+        figures["activation.png"] = draw_activations(evidence.activations)
     return {name: figure_png(figure) for name, figure in figures.items()}
 
 
@@ -104,7 +114,10 @@ def _mosaic(
     captions: Sequence[str] = (),
     row_labels: Sequence[str] = (),
 ) -> Figure:
-    """Draws images (N, channels, height, width), 0…255, in rows on one pair of axes: faster than a pair per image."""
+    """Draws images in rows on one pair of axes, much faster than on one pair per image.
+
+    *Arguments*: `images`: (N, channels, height, width), 0…255; see `visible_pixels`.
+    """
     count, _, height, width = images.shape
     rows = -(-count // columns)
     above, below = (0.42 if titles else 0.06), (0.2 if captions else 0.06)  # margins of a cell, of an image's height
