@@ -222,14 +222,12 @@ def test_a_rectangular_image_is_rotated_without_distortion(height: int, width: i
 
 def test_a_slice_of_the_draws_gives_the_same_images() -> None:
     images = torch.randint(256, (10, 3, 28, 28)).to(torch.uint8)
-    draws = drawn(
-        Augmentation(rotate=Rotate(degrees=10.0), affine=Affine(**EVERYTHING), jitter=Jitter(brightness=0.5)), count=10
-    )
+    draws = drawn(Augmentation.model_validate(ALL), count=10)
     together = augment_images(images, draws)
     assert together.shape == (10, 3, 28, 28)
     assert together.dtype == torch.float32
     parts = [augment_images(images[start : start + 4], draws.slice(start, start + 4)) for start in (0, 4, 8)]
-    torch.testing.assert_close(torch.cat(parts), together)
+    torch.testing.assert_close(torch.cat(parts), together, rtol=0, atol=1e-2)
 
 
 # Crop, flip, perspective, elastic, erase; probability and fade
@@ -308,13 +306,13 @@ def test_a_flip_is_a_mirror_image(direction: str) -> None:
 
 @pytest.mark.parametrize("size", [22, 0.5, 14])
 def test_a_crop_agrees_with_pil_except_at_its_border(size: float) -> None:
-    images = torch.randint(256, (4, 28, 28)).to(torch.uint8)
+    images = torch.randint(256, (4, 1, 28, 28)).to(torch.uint8)
     cut = round(28 * size) if size < 1 else int(size)
     cropped = augment_images(images, drawn(Augmentation.model_validate({"crop": size}), count=4))[:, 0]
     at = (28 - cut) // 2
     for image, actual in zip(images, cropped, strict=True):
         box = (at, at, at + cut, at + cut)
-        expected = np.asarray(Image.fromarray(image.numpy()).crop(box).resize((28, 28), Image.Resampling.BILINEAR))
+        expected = np.asarray(Image.fromarray(image[0].numpy()).crop(box).resize((28, 28), Image.Resampling.BILINEAR))
         assert np.abs(actual.numpy() - expected)[2:-2, 2:-2].max() <= 1.01  # PIL rounds, twice
 
 
@@ -340,13 +338,6 @@ def test_every_channel_of_an_image_is_changed_alike() -> None:
     grey, colour = augment_images(images, draws), augment_images(images.expand(-1, 4, -1, -1), draws)
     assert colour.shape == (30, 4, 28, 28)
     torch.testing.assert_close(colour, grey.expand(-1, 4, -1, -1), rtol=0, atol=1e-2)
-
-
-def test_a_slice_of_all_draws_gives_the_same_images() -> None:
-    images = torch.randint(256, (10, 28, 28)).to(torch.uint8)
-    draws = drawn(Augmentation.model_validate(ALL), count=10)
-    parts = [augment_images(images[start : start + 4], draws.slice(start, start + 4)) for start in (0, 4, 8)]
-    torch.testing.assert_close(torch.cat(parts), augment_images(images, draws), rtol=0, atol=1e-2)
 
 
 @pytest.mark.parametrize("translate", [[3, 0.25], 3, 0.25])

@@ -14,7 +14,7 @@ from drilldown.evaluation.activation_maps import activation_maps, gap_index, has
 from drilldown.network.layout import lay_out
 from drilldown.network.modules import build_network
 
-IMAGES = draw_glyphs(train=10, test=10)[1][0]
+IMAGES = draw_glyphs(train=10, test=10)[1][0][:, None]
 BODIES = [
     "conv 3x3 6, bn, relu, maxpool 2",
     "conv 5x5 4 stride=3 bias",
