@@ -7,7 +7,6 @@ read. `writer.py` writes the files.
 from __future__ import annotations
 
 import contextlib
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +16,12 @@ import filelock
 import torch
 from torch import nn
 
+from drilldown.data.conventions import Conventions
 from drilldown.data.dataset import Dataset, Split
-from drilldown.data.loading import load_dataset, with_local_writers
+from drilldown.data.loading import is_on_disk, load_dataset, with_local_writers
 from drilldown.drives import holder_file
 from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.predictions import Predictions, predict_logits
-from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict, judge
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import read_experiment
@@ -35,6 +34,7 @@ from drilldown.files import (
     lock_folder,
     unwritable_run,
 )
+from drilldown.runs.finished import FinishedRun
 from drilldown.runs.folder import (
     DIVERGED,
     DIVERGENCE,
@@ -83,8 +83,9 @@ class Run(Shown, RunFolder):
     """
 
     _completed: ClassVar[tuple[str, ...]] = (
-        "dataset", "divergence", "epochs", "evaluate", "experiment", "has_model", "logits", "model", "modified", "name",
-        "normalisation", "path", "predict", "predictions", "read", "seed", "status", "summary", "verdict",
+        "conventions", "dataset", "divergence", "epochs", "evaluate", "experiment", "has_model", "logits", "model",
+        "modified", "name", "normalisation", "path", "predict", "predictions", "read", "read_picture", "seed", "status",
+        "summary", "verdict",
     )  # fmt: skip
     known_experiment: Experiment | None = field(default=None, repr=False, compare=False)
     """The experiment, where it is in memory already: then its file is not parsed again."""
@@ -212,6 +213,35 @@ class Run(Shown, RunFolder):
         normalisation = self._summary().normalisation
         return normalisation.mean, normalisation.std
 
+    def conventions(self, data_dir: Path | str | None = None) -> Conventions:
+        """The conventions of the dataset, by which pictures are prepared.
+
+        A run of an earlier version has not recorded them. They are recognised from its dataset if this machine has it;
+        else they are MNIST's.
+
+        *Arguments*: `data_dir`: the first place to look for the dataset.
+        """
+        known = self._summary().pictures
+        if known is not None:
+            return known
+        recipe = self.experiment.recipe
+        if is_on_disk(recipe.dataset, data_dir):
+            with contextlib.suppress(DrilldownError):  # the files may have changed since
+                return recipe.conventions_of(self.dataset(data_dir))
+        return Conventions()
+
+    def read_picture(self, file: Path | str, data_dir: Path | str | None = None) -> torch.Tensor:
+        """Reads a picture file and prepares it as the images of the dataset were.
+
+        *Returns* the image, (height, width), uint8, for `predict`.
+
+        *Raises* DrilldownError where the file is not a picture, or shows no object, or several.
+        """
+        from drilldown.data.pictures import read_picture  # imports SciPy, which takes a moment
+
+        (_, height, width), _ = self.experiment.image
+        return read_picture(file, height, width, self.conventions(data_dir))
+
     def logits(self) -> torch.Tensor:
         """The model's logits for the test images, (N, classes), as they were judged."""
         self.check_finished()
@@ -226,7 +256,7 @@ class Run(Shown, RunFolder):
         With a validation split, it has the writers of the training images where this machine has them.
         """
         recipe = self.experiment.recipe
-        dataset = load_dataset(recipe.dataset, data_dir)
+        dataset = load_dataset(recipe.dataset, data_dir, orientation=recipe.orientation)
         return dataset if recipe.holdout is None else with_local_writers(dataset, data_dir)
 
     def predictions(self, data_dir: Path | str | None = None) -> Predictions:
@@ -260,8 +290,8 @@ class Run(Shown, RunFolder):
     def predict(self, images: torch.Tensor) -> torch.Tensor:
         """The model's logits for images.
 
-        *Arguments*: `images`: (N, height, width) or one of (height, width), 0 background to 255 ink, as datasets and
-        `drilldown.read_picture` give them.
+        *Arguments*: `images`: (N, height, width) or one of (height, width), 0…255, as `dataset` and `read_picture` give
+        them.
 
         *Returns* (N, classes), float32.
         """
@@ -335,65 +365,3 @@ class Run(Shown, RunFolder):
         summary = self._summary()
         owner = Owner(fingerprint=summary.fingerprint, seed=summary.seed, epoch=summary.epochs, versions={})
         return read_tensors(self.path / name, self.verified(name), owner if summary.files else None)[0]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishedRun:
-    """The records of a finished run, read once: what tables, figures and reports are made from."""
-
-    run: Run
-    seed: int
-    epochs: tuple[EpochRecord, ...]
-    summary: RunSummary
-    verdict: Verdict
-    """The verdict by the budget that holds."""
-    hold: int
-    """The number of last epochs that the budget judges."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether it met its budget."""
-        return self.verdict.passed
-
-    @property
-    def split(self) -> str:
-        """The images that its epochs were measured on: `test` or `validation`."""
-        return self.verdict.split
-
-    @property
-    def last(self) -> tuple[float, ...]:
-        """Percent, of each of the epochs that the budget judges."""
-        return tuple(float(epoch.test.accuracy) for epoch in self.epochs[-self.hold :])
-
-    def accuracy(self, hold: int) -> float:
-        """Percent, mean of the last `hold` epochs."""
-        last = [epoch.test for epoch in self.epochs[-hold:]]
-        return 100 * sum(tally.correct for tally in last) / sum(tally.total for tally in last)
-
-    def worst(self, hold: int) -> float:
-        """Percent, of the worst of the last `hold` epochs."""
-        return float(min(epoch.test.accuracy for epoch in self.epochs[-hold:]))
-
-    def loss(self, hold: int) -> float:
-        """Cross-entropy in nats, mean of the last `hold` epochs."""
-        return statistics.fmean(epoch.test.loss for epoch in self.epochs[-hold:])
-
-    @property
-    def best(self) -> float:
-        """Percent, of the best epoch."""
-        return float(max(epoch.test.accuracy for epoch in self.epochs))
-
-    @property
-    def final(self) -> float:
-        """Percent, of the last epoch."""
-        return float(self.epochs[-1].test.accuracy)
-
-    @property
-    def clean_train(self) -> float:
-        """Percent of the training images, without augmentation, in evaluation mode."""
-        return self.summary.clean_train_accuracy
-
-    @property
-    def epoch_seconds(self) -> float:
-        """Seconds of training and evaluation, median over the epochs."""
-        return statistics.median(epoch.train_seconds + epoch.test_seconds for epoch in self.epochs)

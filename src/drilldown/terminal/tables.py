@@ -13,11 +13,13 @@ from rich.text import Text
 
 from drilldown.benchmark.measure import Benchmark
 from drilldown.data.dataset import Dataset
+from drilldown.data.recognition import conventions_of
 from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
 from drilldown.network.summary import ModelSummary
-from drilldown.runs.run import FinishedRun, Run
+from drilldown.runs.finished import FinishedRun
+from drilldown.runs.run import Run
 from drilldown.terminal.console import make_table, mark, print_rows
 from drilldown.wording import count_text, heading
 
@@ -148,6 +150,7 @@ def print_dataset(target: Console, dataset: Dataset) -> None:
     target.print(
         f"{height}x{width} pixels, {dataset.classes} classes, mean {dataset.mean}, standard deviation {dataset.std}"
     )
+    target.print(str(conventions_of(dataset)))
     table = make_table([], ["class", "training images", "test images"])
     train, test = (split.labels.bincount(minlength=dataset.classes).tolist() for split in (dataset.train, dataset.test))
     for number, counts in enumerate(zip(train, test, strict=True)):

@@ -15,7 +15,8 @@ from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.holdout import describe_split
-from drilldown.runs.run import FinishedRun, Run
+from drilldown.runs.finished import FinishedRun
+from drilldown.runs.run import Run
 from drilldown.runs.summary import RunSummary
 
 
@@ -68,7 +69,7 @@ def gather_run(run: Run, data_dir: Path | str | None = None, dataset: Dataset | 
     """
     run.check_finished()
     digest, finished, experiment = run.report_digest, run.read(), run.experiment
-    dataset = dataset or load_dataset(experiment.recipe.dataset, data_dir)
+    dataset = dataset or load_dataset(experiment.recipe.dataset, data_dir, orientation=experiment.recipe.orientation)
     predictions = run.predictions_for(dataset)
     return RunEvidence(
         finished=finished,
