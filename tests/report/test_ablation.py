@@ -20,7 +20,7 @@ from drilldown.evaluation.records import Tally
 from drilldown.evaluation.verdict import judge
 from drilldown.experiment.budget import Budget
 from drilldown.report.ablation import ablation_sentences
-from drilldown.runs.finished import FinishedRun
+from drilldown.runs.run import FinishedRun
 from support.study import write_study
 
 TOTAL = 1_000

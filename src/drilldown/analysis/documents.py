@@ -25,7 +25,7 @@ from drilldown.evaluation.effects import Effect
 from drilldown.evaluation.intervals import PassRate, Spread
 from drilldown.experiment.budget import Budget
 from drilldown.experiment.difference import ABSENT, Difference
-from drilldown.runs.finished import FinishedRun
+from drilldown.runs.run import FinishedRun
 
 Document = dict[str, Any]
 

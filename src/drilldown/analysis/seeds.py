@@ -10,9 +10,8 @@ from drilldown.evaluation.effects import Effect, paired_effect
 from drilldown.evaluation.intervals import PassRate, Spread, measure_spread
 from drilldown.evaluation.records import EpochRecord
 from drilldown.experiment.experiment import Experiment
-from drilldown.runs.finished import FinishedRun
 from drilldown.runs.folder import DIVERGED, FINISHED
-from drilldown.runs.run import Run
+from drilldown.runs.run import FinishedRun, Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,7 @@ datasets are dark on light, have other boxes, or show whole photographs.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from drilldown.data.framing import Layout
+from typing import Any, Literal
 
 Polarity = Literal["light-on-dark", "dark-on-light"]
 Framing = Literal["box", "whole"]
@@ -18,6 +15,24 @@ Orientation = Literal["upright", "transposed"]
 """How images lie in the files of a dataset; a transposed image has its rows where its columns belong, as in EMNIST."""
 Centre = Literal["mass", "middle"]
 """The point of an object that lies in the centre of its image: its centre of mass, or the middle of its rectangle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How an object lies in an image."""
+
+    size: float
+    """The longer side of the object, as a share of the image's side."""
+    mass: tuple[float, float]
+    """The distance of its centre of mass from the image's centre, (down, right), as a share of the image's side."""
+    middle: tuple[float, float]
+    """The same of the middle of the rectangle around it."""
+    aspect: float
+    """The width of this rectangle divided by its height."""
+
+    def offset(self, centre: Centre) -> tuple[float, float]:
+        """The distance of its centre from the image's centre."""
+        return self.mass if centre == "mass" else self.middle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
 
-from drilldown.data.conventions import Centre
+from drilldown.data.conventions import Centre, Layout
 
 Pixels = npt.NDArray[np.float32]
 
 INK = 0.1
 """A pixel with less than this fraction of full ink is background."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How an object lies in an image."""
-
-    size: float
-    """The longer side of the object, as a share of the image's side."""
-    mass: tuple[float, float]
-    """The distance of its centre of mass from the image's centre, (down, right), as a share of the image's side."""
-    middle: tuple[float, float]
-    """The same of the middle of the rectangle around it."""
-    aspect: float
-    """The width of this rectangle divided by its height."""
-
-    def offset(self, centre: Centre) -> tuple[float, float]:
-        """The distance of its centre from the image's centre."""
-        return self.mass if centre == "mass" else self.middle
 
 
 def layout_of(ink: Pixels) -> Layout | None:

@@ -9,7 +9,7 @@ from scipy import ndimage
 STROKE = 0.4
 """A pixel with more than this fraction of full ink belongs to a part."""
 APART = 0.15
-"""Two parts belong to one object if the rectangles around them are nearer than this share of the longer side of both."""
+"""Parts belong to one object if the rectangles around them are nearer than this share of the longest side."""
 LARGE = 0.45
 """A part whose longer side has less than this share of the largest part's is a dot or a spot, and no object."""
 COUNTED_SIDE = 140

@@ -89,10 +89,8 @@ def _prepared(pixels: Pixels, conventions: Conventions) -> torch.Tensor | None:
         return None
     ink = 255 - pixels if border > 127 else pixels
     layout = layout_of(ink)
-    if layout is None:
-        is_known = conventions.sizes[0] == 0  # the dataset has blank images
-    else:
-        is_known = conventions.admits(layout, PREPARED_SLACK)
+    # A size of 0 says that the dataset has blank images.
+    is_known = conventions.admits(layout, PREPARED_SLACK) if layout else conventions.sizes[0] == 0
     return torch.from_numpy(ink.round().astype(np.uint8)) if is_known else None
 
 

@@ -88,8 +88,8 @@ class Recipe(Table):
     polarity: Polarity | None = None
     """The brightness of object and background in the images, for the preparation of pictures (default: recognised)."""
     framing: Framing | None = None
-    """The place of the object in the images, for the preparation of pictures (default: recognised): `box` for strokes on
-    a plain background, `whole` for photographs."""
+    """The place of the object in the images, for the preparation of pictures (default: recognised): `box` for strokes
+    on a plain background, `whole` for photographs."""
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 15
     """The number of passes over the training images."""
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 128

@@ -7,41 +7,32 @@ read. `writer.py` writes the files.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-import filelock
 import torch
 from torch import nn
 
 from drilldown.data.conventions import Conventions
 from drilldown.data.dataset import Dataset, Split
 from drilldown.data.loading import is_on_disk, load_dataset, with_local_writers
-from drilldown.drives import holder_file
 from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.predictions import Predictions, predict_logits
+from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict, judge
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import read_experiment
 from drilldown.files import (
-    LOCK,
-    busy_folder,
     damaged_file,
-    explain_write_errors,
     file_digest,
-    lock_folder,
-    unwritable_run,
 )
-from drilldown.runs.finished import FinishedRun
 from drilldown.runs.folder import (
     DIVERGED,
-    DIVERGENCE,
     EXPERIMENT,
     FINISHED,
     INTERRUPTED,
-    LOG,
     PARENT,
     PREDICTIONS,
     RECORDS,
@@ -57,16 +48,6 @@ from drilldown.runs.tensor_files import Owner, check_tensors, read_tensors, stat
 from drilldown.settings import DeviceName, EngineName
 from drilldown.shown import Shown
 from drilldown.training.training import Checkpoint
-
-LOCK_PATIENCE_SECONDS = 1.0
-"""Longer than another process takes to see whether a lock is held."""
-REPORT_FILES = ("report.html", "report.md")
-TRAINED_FILES = (SUMMARY, DIVERGENCE, STATE, WEIGHTS, PREDICTIONS, RECORDS, LOG)
-"""The files that a repeated training removes: first the one without which the others do not count."""
-
-
-class RunBusyError(DrilldownError):
-    """Another process is training this run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,42 +299,6 @@ class Run(Shown, RunFolder):
         device: DeviceName = "cuda" if metadata["device"] == "cuda" else "cpu"
         return Checkpoint(tensors, epochs, engine, metadata["threads"], device, metadata["versions"])
 
-    # Writing.
-
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Creates the folder and keeps other processes out of it; raises RunBusyError where one holds the lock."""
-        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(lock_folder(self.path, LOCK_PATIENCE_SECONDS))
-            except filelock.Timeout:
-                busy = "another process is training this run"
-                raise RunBusyError(
-                    busy_folder(self.path, busy, "wait for it, or train another seed with --seed")
-                ) from None
-            except OSError as error:
-                raise unwritable_run(self.path, error) from None
-            try:
-                yield
-            finally:
-                with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
-                    locks = (self.path / LOCK, holder_file(self.path / LOCK))
-                    if set(self.path.iterdir()) <= set(locks):
-                        for file in locks:
-                            file.unlink(missing_ok=True)
-                        for folder in made:
-                            folder.rmdir()
-
-    def clear(self) -> None:
-        """Removes what was trained, so that the run starts from the beginning.
-
-        The report goes first, the summary next: at no moment does a file describe a training that is gone.
-        """
-        with explain_write_errors(self.path):
-            for name in (*REPORT_FILES, *TRAINED_FILES):
-                (self.path / name).unlink(missing_ok=True)
-
     def _summary(self) -> RunSummary:
         summary = self.summary
         if summary is None:
@@ -365,3 +310,65 @@ class Run(Shown, RunFolder):
         summary = self._summary()
         owner = Owner(fingerprint=summary.fingerprint, seed=summary.seed, epoch=summary.epochs, versions={})
         return read_tensors(self.path / name, self.verified(name), owner if summary.files else None)[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedRun:
+    """The records of a finished run, read once: what tables, figures and reports are made from."""
+
+    run: Run
+    seed: int
+    epochs: tuple[EpochRecord, ...]
+    summary: RunSummary
+    verdict: Verdict
+    """The verdict by the budget that holds."""
+    hold: int
+    """The number of last epochs that the budget judges."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it met its budget."""
+        return self.verdict.passed
+
+    @property
+    def split(self) -> str:
+        """The images that its epochs were measured on: `test` or `validation`."""
+        return self.verdict.split
+
+    @property
+    def last(self) -> tuple[float, ...]:
+        """Percent, of each of the epochs that the budget judges."""
+        return tuple(float(epoch.test.accuracy) for epoch in self.epochs[-self.hold :])
+
+    def accuracy(self, hold: int) -> float:
+        """Percent, mean of the last `hold` epochs."""
+        last = [epoch.test for epoch in self.epochs[-hold:]]
+        return 100 * sum(tally.correct for tally in last) / sum(tally.total for tally in last)
+
+    def worst(self, hold: int) -> float:
+        """Percent, of the worst of the last `hold` epochs."""
+        return float(min(epoch.test.accuracy for epoch in self.epochs[-hold:]))
+
+    def loss(self, hold: int) -> float:
+        """Cross-entropy in nats, mean of the last `hold` epochs."""
+        return statistics.fmean(epoch.test.loss for epoch in self.epochs[-hold:])
+
+    @property
+    def best(self) -> float:
+        """Percent, of the best epoch."""
+        return float(max(epoch.test.accuracy for epoch in self.epochs))
+
+    @property
+    def final(self) -> float:
+        """Percent, of the last epoch."""
+        return float(self.epochs[-1].test.accuracy)
+
+    @property
+    def clean_train(self) -> float:
+        """Percent of the training images, without augmentation, in evaluation mode."""
+        return self.summary.clean_train_accuracy
+
+    @property
+    def epoch_seconds(self) -> float:
+        """Seconds of training and evaluation, median over the epochs."""
+        return statistics.median(epoch.train_seconds + epoch.test_seconds for epoch in self.epochs)

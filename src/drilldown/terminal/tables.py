@@ -18,8 +18,7 @@ from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
 from drilldown.network.summary import ModelSummary
-from drilldown.runs.finished import FinishedRun
-from drilldown.runs.run import Run
+from drilldown.runs.run import FinishedRun, Run
 from drilldown.terminal.console import make_table, mark, print_rows
 from drilldown.wording import count_text, heading
 

@@ -15,8 +15,7 @@ from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.holdout import describe_split
-from drilldown.runs.finished import FinishedRun
-from drilldown.runs.run import Run
+from drilldown.runs.run import FinishedRun, Run
 from drilldown.runs.summary import RunSummary
 
 

@@ -17,8 +17,8 @@ from drilldown.files import write_atomically
 from drilldown.report.folder import report_digest, writing_report
 from drilldown.report.run.evidence import gather_run
 from drilldown.report.run.html import run_page
-from drilldown.runs.finished import FinishedRun
-from drilldown.runs.run import REPORT_FILES
+from drilldown.runs.folder import REPORT_FILES
+from drilldown.runs.run import FinishedRun
 
 MAX_PACKED_BYTES = 25_000_000
 """The largest size of all packed pages together; with more, a browser opens the study's page slowly."""

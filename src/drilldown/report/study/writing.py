@@ -13,7 +13,7 @@ from drilldown.report.study.figures import study_figures
 from drilldown.report.study.html import study_page
 from drilldown.report.study.markdown import study_markdown
 from drilldown.report.study.run_pages import collect_pages
-from drilldown.runs.finished import FinishedRun
+from drilldown.runs.run import FinishedRun
 
 
 def write_study_report(evidence: StudyEvidence, data_dir: Path | None = None) -> ReportFiles:
