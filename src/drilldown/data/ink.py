@@ -41,7 +41,7 @@ STRONGEST = 12
 """The strongest rise is that of the pixel of this rank, so that single pixels do not count."""
 MOST_PARTS = 12
 """A picture with more connected parts of some size has texture, and no digit."""
-CLUTTER = 0.4
+CLUTTER = 0.45
 """Paper differs from its surroundings by less than this share of the ink's difference; ruled paper by up to 0.3."""
 SOFT = 1.0
 """Strokes have fewer half-dark pixels than this share of their dark ones; a soft shadow has more."""
