@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from photographs import FAMILIES, photograph
 
 import drilldown
 from drilldown.data.dataset import Split
 from drilldown.data.preparation import prepare_pixels
 from drilldown.errors import DrilldownError
+from photographs import FAMILIES, photograph
 
 SURE = 0.9
 """A wrong prediction with at least this probability is counted apart."""
@@ -54,9 +54,8 @@ def main() -> None:
     run = drilldown.Run(options.run) if options.run else drilldown.perform(drilldown.load("under-8k"))
     test = run.dataset().test
     begun, count = time.process_time(), 0
-    print(
-        f"| pictures: {options.pictures}, seeds {options.seeds} | read, % | refused, % | wrong, % | wrong and sure, % |"
-    )
+    print(f"{options.pictures} pictures of each family with each of the seeds {options.seeds}\n")
+    print("| family | read, % | refused, % | wrong, % | wrong and sure, % |")
     print("| --- | --: | --: | --: | --: |")
     for family in FAMILIES:
         if options.family not in family:
@@ -66,9 +65,8 @@ def main() -> None:
         count += total
         cells = " | ".join(f"{100 * number / total:.1f}" for number in counts)
         print(f"| {family} | {cells} |", flush=True)
-    print(
-        f"\n{1000 * (time.process_time() - begun) / max(1, count):.0f} ms of CPU time for a picture, drawing included"
-    )
+    milliseconds = 1000 * (time.process_time() - begun) / max(1, count)
+    print(f"\n{milliseconds:.0f} ms of CPU time for a picture, drawing included")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ datasets are dark on light, have other boxes, or show whole photographs.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 Polarity = Literal["light-on-dark", "dark-on-light"]
 Framing = Literal["box", "whole"]
@@ -44,6 +44,8 @@ class Conventions:
     >>> str(Conventions(polarity="dark-on-light", framing="whole"))
     'dark on light, whole pictures'
     """
+
+    __pydantic_config__: ClassVar = {"extra": "ignore"}  # a later version may record more
 
     polarity: Polarity | None = "light-on-dark"
     """The brightness of object and background; None if the images differ."""

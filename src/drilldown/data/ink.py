@@ -165,7 +165,10 @@ def _without_noise(pixels: Pixels) -> Pixels:
 
 def _rise(grey: Pixels, reach: int, dark: bool) -> Pixels:
     """How far each pixel differs from its background, as a share of the background's brightness."""
-    background = ndimage.grey_closing(grey, size=(reach, reach), mode="nearest")
+    # Beyond its edges the picture goes on as it ends: light that falls across the sheet falls there as well.
+    pad = reach // 2 + 1
+    wide = np.pad(grey, pad, mode="reflect", reflect_type="odd")
+    background = ndimage.grey_closing(wide, size=(reach, reach))[pad:-pad, pad:-pad]
     light = background if dark else 255 - background
     return (background - grey) / (light + 8)
 
@@ -182,6 +185,10 @@ def _separate(rise: Pixels, near: Mask | None) -> _Trace:
     amounts = ndimage.sum_labels(np.where(rise > threshold, rise, 0), labels, np.arange(1, count + 1))
     if not count or not amounts.max():
         raise _empty()
+    framed = _frame_around(labels, amounts)
+    if framed is not None:
+        around = ndimage.binary_dilation(labels == framed, np.ones((3, 3)), iterations=2)
+        return _separate(np.where(around, 0, rise), near)
     mask = np.concatenate([[False], amounts > SPECK * amounts.max()])[labels]
     level = float(np.median(rise[mask & (rise > threshold)]))
     if level < FAINT:
@@ -211,6 +218,21 @@ def _check_is_drawn(found: _Trace) -> None:
     height, width = (np.ptp(np.flatnonzero(found.mask.any(axis))) + 1 for axis in (1, 0))
     if found.parts > 2 and found.mask.sum() < SPARSE * height * width:
         raise _uneven("only separate spots look like ink")
+
+
+def _frame_around(labels: npt.NDArray[np.int32], amounts: npt.NDArray[np.float64]) -> int | None:
+    """Returns the label of a rectangle that is drawn around another part; None where there is none."""
+    boxes = ndimage.find_objects(labels)
+    sides = np.array([max(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in boxes])
+    largest = int(sides.argmax())
+    part = labels[boxes[largest]] == largest + 1
+    margins = [max(2, round(0.1 * side)) for side in part.shape]
+    inside = part[margins[0] : -margins[0], margins[1] : -margins[1]]
+    if not inside.size or inside.sum() > 0.02 * part.sum() or not (part[0].mean() > 0.5 and part[:, 0].mean() > 0.5):
+        return None
+    within = np.unique(labels[boxes[largest]])
+    others = [label for label in within if label not in (0, largest + 1) and sides[label - 1] > 0.2 * sides[largest]]
+    return largest + 1 if any(amounts[label - 1] > 0 for label in others) else None
 
 
 def _strongest(rise: Pixels) -> float:

@@ -9,7 +9,7 @@ from scipy import ndimage
 STROKE = 0.4
 """A pixel with more than this fraction of full ink belongs to a part."""
 APART = 0.15
-"""Parts belong to one object if the rectangles around them are nearer than this share of the longest side."""
+"""Parts belong to one object if the rectangles around them are nearer than this share of the largest part's side."""
 LARGE = 0.45
 """A part whose longer side has less than this share of the largest part's is a dot or a spot, and no object."""
 COUNTED_SIDE = 140
@@ -33,7 +33,7 @@ def count_objects(ink: npt.NDArray[np.float32]) -> int:
     labels, _ = ndimage.label(strokes, np.ones((3, 3)))
     boxes = [(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in ndimage.find_objects(labels)]
     groups = _join(boxes)
-    sides = [max(bottom - top, right - left) for top, left, bottom, right in groups]
+    sides = [_longest_side(group) for group in groups]
     return sum(side >= LARGE * max(sides) for side in sides)
 
 
@@ -44,9 +44,10 @@ Box = tuple[int, int, int, int]
 def _join(boxes: list[Box]) -> list[Box]:
     """Joins rectangles that are near each other until all that remain are far apart."""
     groups: list[Box] = []
+    distance = APART * max(map(_longest_side, boxes), default=0)
     for box in boxes:
         joined = box
-        while near := [group for group in groups if _are_near(group, joined)]:
+        while near := [group for group in groups if _gap(group, joined) < distance]:
             groups = [group for group in groups if group not in near]
             tops, lefts, bottoms, rights = zip(joined, *near, strict=True)
             joined = min(tops), min(lefts), max(bottoms), max(rights)
@@ -54,7 +55,10 @@ def _join(boxes: list[Box]) -> list[Box]:
     return groups
 
 
-def _are_near(first: Box, second: Box) -> bool:
-    longest = max(first[2] - first[0], first[3] - first[1], second[2] - second[0], second[3] - second[1])
-    gaps = (max(first[at], second[at]) - min(first[at + 2], second[at + 2]) for at in (0, 1))
-    return max(gaps) < APART * longest
+def _longest_side(box: Box) -> int:
+    return max(box[2] - box[0], box[3] - box[1])
+
+
+def _gap(first: Box, second: Box) -> int:
+    """The gap between two rectangles, down or to the side; negative where they overlap."""
+    return max(max(first[at], second[at]) - min(first[at + 2], second[at + 2]) for at in (0, 1))

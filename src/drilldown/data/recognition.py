@@ -37,7 +37,7 @@ def conventions_of(dataset: Dataset, polarity: Polarity | None = None, framing: 
     *Arguments*: `polarity`, `framing`: where the user stated them.
 
     >>> str(conventions_of(drilldown.load("under-8k", ["recipe.dataset=glyphs"]).recipe.load_dataset()))
-    'light on dark, in a box of 95 % of the side, centred by the middle of their sides'
+    'light on dark, in a box of 57 % of the side, centred by the middle of their sides'
     """
     key = dataset.identity, polarity, framing
     if key == ("mnist", None, None):
@@ -66,16 +66,18 @@ def find_conventions(
     polarity = polarity or _find_polarity(samples)
     if polarity is None or framing == "whole":
         return Conventions(polarity=polarity, framing="whole")
-    inks = samples if polarity == "light-on-dark" else 255 - samples
-    if framing is None and np.mean([_is_strokes(ink) for ink in inks]) < CLEAN:
+    inks = (samples if polarity == "light-on-dark" else 255 - samples).astype(np.float32)
+    strokes = [_find_strokes(ink) for ink in inks]
+    if framing is None and np.mean([found is not None for found in strokes]) < CLEAN:
         return Conventions(polarity=polarity, framing="whole")
-    layouts = [layout for layout in map(layout_of, inks.astype(np.float32)) if layout]
+    inks = [ink if found is None else found for ink, found in zip(inks, strokes, strict=True)]
+    layouts = [layout for layout in map(layout_of, inks) if layout]
     if not layouts:
         return Conventions(polarity=polarity, framing="whole")
     offsets = {centre: np.abs([layout.offset(centre) for layout in layouts]).max(1) for centre in get_args(Centre)}
     centre = min(offsets, key=lambda centre: float(offsets[centre].mean()))
     sizes = [layout.size for layout in layouts]
-    several = [count_objects(ink.astype(np.float32)) > 1 for ink in inks]
+    several = [count_objects(ink) > 1 for ink in inks]
     return Conventions(
         polarity=polarity,
         framing="box",
@@ -97,15 +99,19 @@ def _find_polarity(samples: npt.NDArray[np.uint8]) -> Polarity | None:
     return "dark-on-light" if np.mean(middle > 191) >= CLEAN else None
 
 
-def _is_strokes(ink: npt.NDArray[np.uint8]) -> bool:
-    """Whether an image shows strokes on a plain background: then the search for ink returns the same strokes."""
+def _find_strokes(ink: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
+    """Returns the strokes of an image that shows strokes on a plain background; None for any other image.
+
+    The search for ink then finds the same strokes, without the dirt.
+    """
     if not ink.any():
-        return True
+        return ink
     known = ink > INK_LEVEL
     if np.percentile(ink[~known], 75) > INK * 255:  # paper that is not plain
-        return False
+        return None
     try:
-        found = find_ink(255 - ink.astype(np.float32)) > INK_LEVEL
+        found = find_ink(255 - ink)
     except DrilldownError:
-        return False
-    return bool((known & found).sum() >= SAME * (known | found).sum())
+        return None
+    is_same = (known & (found > INK_LEVEL)).sum() >= SAME * (known | (found > INK_LEVEL)).sum()
+    return found if is_same else None

@@ -6,7 +6,7 @@ const INK = 0.1; // share of full ink below which a pixel is background
 const SLACK = 0.03; // how far an object may lie beyond the sizes and distances of the dataset's own
 const WIDER = 1.4; // an object that is this much wider than the widest of the dataset is not one object
 const STROKE = 0.4; // share of full ink above which a pixel belongs to a part
-const APART = 0.15; // parts that are nearer than this share of the longest side belong to one object
+const APART = 0.15; // parts that are nearer than this share of the largest part's side belong to one object
 const LARGE = 0.45; // a part below this share of the largest one is a dot or a spot, and no object
 const COUNTED_SIDE = 140; // parts are counted in a drawing that is reduced to at most this side
 
@@ -78,11 +78,14 @@ function countObjects({ width, height, values }) {
     if (value <= STROKE * 255) return;
     open[Math.floor(Math.floor(at / width) / step) * columns + Math.floor((at % width) / step)] = 1;
   });
-  let groups = [];
+  const boxes = [];
   for (let start = 0; start < open.length; start++) {
-    if (!open[start]) continue;
-    let joined = partBox(open, start, columns, rows);
-    for (let near; (near = groups.filter((group) => areNear(group, joined))).length; ) {
+    if (open[start]) boxes.push(partBox(open, start, columns, rows));
+  }
+  const distance = APART * Math.max(0, ...boxes.map(longestSide));
+  let groups = [];
+  for (let joined of boxes) {
+    for (let near; (near = groups.filter((group) => gap(group, joined) < distance)).length; ) {
       groups = groups.filter((group) => !near.includes(group));
       for (const box of near) joined = around(joined, box);
     }
@@ -115,10 +118,8 @@ function partBox(open, start, columns, rows) {
 const around = (a, b) => [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[2], b[2]), Math.max(a[3], b[3])];
 const longestSide = ([top, left, bottom, right]) => Math.max(bottom - top, right - left);
 
-function areNear(a, b) {
-  const gaps = [0, 1].map((at) => Math.max(a[at], b[at]) - Math.min(a[at + 2], b[at + 2]));
-  return Math.max(...gaps) < APART * Math.max(longestSide(a), longestSide(b));
-}
+/** The gap between two rectangles, down or to the side; negative where they overlap. */
+const gap = (a, b) => Math.max(...[0, 1].map((at) => Math.max(a[at], b[at]) - Math.min(a[at + 2], b[at + 2])));
 
 /** An object scaled to the dataset's box, with its centre in the centre of the image. */
 function centre(drawing, { left, top, wide, tall }, width, height, conventions) {
