@@ -271,9 +271,15 @@ def _without_border(rise: Pixels) -> Pixels:
 
 
 def _amounts(found: _Trace) -> Pixels:
+    """The amount of ink at each pixel, 0 to 255.
+
+    Faint pixels count only beside full ink: far from it, they are the rest of a ruled line.
+    """
     ink = np.clip((found.rise - found.low) / max(FULL * found.level - found.low, 1e-6), 0, 1)
-    near = ndimage.binary_dilation(found.mask, iterations=max(1, round(found.stroke / 4)))
-    return np.where(near, 255 * ink, 0).astype(np.float32)
+    reach = max(1, round(found.stroke / 4))
+    near = ndimage.binary_dilation(found.mask, iterations=reach)
+    beside = ndimage.binary_dilation(found.mask & (ink > 0.6), np.ones((3, 3)), iterations=reach + 1)
+    return np.where(near & (beside | (ink > 0.3)), 255 * ink, 0).astype(np.float32)
 
 
 def _empty() -> DrilldownError:
