@@ -40,7 +40,7 @@ def lay_digit(digit: npt.NDArray[np.uint8], draw: Draw, *, small: bool = False) 
 
 def write_on_light(ink: Pixels, draw: Draw) -> Pixels:
     """Dark ink on light paper."""
-    return draw.uniform(195, 250) * (1 - ink) + draw.uniform(10, 80) * ink
+    return np.float32(draw.uniform(195, 250)) * (1 - ink) + np.float32(draw.uniform(10, 80)) * ink
 
 
 def write_on_mid_grey(ink: Pixels, draw: Draw) -> Pixels:
@@ -55,7 +55,8 @@ def write_with_pencil(ink: Pixels, draw: Draw) -> Pixels:
     pressure = ndimage.gaussian_filter(draw.standard_normal(ink.shape), 6)
     pressure = 1 + draw.uniform(0.1, 0.3) * pressure / pressure.std()
     grain = 1 + draw.uniform(0.1, 0.4) * draw.standard_normal(ink.shape)
-    return paper - draw.uniform(45, 110) * ink * np.clip(pressure * grain, 0.2, 1.6).astype(np.float32)
+    changed: Pixels = paper - draw.uniform(45, 110) * ink * np.clip(pressure * grain, 0.2, 1.6).astype(np.float32)
+    return changed
 
 
 def write_with_chalk(ink: Pixels, draw: Draw) -> Pixels:
@@ -64,7 +65,8 @@ def write_with_chalk(ink: Pixels, draw: Draw) -> Pixels:
     board = draw.uniform(25, 75) + draw.uniform(2, 7) * clouds / clouds.std()
     grain = ndimage.gaussian_filter(draw.standard_normal(ink.shape), 0.8)
     covered = ink * (grain / grain.std() > draw.uniform(-1.6, -0.7))
-    return (board + (draw.uniform(150, 235) - board) * covered).astype(np.float32)
+    changed: Pixels = (board + (draw.uniform(150, 235) - board) * covered).astype(np.float32)
+    return changed
 
 
 def slope(share: float) -> Change:
@@ -74,7 +76,8 @@ def slope(share: float) -> Change:
         rows, columns = np.mgrid[: sheet.shape[0], : sheet.shape[1]].astype(np.float32)
         angle = draw.uniform(0, 2 * np.pi)
         along = np.cos(angle) * columns + np.sin(angle) * rows
-        return sheet * (1 - share * (along - along.min()) / np.ptp(along))
+        changed: Pixels = sheet * (1 - share * (along - along.min()) / np.ptp(along))
+        return changed
 
     return change
 
@@ -94,7 +97,8 @@ def cast_shadow(sheet: Pixels, draw: Draw) -> Pixels:
         columns = width - 1 - columns
     inside = 1 - rows / (draw.uniform(0.4, 1.1) * height) - columns / (draw.uniform(0.4, 1.1) * width)
     edge = draw.uniform(0.5, 20) / min(height, width)
-    return sheet * (1 - draw.uniform(0.2, 0.5) * np.clip(inside / edge + 0.5, 0, 1))
+    changed: Pixels = sheet * (1 - draw.uniform(0.2, 0.5) * np.clip(inside / edge + 0.5, 0, 1))
+    return changed
 
 
 def draw_frame(pixels: int) -> Change:
@@ -129,7 +133,8 @@ def rule(sheet: Pixels, draw: Draw) -> Pixels:
     for position in across:
         away = np.abs((position + draw.uniform(0, distance)) % distance - distance / 2)
         line = np.maximum(line, np.clip((thickness + 1) / 2 - away, 0, 1))
-    return np.minimum(sheet, paper - strength * (paper - 30) * line)
+    changed: Pixels = np.minimum(sheet, paper - strength * (paper - 30) * line)
+    return changed
 
 
 Write = Callable[[Pixels, Draw], Pixels]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +59,7 @@ def write_strokes(folder: Path, *, dark: bool = False, transposed: bool = False,
     `parts`: photographs of parts in place of strokes.
     """
     draw = draw_parts if parts else draw_strokes
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, (images, labels) in {"train": draw(150, 1), "test": draw(30, 2)}.items():
         kept = images.transpose(0, 2, 1) if transposed else images
         arrays |= {f"{part}_images": 255 - kept if dark else kept, f"{part}_labels": labels}

@@ -111,7 +111,8 @@ def _reduce(pixels: Pixels, step: int) -> Pixels:
         return pixels
     height, width = (-(-side // step) for side in pixels.shape)
     padded = np.pad(pixels, [(0, height * step - pixels.shape[0]), (0, width * step - pixels.shape[1])], mode="edge")
-    return padded.reshape(height, step, width, step).mean((1, 3), dtype=np.float32)
+    reduced: Pixels = padded.reshape(height, step, width, step).mean((1, 3), dtype=np.float32)
+    return reduced
 
 
 def _enlarge(mask: Mask, step: int, fine: int, start: tuple[int, int], shape: tuple[int, ...]) -> Mask:
@@ -121,7 +122,8 @@ def _enlarge(mask: Mask, step: int, fine: int, start: tuple[int, int], shape: tu
         np.minimum((first + fine * np.arange(count)) // step, side - 1)
         for first, count, side in zip(start, shape, mask.shape, strict=True)
     )
-    return wide[np.ix_(rows, columns)]
+    enlarged: Mask = wide[np.ix_(rows, columns)]
+    return enlarged
 
 
 def _is_ink_dark(pixels: Pixels) -> bool:
@@ -160,7 +162,8 @@ def _without_noise(pixels: Pixels) -> Pixels:
     noise = float(np.median(np.abs(ndimage.convolve(pixels, kernel)))) / 0.6745 / 6
     if noise < 0.5:
         return pixels
-    return ndimage.gaussian_filter(pixels, min(min(pixels.shape) / 100, 0.4 + noise / 8))
+    blurred: Pixels = ndimage.gaussian_filter(pixels, min(min(pixels.shape) / 100, 0.4 + noise / 8))
+    return blurred
 
 
 def _rise(grey: Pixels, reach: int, dark: bool) -> Pixels:
@@ -170,7 +173,8 @@ def _rise(grey: Pixels, reach: int, dark: bool) -> Pixels:
     wide = np.pad(grey, pad, mode="reflect", reflect_type="odd")
     background = ndimage.grey_closing(wide, size=(reach, reach))[pad:-pad, pad:-pad]
     light = background if dark else 255 - background
-    return (background - grey) / (light + 8)
+    rise: Pixels = (background - grey) / (light + 8)
+    return rise
 
 
 def _separate(rise: Pixels, near: Mask | None) -> _Trace:

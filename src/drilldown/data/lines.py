@@ -43,7 +43,8 @@ def _remove_rows(rise: Pixels) -> Pixels:
     profile -= ndimage.grey_opening(profile, max(2, round(THICKNESS * rise.shape[0])) + 1)
     if not profile.any():
         return rise
-    return np.clip(rise - profile[np.clip(rows - shifts, 0, rise.shape[0] - 1)], 0, None).astype(np.float32)
+    cleaned: Pixels = np.clip(rise - profile[np.clip(rows - shifts, 0, rise.shape[0] - 1)], 0, None).astype(np.float32)
+    return cleaned
 
 
 def _steepness(rise: Pixels) -> float:

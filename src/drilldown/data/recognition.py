@@ -70,19 +70,19 @@ def find_conventions(
     strokes = [_find_strokes(ink) for ink in inks]
     if framing is None and np.mean([found is not None for found in strokes]) < CLEAN:
         return Conventions(polarity=polarity, framing="whole")
-    inks = [ink if found is None else found for ink, found in zip(inks, strokes, strict=True)]
-    layouts = [layout for layout in map(layout_of, inks) if layout]
+    clean = [ink if found is None else found for ink, found in zip(inks, strokes, strict=True)]
+    layouts = [layout for layout in map(layout_of, clean) if layout]
     if not layouts:
         return Conventions(polarity=polarity, framing="whole")
     offsets = {centre: np.abs([layout.offset(centre) for layout in layouts]).max(1) for centre in get_args(Centre)}
     centre = min(offsets, key=lambda centre: float(offsets[centre].mean()))
     sizes = [layout.size for layout in layouts]
-    several = [count_objects(ink) > 1 for ink in inks]
+    several = [count_objects(ink) > 1 for ink in clean]
     return Conventions(
         polarity=polarity,
         framing="box",
         box=round(float(np.median(sizes)), 3),
-        sizes=(round(min(sizes), 3) if len(layouts) == len(inks) else 0.0, round(max(sizes), 3)),
+        sizes=(round(min(sizes), 3) if len(layouts) == len(clean) else 0.0, round(max(sizes), 3)),
         centre=centre,
         offset=round(float(offsets[centre].max()), 3),
         widest=round(max(layout.aspect for layout in layouts), 3),
