@@ -34,7 +34,7 @@ def remove_lines(rise: Pixels) -> Pixels:
 
 def _remove_rows(rise: Pixels) -> Pixels:
     turned = _steepness(rise)
-    rows, columns = np.indices(rise.shape, sparse=True)
+    rows, columns = np.ogrid[: rise.shape[0], : rise.shape[1]]
     shifts = np.round(turned * (columns - rise.shape[1] / 2)).astype(int)
     straight = rise[np.clip(rows + shifts, 0, rise.shape[0] - 1), columns]
     end = max(1, round(END * rise.shape[1]))
