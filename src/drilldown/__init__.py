@@ -16,7 +16,7 @@ The commands as Python objects, which show themselves in a notebook:
 | `Lines` | a callback for `perform` that prints one line per epoch, in a notebook with a bar |
 | `Tracking` | a callback for `perform` that mirrors runs in TensorBoard, MLflow or Weights & Biases |
 | `all_runs`, `find_run` | the runs on disk; the `last` one, or one by its folder |
-| `Run` | a run on disk: `verdict`, `epochs`, `model()`, `predictions()`, `evaluate(split)`, `predict(images)` |
+| `Run` | a run on disk: `verdict`, `model()`, `predictions()`, `evaluate(split)`, `read_picture()`, `predict()` |
 | `Predictions` | logits with labels: `tally`, `misclassified`, `confusion` |
 | `read_picture` | reads a picture file and prepares it as MNIST's digits were |
 | `find_network` | searches for the best or the smallest network, on several workers or machines |

@@ -19,6 +19,8 @@ PLAIN = f'title = "A"\n[network]\n{LAYERS}\n[recipe]\ndataset = "glyphs"\n'
 SETTINGS: dict[str, dict[str, tuple[object, object]]] = {
     "recipe": {
         "dataset": ("glyphs", "kmnist"),
+        "polarity": ("dark-on-light", "light-on-dark"),
+        "framing": ("whole", "box"),
         "epochs": (7, 8),
         "batch_size": (32, 33),
         "optimizer": (

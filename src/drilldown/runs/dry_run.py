@@ -10,7 +10,7 @@ from drilldown.errors import DrilldownError, Problem
 from drilldown.experiment.experiment import Experiment
 from drilldown.files import explain_write_errors, write_atomically
 from drilldown.runs.callback import Callback
-from drilldown.runs.locking import RunBusyError
+from drilldown.runs.folder import RunBusyError
 from drilldown.runs.perform import perform
 from drilldown.runs.run import Run
 from drilldown.settings import Compute, Folders

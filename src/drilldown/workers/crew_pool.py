@@ -14,8 +14,7 @@ import torch
 from drilldown.data.catalogue import is_dataset_folder
 from drilldown.data.travel import OWN, dataset_files
 from drilldown.experiment.experiment import Experiment
-from drilldown.runs.folder import FINISHED
-from drilldown.runs.locking import RunBusyError
+from drilldown.runs.folder import FINISHED, RunBusyError
 from drilldown.runs.pool import PoolCallback, Task
 from drilldown.settings import Compute, EngineName, Folders
 from drilldown.training.choice import choose_engine

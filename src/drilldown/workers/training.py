@@ -10,8 +10,7 @@ from drilldown.errors import TrainingDivergedError
 from drilldown.evaluation.records import EpochRecord
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.callback import Callback
-from drilldown.runs.folder import FINISHED
-from drilldown.runs.locking import RunBusyError
+from drilldown.runs.folder import FINISHED, RunBusyError
 from drilldown.runs.perform import perform
 from drilldown.runs.pool import Ending
 from drilldown.runs.run import Run

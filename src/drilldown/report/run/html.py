@@ -39,6 +39,7 @@ def run_page(evidence: RunEvidence) -> str:
     """The page of a finished run."""
     experiment, epochs, bar = evidence.experiment, evidence.epochs, evidence.experiment.budget.accuracy
     obstacle = why_not_embedded(experiment)
+    conventions = evidence.finished.summary.pictures or experiment.recipe.conventions_of(evidence.dataset)
     samples = augmented_samples(evidence.dataset, experiment).round().to(evidence.dataset.train.images.dtype)
     images = evidence.dataset.test.images
     misclassified = [
@@ -47,7 +48,14 @@ def run_page(evidence: RunEvidence) -> str:
     return build_page(
         "run.html.j2",
         scripts=SCRIPTS[:1] if obstacle else SCRIPTS,
-        data={} if obstacle else {"network": embed_run(evidence.run, experiment), "examples": _examples(evidence)},
+        data={}
+        if obstacle
+        else {
+            "network": embed_run(evidence.run, experiment),
+            "conventions": conventions.to_json(),
+            "examples": _examples(evidence),
+        },
+        conventions=conventions,
         evidence=evidence,
         experiment=experiment,
         summary=evidence.summary,

@@ -3,7 +3,7 @@
 
 const pad = startPad(JSON.parse(document.getElementById("data").textContent));
 
-function startPad({ network: written, examples }) {
+function startPad({ network: written, conventions, examples }) {
   const SIDE = 280; // of the pad, in its own pixels
   const PEN = 12; // radius: a digit that fills the pad becomes as thick as MNIST's digits
   const STEP = 8; // of the pen, for one press of an arrow key
@@ -125,28 +125,29 @@ function startPad({ network: written, examples }) {
       frame = 0;
       paintPaper();
       // An example is an image already; it was classified when it was chosen.
-      if (due && !isExample) show(centre(ink, SIDE, SIDE, width, height));
+      if (due && !isExample) show(prepare(ink, SIDE, SIDE, width, height, conventions));
       due = false;
     });
   }
 
-  /** Classifies an image; null is a blank pad. */
-  function show(image) {
+  /** Classifies an image; null is a blank pad. Where there is a problem, it is shown and not the prediction. */
+  function show({ image, problem }) {
     const start = performance.now();
-    state.image = image ?? new Uint8Array(width * height);
+    const background = conventions.polarity === "dark-on-light" ? 255 : 0;
+    state.image = image ?? new Uint8Array(width * height).fill(background);
     paint(find("input"), state.image, width, height, 0, 255);
     const results = forward(network, state.image);
     state.logits = results.at(-1).values;
     const probabilities = softmax(state.logits);
     const best = probabilities.indexOf(Math.max(...probabilities));
     rows.forEach((row, number) => {
-      const share = image ? 100 * probabilities[number] : 0;
-      row.classList.toggle("best", image !== null && number === best);
+      const share = problem ? 0 : 100 * probabilities[number];
+      row.classList.toggle("best", !problem && number === best);
       row.querySelector("rect").setAttribute("width", share.toFixed(1));
-      row.cells[2].textContent = image ? `${share.toFixed(1)} %` : "–";
+      row.cells[2].textContent = problem ? "–" : `${share.toFixed(1)} %`;
     });
-    find("prediction").textContent = image ? best : "–";
-    find("confidence").textContent = image ? `${(100 * probabilities[best]).toFixed(1)} %` : "nothing drawn yet";
+    find("prediction").textContent = problem ? "–" : best;
+    find("confidence").textContent = problem ?? `${(100 * probabilities[best]).toFixed(1)} %`;
     results.forEach(({ values }, number) => maps[number].paint(values));
     if (network.gap !== null) showEvidence(results, best, image !== null);
     state.milliseconds = (state.milliseconds + performance.now() - start) / 2; // the first prediction is slow in every browser
@@ -218,7 +219,7 @@ function startPad({ network: written, examples }) {
     }
     isExample = true;
     button.setAttribute("aria-pressed", "true");
-    show(image);
+    show({ image, problem: null });
   }
 
   const buttons = examples.map((example) => {
