@@ -31,7 +31,7 @@ def measure_family(family: str, test: Split, run: drilldown.Run, pictures: int, 
     draw = np.random.default_rng([seed, sum(family.encode())])
     images, labels = [], []
     for index in draw.choice(len(test), pictures, replace=False):
-        drawn = np.asarray(photograph(family, test.images[index].numpy(), draw), np.float32)
+        drawn = np.asarray(photograph(family, test.images[index, 0].numpy(), draw), np.float32)
         try:
             images.append(prepare_pixels(drawn, 28, 28, run.conventions()))
             labels.append(int(test.labels[index]))

@@ -17,7 +17,9 @@ from support.pictures import draw_parts, draw_strokes
 def digits(count: int = 40) -> torch.Tensor:
     """Digits in MNIST's box, without noise."""
     (images, _), _ = draw_glyphs(train=count, test=10)
-    return torch.stack([centre_object(np.where(image > 80, image, 0).astype(np.float32)) for image in images.numpy()])
+    return torch.stack(
+        [centre_object(np.where(image > 80, image, 0).astype(np.float32))[None] for image in images.numpy()]
+    )
 
 
 def test_digits_like_those_of_mnist_are_recognised() -> None:
@@ -34,22 +36,22 @@ def test_dark_digits_on_light_paper_are_recognised() -> None:
 
 @pytest.mark.parametrize("shift", [0, 40])
 def test_photographs_are_whole_pictures(shift: int) -> None:
-    images = torch.from_numpy(draw_parts(40, 0)[0])
+    images = torch.from_numpy(draw_parts(40, 0)[0])[:, None]
     assert find_conventions(images.clamp(max=215) + shift).framing == "whole"
 
 
 def test_noise_has_neither_polarity_nor_box() -> None:
-    found = find_conventions(torch.from_numpy(random_images(12)).byte())
+    found = find_conventions(torch.from_numpy(random_images(12)).byte()[:, None])
     assert (found.polarity, found.framing) == (None, "whole")
 
 
 def test_images_with_several_digits_are_recognised() -> None:
-    pairs = torch.cat([digits(20), digits(20)], dim=2)
+    pairs = torch.cat([digits(20), digits(20)], dim=3)
     assert not find_conventions(pairs).single
 
 
 def test_blank_images_are_part_of_the_sizes() -> None:
-    images = torch.from_numpy(draw_strokes(20, 0)[0])
+    images = torch.from_numpy(draw_strokes(20, 0)[0])[:, None]
     images[0] = 0
     assert find_conventions(images).sizes[0] == 0
 
@@ -57,4 +59,4 @@ def test_blank_images_are_part_of_the_sizes() -> None:
 def test_what_is_stated_is_kept() -> None:
     assert find_conventions(digits(), framing="whole").framing == "whole"
     assert find_conventions(255 - digits(), polarity="light-on-dark").polarity == "light-on-dark"
-    assert find_conventions(torch.from_numpy(draw_parts(20, 0)[0]), framing="box").framing == "box"
+    assert find_conventions(torch.from_numpy(draw_parts(20, 0)[0])[:, None], framing="box").framing == "box"

@@ -53,7 +53,7 @@ def test_the_test_images_as_files_have_the_predictions_that_were_judged(trained,
     _, run, _ = trained
     images = run.dataset().test.images
     read = torch.stack([run.read_picture(file) for file in write_pictures(images, tmp_path)])
-    assert torch.equal(read, images)
+    assert torch.equal(read, images[:, 0])
     assert torch.equal(run.predict(read).argmax(1), run.logits().argmax(1))
 
 

@@ -70,10 +70,10 @@ def write_strokes(folder: Path, *, dark: bool = False, transposed: bool = False,
 
 
 def write_pictures(images: torch.Tensor, folder: Path, enlarged: int = 1) -> list[Path]:
-    """Writes images as PNG files, each pixel as a square; returns the files in their order."""
+    """Writes grey images as PNG files, each pixel as a square; returns the files in their order."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    for number, image in enumerate(images.numpy()):
+    for number, image in enumerate(images.view(-1, *images.shape[-2:]).numpy()):
         files.append(folder / f"{number:03}.png")
         Image.fromarray(image.repeat(enlarged, 0).repeat(enlarged, 1)).save(files[-1])
     return files
