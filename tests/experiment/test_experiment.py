@@ -11,10 +11,11 @@ from pydantic import BaseModel
 from drilldown.data.augmentation import Affine, Augmentation, Jitter
 from drilldown.errors import DrilldownError
 from drilldown.experiment.budget import Budget
-from drilldown.experiment.experiment import Experiment, Network, Recipe, Reported
+from drilldown.experiment.experiment import Experiment, Network, Recipe
 from drilldown.experiment.holdout import Holdout
 from drilldown.experiment.loading import load_experiment, read_experiment
 from drilldown.experiment.optimizers import Optimizer
+from drilldown.experiment.reported import Reported
 from drilldown.experiment.schedules import Schedule
 
 TABLES: list[type[BaseModel]] = [

@@ -17,7 +17,10 @@ from drilldown.analysis.ablation import Ablation
 from drilldown.analysis.comparison import Comparison, Contrast
 from drilldown.analysis.seeds import Seeds
 from drilldown.analysis.study import StepEffect, StudyEvidence, StudyStep
+from drilldown.data.conventions import Conventions
 from drilldown.data.dataset import Dataset, Split
+from drilldown.data.recognition import conventions_of
+from drilldown.errors import Problem
 from drilldown.evaluation.effects import Effect
 from drilldown.evaluation.intervals import PassRate, Spread
 from drilldown.experiment.budget import Budget
@@ -127,11 +130,18 @@ def ablation_document(ablation: Ablation) -> Document:
     }
 
 
-def predictions_document(run: Path, files: Sequence[Path], logits: torch.Tensor) -> Document:
-    """The predicted class of each picture; probabilities in percent, by class. `logits`: (N, classes)."""
+def predictions_document(
+    run: Path, conventions: Conventions, files: Sequence[Path], logits: torch.Tensor, problems: Sequence[Problem]
+) -> Document:
+    """The predicted class of each picture, and the problems of the others; probabilities in percent, by class.
+
+    *Arguments*: `conventions`: those by which the pictures were prepared. `logits`: (N, classes).
+    """
     percents = (100 * logits.double().softmax(1)).tolist()
     return {
         "run": str(run),
+        "prepared": str(conventions),
+        "problems": [{"picture": str(problem.file), "problem": problem.message} for problem in problems],
         "predictions": [
             {
                 "picture": str(file),
@@ -146,6 +156,7 @@ def predictions_document(run: Path, files: Sequence[Path], logits: torch.Tensor)
 
 def dataset_document(dataset: Dataset) -> Document:
     """A dataset's statistics."""
+    conventions = conventions_of(dataset)
     channels, height, width = dataset.image_shape
     return {
         "dataset": dataset.name,
@@ -155,6 +166,8 @@ def dataset_document(dataset: Dataset) -> Document:
         "classes": dataset.classes,
         "mean": list(dataset.mean),
         "std": list(dataset.std),
+        "polarity": conventions.polarity,
+        "framing": conventions.framing,
         "train": _split(dataset.train, dataset.classes),
         "test": _split(dataset.test, dataset.classes),
         "notice": dataset.leakage_notice,

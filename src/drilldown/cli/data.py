@@ -16,7 +16,7 @@ from drilldown.cli.options import (
     folders_from,
     print_json,
 )
-from drilldown.errors import DrilldownError, Problem
+from drilldown.errors import DrilldownError
 from drilldown.settings import RUNS_DIR
 
 
@@ -58,37 +58,43 @@ def data(
 
 def predict(
     run: RunArgument,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files, one digit each.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE...", help="Picture files, folders of them, or patterns such as '*.png'."),
+    ],
+    data: DataOption = None,
     runs: RunsOption = RUNS_DIR,
     as_json: JsonOption = False,
     _trust: TrustOption = False,
 ) -> None:
-    """Classify pictures, prepared in the same way as MNIST's digits."""
+    """Classify pictures, prepared as the images of the run's dataset were.
+
+    A picture that cannot be read is one line; the others are still classified, and the exit code is 2.
+    """
     import torch
 
     from drilldown.analysis.documents import predictions_document
-    from drilldown.data.pictures import read_picture
+    from drilldown.data.pictures import find_pictures, read_picture
     from drilldown.runs.finding import find_run
     from drilldown.terminal.console import make_console
     from drilldown.terminal.tables import print_predictions
 
-    trained = find_run(run, runs)
+    folders = folders_from(data, runs)
+    trained = find_run(run, folders.runs)
     trained.check_finished()
-    (_, height, width), _ = trained.experiment.image
+    (_, height, width), classes = trained.experiment.image
+    conventions = trained.conventions(folders.data)
     prepared: dict[Path, torch.Tensor] = {}
-    problems: list[Problem] = []
-    for file in dict.fromkeys(images):  # each file once, in the given order
+    files, problems = find_pictures(images)
+    for file in files:
         try:
-            prepared[file] = read_picture(file, height, width)
+            prepared[file] = read_picture(file, height, width, conventions)
         except DrilldownError as error:  # the other pictures are still read
             problems += error.problems
-    if as_json and problems:  # a script gets all predictions, or none
-        raise DrilldownError(*problems)
-    if prepared:
-        logits = trained.predict(torch.stack([*prepared.values()]))
-        if as_json:
-            print_json(predictions_document(trained.path, [*prepared], logits))
-        else:
-            print_predictions(make_console(stderr=False), [*prepared], logits)
+    logits = trained.predict(torch.stack([*prepared.values()])) if prepared else torch.zeros(0, classes)
+    if as_json:
+        print_json(predictions_document(trained.path, conventions, [*prepared], logits, problems))
+    elif prepared:
+        print_predictions(make_console(stderr=False), [*prepared], logits)
     if problems:
         raise DrilldownError(*problems)

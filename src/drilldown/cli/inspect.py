@@ -237,7 +237,7 @@ def bench(
 
     folders = folders_from(data)
     loaded = load_experiment(experiment, overrides)
-    dataset = load_dataset(loaded.recipe.dataset, folders.data)
+    dataset = load_dataset(loaded.recipe.dataset, folders.data, orientation=loaded.recipe.orientation)
 
     def print_epoch(number: int, name: str, seconds: float) -> None:
         print_notice(f"{f'round {number} of {ROUNDS}' if number else 'warm-up'}: {name} {seconds:.2f} s")

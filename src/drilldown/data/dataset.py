@@ -43,6 +43,10 @@ class Split:
         """Returns a copy on another device, without the writers."""
         return Split(self.images.to(device), self.labels.to(device))
 
+    def transposed(self) -> Split:
+        """Returns a copy whose images have their rows and columns exchanged."""
+        return replace(self, images=self.images.transpose(-2, -1).contiguous())
+
     def take(self, indices: torch.Tensor) -> Split:
         """Returns the images, labels and writers at these indices, (M), in their order."""
         writers = self.writers.take(indices) if self.writers else None

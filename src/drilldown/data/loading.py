@@ -25,6 +25,7 @@ from drilldown.data.catalogue import (
     check_dataset_name,
     is_dataset_folder,
 )
+from drilldown.data.conventions import Orientation
 from drilldown.data.dataset import Dataset, DatasetInfo, Split
 from drilldown.data.download import OnDownload
 from drilldown.data.finding import dataset_folders, fetch_files, find_files
@@ -46,13 +47,20 @@ KEPT_DATASETS = 2
 """The number of datasets kept in memory, so that training, evaluation and report read the pixels only once."""
 
 
-def load_dataset(name: str, folder: Path | str | None = None, *, on_download: OnDownload | None = None) -> Dataset:
+def load_dataset(
+    name: str,
+    folder: Path | str | None = None,
+    *,
+    orientation: Orientation | None = None,
+    on_download: OnDownload | None = None,
+) -> Dataset:
     """Loads a dataset by name (see NAMES), or from a folder of IDX files.
 
     A dataset is only read again if the path, the time of change or the size of a file changed.
 
     *Arguments*: `folder`: the first folder to search (`--data`); then `$DRILLDOWN_DATA`, then the user's cache.
-    `on_download`: called while files are fetched.
+    `orientation`: how the images lie in the files; transposed ones are turned upright. `on_download`: called while
+    files are fetched.
 
     *Raises* DrilldownError where files are missing and cannot be fetched, where a folder or file cannot be read, or
     where the content is wrong.
@@ -64,14 +72,26 @@ def load_dataset(name: str, folder: Path | str | None = None, *, on_download: On
     if name == GLYPHS:
         return _glyphs()
     if is_dataset_folder(name):
-        return _read_dataset(name, _stamped(_dataset_files(placed_folder(name))), known=None)
+        stamps = _stamped(_dataset_files(placed_folder(name)))
+        return _read_dataset(name, stamps, known=None, transposed=orientation == "transposed")
     known = CATALOGUE[check_dataset_name(name)]
     folders = dataset_folders(name, folder)
     files = find_files(folders, STEMS) or fetch_files(
         name, known, folders, on_download, title=name,
         instead="use the dataset that needs no files: --set recipe.dataset=glyphs",
     )  # fmt: skip
-    return _read_dataset(name, _stamped(files), known=name)
+    return _read_dataset(name, _stamped(files), known=name, transposed=False)
+
+
+def is_on_disk(name: str, folder: Path | str | None = None) -> bool:
+    """Whether this machine has a dataset, so that loading it fetches nothing.
+
+    *Arguments*: those of `load_dataset`.
+    """
+    if name == GLYPHS:
+        return True
+    folders = [placed_folder(name)] if is_dataset_folder(name) else dataset_folders(name, folder)
+    return find_files(folders, STEMS) is not None
 
 
 def with_writers(
@@ -112,8 +132,10 @@ def with_local_writers(dataset: Dataset, folder: Path | str | None = None) -> Da
     return dataset
 
 
-def dataset_info(name: str) -> DatasetInfo:
+def dataset_info(name: str, orientation: Orientation | None = None) -> DatasetInfo:
     """Returns the shape of the images and the number of classes, without reading pixels or fetching files.
+
+    *Arguments*: `orientation`: how the images lie in the files.
 
     *Raises* DrilldownError where the name is unknown, or where the headers or labels in the folder are wrong.
 
@@ -121,7 +143,9 @@ def dataset_info(name: str) -> DatasetInfo:
     DatasetInfo(image_shape=(1, 28, 28), classes=10)
     """
     if is_dataset_folder(name):
-        return _read_info(name, _stamped(_dataset_files(placed_folder(name))))
+        info = _read_info(name, _stamped(_dataset_files(placed_folder(name))))
+        channels, height, width = info.image_shape
+        return replace(info, image_shape=(channels, width, height)) if orientation == "transposed" else info
     check_dataset_name(name)
     return DatasetInfo((1, 28, 28), 10)
 
@@ -153,8 +177,11 @@ def _glyphs() -> Dataset:
 
 
 @functools.lru_cache(maxsize=KEPT_DATASETS)
-def _read_dataset(name: str, stamps: tuple[_Stamp, ...], *, known: str | None) -> Dataset:
-    """Reads four files; those of a known dataset must have their published checksums."""
+def _read_dataset(name: str, stamps: tuple[_Stamp, ...], *, known: str | None, transposed: bool) -> Dataset:
+    """Reads four files; those of a known dataset must have their published checksums.
+
+    *Arguments*: `transposed`: whether the images of the files are turned upright.
+    """
     paths = {stamp.stem: stamp.path for stamp in stamps}
     if known:
         sizes = {stem: file.size for stem, file in CATALOGUE[known].items()}
@@ -167,6 +194,8 @@ def _read_dataset(name: str, stamps: tuple[_Stamp, ...], *, known: str | None) -
     else:
         contents = {stem: read_unpacked(path, sizes[stem] + SPARE_BYTES) for stem, path in paths.items()}
     train, test = _splits(contents, {stem: str(path) for stem, path in paths.items()})
+    if transposed:
+        train, test = train.transposed(), test.transposed()
     if known:
         return _dataset(name, train, test, identity=known)
     digest = hashlib.sha256(b"".join(hashlib.sha256(contents[stem]).digest() for stem in STEMS))

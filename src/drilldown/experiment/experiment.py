@@ -23,6 +23,7 @@ from torch import nn
 
 from drilldown.data.augmentation import Augmentation
 from drilldown.data.catalogue import WRITERS, check_dataset_name, is_dataset_folder
+from drilldown.data.conventions import Conventions, Framing, Orientation, Polarity
 from drilldown.data.dataset import Dataset
 from drilldown.data.download import OnDownload
 from drilldown.data.loading import dataset_info, load_dataset, with_local_writers, with_writers
@@ -31,6 +32,7 @@ from drilldown.experiment.budget import Budget
 from drilldown.experiment.dictionary import plain_values
 from drilldown.experiment.holdout import Holdout, add_number
 from drilldown.experiment.optimizers import SGD, Optimizer
+from drilldown.experiment.reported import Reported
 from drilldown.experiment.schedules import ConstantSchedule, Schedule
 from drilldown.experiment.toml_text import dump_toml
 from drilldown.files import is_utf8
@@ -43,7 +45,7 @@ from drilldown.network.summary import ModelSummary, summarise_layers, summarise_
 from drilldown.network.user_module import build_user_network
 from drilldown.randomness import global_stream
 from drilldown.shown import Shown
-from drilldown.table import BelowOne, Percent, Table
+from drilldown.table import BelowOne, Table
 
 TRAINED = ("network", "recipe")
 """The tables of an experiment that a training depends on; the others can change after it."""
@@ -80,6 +82,14 @@ class Recipe(Table):
 
     dataset: str = "mnist"
     """The dataset: a name (mnist, fashion-mnist, kmnist, glyphs) or a folder of IDX files."""
+    orientation: Orientation | None = None
+    """The way in which the images of an own folder lie in its files (default: upright); transposed ones, as in EMNIST,
+    are turned upright when they are read."""
+    polarity: Polarity | None = None
+    """The brightness of object and background in the images, for the preparation of pictures (default: recognised)."""
+    framing: Framing | None = None
+    """The place of the object in the images, for the preparation of pictures (default: recognised): `box` for strokes
+    on a plain background, `whole` for photographs."""
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 15
     """The number of passes over the training images."""
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 128
@@ -118,6 +128,15 @@ class Recipe(Table):
         except DrilldownError as error:
             raise InvalidValueError(error.problems[0]) from None
 
+    @field_validator("orientation")
+    @classmethod
+    def _own_folder(cls, orientation: Orientation | None, info: ValidationInfo) -> Orientation | None:
+        dataset = info.data.get("dataset")  # missing if it is wrong itself
+        if orientation is not None and dataset is not None and not is_dataset_folder(dataset):
+            problem = Problem(found=f'given with the dataset "{dataset}"', expected="a folder; this dataset is upright")
+            raise InvalidValueError(problem)
+        return orientation
+
     @field_validator("holdout")
     @classmethod
     def _writers_known(cls, holdout: Holdout | None, info: ValidationInfo) -> Holdout | None:
@@ -142,45 +161,28 @@ class Recipe(Table):
         >>> len(drilldown.load("under-8k", ["recipe.dataset=glyphs"]).recipe.load_dataset().train)
         6000
         """
-        dataset = load_dataset(self.dataset, folder, on_download=on_download)
+        dataset = load_dataset(self.dataset, folder, orientation=self.orientation, on_download=on_download)
         if self.holdout is None:
             return dataset
         if self.holdout.by == "writer":
             return with_writers(dataset, folder, on_download=on_download)
         return with_local_writers(dataset, folder)
 
+    def conventions_of(self, dataset: Dataset) -> Conventions:
+        """Returns the conventions by which pictures are prepared as the dataset's images were.
 
-class Reported(Table):
-    """The accuracies that the source of an experiment reports; they are shown beside the measured ones."""
+        >>> recipe = drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.framing=whole"]).recipe
+        >>> str(recipe.conventions_of(recipe.load_dataset()))
+        'light on dark, whole pictures'
+        """
+        from drilldown.data.recognition import conventions_of  # imports SciPy, which takes a moment
 
-    train: Percent | None = None
-    """The reported training accuracy in percent."""
-    test: Percent | None = None
-    """The reported test accuracy in percent."""
-    figure: Literal["best", "final", "mean_last"] = "best"
-    """The epochs of the reported accuracies: the best one, the last one, or roughly the mean of the last ones."""
-    note: str | None = None
-    """A remark about the reported accuracies."""
+        return conventions_of(dataset, self.polarity, self.framing)
 
-    def __bool__(self) -> bool:
-        """Whether anything is reported."""
-        return any(value is not None for value in (self.train, self.test, self.note))
-
-    @property
-    def aside(self) -> str:
-        """The epochs in brackets, for a text after the accuracy; empty for the best epoch."""
-        return "" if self.figure == "best" else f" ({self.epochs})"
-
-    @property
-    def epochs(self) -> str:
-        """The epochs of the reported accuracies, in words."""
-        return {"best": "best epoch", "final": "last epoch", "mean_last": "about, last epochs"}[self.figure]
-
-    def __str__(self) -> str:
-        accuracies = ", ".join(
-            f"{name} {value:.2f} %" for name, value in (("train", self.train), ("test", self.test)) if value is not None
-        )
-        return f"{accuracies} ({self.epochs}). {self.note or ''}".rstrip() if accuracies else self.note or "nothing"
+    def describe_images(self, dataset: Dataset) -> str:
+        """Returns the conventions of the dataset in words, with the orientation where it was stated."""
+        turned = ", transposed in the files and turned upright" if self.orientation == "transposed" else ""
+        return f"{self.conventions_of(dataset)}{turned}"
 
 
 class Experiment(Shown, Table):
@@ -300,7 +302,7 @@ class Experiment(Shown, Table):
     @cached_property
     def image(self) -> tuple[Shape, int]:
         """The shape of an image, (channels, height, width), and the number of classes."""
-        info = dataset_info(self.recipe.dataset)
+        info = dataset_info(self.recipe.dataset, self.recipe.orientation)
         return info.image_shape, info.classes
 
     @cached_property
@@ -379,7 +381,9 @@ class Experiment(Shown, Table):
         elif self.network.python is not None:
             document["network"]["content"] = code(self.code_files)
         if is_dataset_folder(self.recipe.dataset):
-            document["recipe"]["dataset"] = load_dataset(self.recipe.dataset).identity
+            document["recipe"]["dataset"] = load_dataset(
+                self.recipe.dataset, orientation=self.recipe.orientation
+            ).identity
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:8]
 
     def to_toml(self) -> str:

@@ -25,7 +25,10 @@ from drilldown.network.layers import LAYERS
 
 WIDTH = 100
 """The width of comments in characters."""
-_OPTIONAL = {"ema": "0.999", "holdout": "10_000"}
+_OPTIONAL = {
+    "orientation": '"transposed"', "polarity": '"dark-on-light"', "framing": '"whole"', "ema": "0.999",
+    "holdout": "10_000",
+}  # fmt: skip
 """Example values for the optional settings of a recipe."""
 FIRST: dict[str, Any] = {
     "title": "A first network",

@@ -12,7 +12,6 @@ import matplotlib.figure
 
 from drilldown.analysis.comparison import Comparison
 from drilldown.data.dataset import Dataset
-from drilldown.data.loading import load_dataset
 from drilldown.errors import DrilldownError, Problem, check_argument
 from drilldown.evaluation.predictions import Predictions
 from drilldown.experiment.experiment import Experiment
@@ -95,7 +94,7 @@ def samples(experiment: Experiment, dataset: Dataset | None = None, rows: int = 
     50
     """
     check_argument("experiment", experiment, Experiment, 'an experiment, as in drilldown.load("under-8k")')
-    return _as_shown(draw_samples(dataset or load_dataset(experiment.recipe.dataset), experiment, rows))
+    return _as_shown(draw_samples(dataset or experiment.recipe.load_dataset(), experiment, rows))
 
 
 def classes(dataset: Dataset, columns: int = 10) -> Figure:

@@ -9,18 +9,16 @@ from __future__ import annotations
 import contextlib
 import math
 import statistics
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-import filelock
 import torch
 from torch import nn
 
+from drilldown.data.conventions import Conventions
 from drilldown.data.dataset import Dataset, Split
-from drilldown.data.loading import load_dataset, with_local_writers
-from drilldown.drives import holder_file
+from drilldown.data.loading import is_on_disk, load_dataset, with_local_writers
 from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.predictions import Predictions, predict_logits
 from drilldown.evaluation.records import EpochRecord
@@ -28,21 +26,14 @@ from drilldown.evaluation.verdict import Verdict, judge
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import read_experiment
 from drilldown.files import (
-    LOCK,
-    busy_folder,
     damaged_file,
-    explain_write_errors,
     file_digest,
-    lock_folder,
-    unwritable_run,
 )
 from drilldown.runs.folder import (
     DIVERGED,
-    DIVERGENCE,
     EXPERIMENT,
     FINISHED,
     INTERRUPTED,
-    LOG,
     PARENT,
     PREDICTIONS,
     RECORDS,
@@ -59,16 +50,6 @@ from drilldown.settings import DeviceName, EngineName
 from drilldown.shown import Shown
 from drilldown.training.training import Checkpoint
 
-LOCK_PATIENCE_SECONDS = 1.0
-"""Longer than another process takes to see whether a lock is held."""
-REPORT_FILES = ("report.html", "report.md")
-TRAINED_FILES = (SUMMARY, DIVERGENCE, STATE, WEIGHTS, PREDICTIONS, RECORDS, LOG)
-"""The files that a repeated training removes: first the one without which the others do not count."""
-
-
-class RunBusyError(DrilldownError):
-    """Another process is training this run."""
-
 
 @dataclass(frozen=True, slots=True)
 class Run(Shown, RunFolder):
@@ -84,8 +65,9 @@ class Run(Shown, RunFolder):
     """
 
     _completed: ClassVar[tuple[str, ...]] = (
-        "dataset", "divergence", "epochs", "evaluate", "experiment", "has_model", "logits", "model", "modified", "name",
-        "normalisation", "path", "predict", "predictions", "read", "seed", "status", "summary", "verdict",
+        "conventions", "dataset", "divergence", "epochs", "evaluate", "experiment", "has_model", "logits", "model",
+        "modified", "name", "normalisation", "path", "predict", "predictions", "read", "read_picture", "seed", "status",
+        "summary", "verdict",
     )  # fmt: skip
     known_experiment: Experiment | None = field(default=None, repr=False, compare=False)
     """The experiment, where it is in memory already: then its file is not parsed again."""
@@ -213,6 +195,35 @@ class Run(Shown, RunFolder):
         normalisation = self._summary().normalisation
         return normalisation.mean, normalisation.std
 
+    def conventions(self, data_dir: Path | str | None = None) -> Conventions:
+        """The conventions of the dataset, by which pictures are prepared.
+
+        A run of an earlier version has not recorded them. They are recognised from its dataset if this machine has it;
+        else they are MNIST's.
+
+        *Arguments*: `data_dir`: the first place to look for the dataset.
+        """
+        known = self._summary().pictures
+        if known is not None:
+            return known
+        recipe = self.experiment.recipe
+        if is_on_disk(recipe.dataset, data_dir):
+            with contextlib.suppress(DrilldownError):  # the files may have changed since
+                return recipe.conventions_of(self.dataset(data_dir))
+        return Conventions()
+
+    def read_picture(self, file: Path | str, data_dir: Path | str | None = None) -> torch.Tensor:
+        """Reads a picture file and prepares it as the images of the dataset were.
+
+        *Returns* the image, (height, width), uint8, for `predict`.
+
+        *Raises* DrilldownError where the file is not a picture, or shows no object, or several.
+        """
+        from drilldown.data.pictures import read_picture  # imports SciPy, which takes a moment
+
+        (_, height, width), _ = self.experiment.image
+        return read_picture(file, height, width, self.conventions(data_dir))
+
     def logits(self) -> torch.Tensor:
         """The model's logits for the test images, (N, classes), as they were judged."""
         self.check_finished()
@@ -227,7 +238,7 @@ class Run(Shown, RunFolder):
         With a validation split, it has the writers of the training images where this machine has them.
         """
         recipe = self.experiment.recipe
-        dataset = load_dataset(recipe.dataset, data_dir)
+        dataset = load_dataset(recipe.dataset, data_dir, orientation=recipe.orientation)
         return dataset if recipe.holdout is None else with_local_writers(dataset, data_dir)
 
     def predictions(self, data_dir: Path | str | None = None) -> Predictions:
@@ -288,42 +299,6 @@ class Run(Shown, RunFolder):
         engine: EngineName = "native" if metadata["engine"] == "native" else "torch"
         device: DeviceName = "cuda" if metadata["device"] == "cuda" else "cpu"
         return Checkpoint(tensors, epochs, engine, metadata["threads"], device, metadata["versions"])
-
-    # Writing.
-
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Creates the folder and keeps other processes out of it; raises RunBusyError where one holds the lock."""
-        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(lock_folder(self.path, LOCK_PATIENCE_SECONDS))
-            except filelock.Timeout:
-                busy = "another process is training this run"
-                raise RunBusyError(
-                    busy_folder(self.path, busy, "wait for it, or train another seed with --seed")
-                ) from None
-            except OSError as error:
-                raise unwritable_run(self.path, error) from None
-            try:
-                yield
-            finally:
-                with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
-                    locks = (self.path / LOCK, holder_file(self.path / LOCK))
-                    if set(self.path.iterdir()) <= set(locks):
-                        for file in locks:
-                            file.unlink(missing_ok=True)
-                        for folder in made:
-                            folder.rmdir()
-
-    def clear(self) -> None:
-        """Removes what was trained, so that the run starts from the beginning.
-
-        The report goes first, the summary next: at no moment does a file describe a training that is gone.
-        """
-        with explain_write_errors(self.path):
-            for name in (*REPORT_FILES, *TRAINED_FILES):
-                (self.path / name).unlink(missing_ok=True)
 
     def _summary(self) -> RunSummary:
         summary = self.summary

@@ -123,7 +123,8 @@ class Space:
         if "recipe.dataset" not in self.dimensions:
             return self.base.image
         source = self._with_setting("recipe.dataset", values["recipe.dataset"])
-        info = dataset_info(source.values["recipe"]["dataset"])
+        recipe = source.values["recipe"]
+        info = dataset_info(recipe["dataset"], recipe.get("orientation"))
         return info.image_shape, info.classes
 
     def experiment(self, values: Values, number: int | None = None) -> Experiment:

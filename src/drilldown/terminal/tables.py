@@ -13,6 +13,7 @@ from rich.text import Text
 
 from drilldown.benchmark.measure import Benchmark
 from drilldown.data.dataset import Dataset, image_size
+from drilldown.data.recognition import conventions_of
 from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
@@ -148,6 +149,7 @@ def print_dataset(target: Console, dataset: Dataset) -> None:
     target.print(
         f"{image_size(dataset.image_shape)} pixels, {dataset.classes} classes, mean {mean}, standard deviation {std}"
     )
+    target.print(str(conventions_of(dataset)))
     table = make_table([], ["class", "training images", "test images"])
     train, test = (split.labels.bincount(minlength=dataset.classes).tolist() for split in (dataset.train, dataset.test))
     for number, counts in enumerate(zip(train, test, strict=True)):

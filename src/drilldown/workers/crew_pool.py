@@ -14,9 +14,8 @@ import torch
 from drilldown.data.catalogue import is_dataset_folder
 from drilldown.data.travel import OWN, dataset_files
 from drilldown.experiment.experiment import Experiment
-from drilldown.runs.folder import FINISHED
+from drilldown.runs.folder import FINISHED, RunBusyError
 from drilldown.runs.pool import PoolCallback, Task
-from drilldown.runs.run import RunBusyError
 from drilldown.settings import Compute, EngineName, Folders
 from drilldown.training.choice import choose_engine
 from drilldown.trust import trust_files

@@ -17,7 +17,7 @@ from drilldown.data.augmentation import Augmentation
 from drilldown.evaluation.predictions import Misclassified
 from drilldown.evaluation.records import EpochRecord, Tally
 from drilldown.experiment.budget import Budget
-from drilldown.experiment.experiment import Reported
+from drilldown.experiment.reported import Reported
 from drilldown.report.run.analysis import run_sentences
 from drilldown.report.run.evidence import RunEvidence, gather_run
 from drilldown.runs.summary import AccuracyFigures

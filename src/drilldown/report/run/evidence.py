@@ -68,7 +68,7 @@ def gather_run(run: Run, data_dir: Path | str | None = None, dataset: Dataset | 
     """
     run.check_finished()
     digest, finished, experiment = run.report_digest, run.read(), run.experiment
-    dataset = dataset or load_dataset(experiment.recipe.dataset, data_dir)
+    dataset = dataset or load_dataset(experiment.recipe.dataset, data_dir, orientation=experiment.recipe.orientation)
     predictions = run.predictions_for(dataset)
     return RunEvidence(
         finished=finished,
