@@ -18,7 +18,7 @@ from torch import nn
 
 from drilldown.data.conventions import Conventions
 from drilldown.data.dataset import Dataset, Split
-from drilldown.data.loading import is_on_disk, load_dataset, with_local_writers
+from drilldown.data.loading import is_on_disk, with_local_writers
 from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.predictions import Predictions, predict_logits
 from drilldown.evaluation.records import EpochRecord
@@ -238,7 +238,7 @@ class Run(Shown, RunFolder):
         With a validation split, it has the writers of the training images where this machine has them.
         """
         recipe = self.experiment.recipe
-        dataset = load_dataset(recipe.dataset, data_dir, orientation=recipe.orientation)
+        dataset = recipe.load_without_writers(data_dir)
         return dataset if recipe.holdout is None else with_local_writers(dataset, data_dir)
 
     def predictions(self, data_dir: Path | str | None = None) -> Predictions:
