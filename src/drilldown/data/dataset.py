@@ -138,6 +138,11 @@ class Dataset(Shown):
         return int(channels), int(height), int(width)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each class; its number where the classes have no names."""
+        return self.class_names or tuple(map(str, range(self.classes)))
+
+    @property
     def leakage_notice(self) -> str | None:
         """A sentence about test images that are also training images; None where there are none.
 

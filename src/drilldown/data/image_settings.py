@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
+from drilldown.errors import DrilldownError, Problem, quoted
 from drilldown.table import Table
 
 LARGEST_SIZE = 1024
@@ -13,6 +14,23 @@ LARGEST_SIZE = 1024
 
 Fit = Literal["pad", "crop", "stretch"]
 """The way in which a picture of other proportions is brought to the size of the images."""
+
+
+def read_image_settings(size: int | None, fit: str) -> ImageSettings | None:
+    """Makes the settings of two options; None without a size.
+
+    *Raises* DrilldownError where a value is wrong.
+
+    >>> read_image_settings(32, "crop"), read_image_settings(None, "pad")
+    (ImageSettings(size=32, fit='crop'), None)
+    """
+    if fit not in get_args(Fit):
+        raise DrilldownError(Problem(place="--fit", found=f'found "{fit}"', expected=quoted(get_args(Fit))))
+    if size is None:
+        return None
+    if not 1 <= size <= LARGEST_SIZE:
+        raise DrilldownError(Problem(place="--size", found=f"found {size}", expected=f"1 to {LARGEST_SIZE:,}"))
+    return ImageSettings.model_validate({"size": size, "fit": fit})
 
 
 class ImageSettings(Table):

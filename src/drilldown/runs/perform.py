@@ -63,6 +63,8 @@ def perform(
         if (run.path / DIVERGENCE).is_file() and not again:
             raise TrainingDivergedError(f"{run.path}: {run.divergence} (repeat it with drilldown run --again)")
         dataset = experiment.recipe.load_dataset(folders.data, on_download=callback.on_download)
+        for notice in dataset.notices:
+            callback.on_notice(notice)
         if dataset.leakage_notice:
             callback.on_notice(dataset.leakage_notice)
         if is_dataset_path(experiment.recipe.dataset):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -215,14 +216,27 @@ class Run(Shown, RunFolder):
     def read_picture(self, file: Path | str, data_dir: Path | str | None = None) -> torch.Tensor:
         """Reads a picture file and prepares it as the images of the dataset were.
 
-        *Returns* the image, (height, width), uint8, for `predict`.
+        *Returns* the image, (height, width) or, in colour, (3, height, width), uint8, for `predict`.
 
         *Raises* DrilldownError where the file is not a picture, or shows no object, or several.
         """
+        return self.picture_reader(data_dir)[1](file)
+
+    def picture_reader(
+        self, data_dir: Path | str | None = None
+    ) -> tuple[Conventions, Callable[[Path | str], torch.Tensor]]:
+        """The conventions of the dataset, and a function that reads and prepares a picture file by them."""
         from drilldown.data.pictures import read_picture  # imports SciPy, which takes a moment
 
-        (_, height, width), _ = self.experiment.image
-        return read_picture(file, height, width, self.conventions(data_dir))
+        experiment, conventions = self.experiment, self.conventions(data_dir)
+        channels, height, width = experiment.image[0]
+        image = experiment.recipe.image
+
+        def read(file: Path | str) -> torch.Tensor:
+            fit = image.fit if image else None
+            return read_picture(file, height, width, conventions, channels=channels, fit=fit)
+
+        return conventions, read
 
     def logits(self) -> torch.Tensor:
         """The model's logits for the test images, (N, classes), as they were judged."""
@@ -252,7 +266,8 @@ class Run(Shown, RunFolder):
 
         *Raises* DrilldownError where the number of correct predictions is not the one that was judged.
         """
-        predictions, judged = Predictions(dataset.test, self.logits()), self._summary().test
+        predictions = Predictions(dataset.test, self.logits(), dataset.class_names)
+        judged = self._summary().test
         found = predictions.tally if len(dataset.test) == judged.total else None
         if found is None or found.correct != judged.correct:
             raise DrilldownError(

@@ -23,6 +23,7 @@ from drilldown.data.own.content import (
     make_split,
     split_notice,
 )
+from drilldown.data.own.idx_files import CLASS_NAMES
 from drilldown.data.own.values import natural_order
 from drilldown.data.pictures import ENDINGS, read_colours, shades_of
 from drilldown.data.progress import reading
@@ -79,11 +80,11 @@ class PictureSource:
 
     def _classes(self) -> tuple[list[str], npt.NDArray[np.int64], npt.NDArray[np.bool_] | None]:
         """Returns the names of the classes, the class of each picture, and whether it is a test image."""
-        places = [place.split("/") for place in self.files]
+        places = [place.split("/") for place in self._pictures]
         depth = 1 if self.trees else 0
         names = [place[depth] for place in places]
         training = {name for name, place in zip(names, places, strict=True) if not depth or place[0] == self.trees[0]}
-        classes = sorted(training, key=natural_order)
+        classes = self._in_order(training)
         if len(classes) < 2:
             found, expected = f"only one class ({', '.join(classes)})", "a folder for each of two or more classes"
             raise DrilldownError(Problem(file=self.name, found=found, expected=expected))
@@ -106,6 +107,23 @@ class PictureSource:
             return classes, labels, None
         return classes, labels, np.array([place[0] != self.trees[0] for place in places])
 
+    @property
+    def _pictures(self) -> dict[str, Path]:
+        return {place: file for place, file in self.files.items() if place != CLASS_NAMES}
+
+    def _in_order(self, training: set[str]) -> list[str]:
+        """The classes by their names, or as the file CLASS_NAMES lists them."""
+        classes = sorted(training, key=natural_order)
+        if CLASS_NAMES not in self.files:
+            return classes
+        file = self.files[CLASS_NAMES]
+        with explain_read_errors(file):
+            listed = file.read_bytes().decode("utf-8", "replace").splitlines()
+        if sorted(listed, key=natural_order) != classes:
+            expected = f"the names of the folders, one a line: {', '.join(classes[:8])}"
+            raise DrilldownError(Problem(file=file, found=f"the classes {', '.join(listed[:8])}", expected=expected))
+        return listed
+
     def _images(self, image: ImageSettings | None) -> Pixels:
         """Returns the images (N, channels, height, width): with one channel if all pictures are grey, else with three.
 
@@ -115,7 +133,7 @@ class PictureSource:
         problems: list[Problem] = []
         sizes: Counter[tuple[int, int]] = Counter()
         is_grey = True
-        for file in reading([*self.files.values()], f"pictures of {Path(self.name).name}"):
+        for file in reading([*self._pictures.values()], f"pictures of {Path(self.name).name}"):
             try:
                 pixels = read_colours(file)
             except DrilldownError as error:
@@ -125,7 +143,7 @@ class PictureSource:
             if image is not None:
                 pixels = fit_picture(pixels, image.size, image.size, image.fit)
             if not sizes:
-                needed = len(self.files) * 3 * int(np.prod(pixels.shape[1:]))
+                needed = len(self._pictures) * 3 * int(np.prod(pixels.shape[1:]))
                 check_memory(2 * needed + LOADING_BYTES, "reading the pictures", file=self.name,
                              suggestion="make them smaller: image = { size = 32 }")  # fmt: skip
             sizes[pixels.shape[1], pixels.shape[2]] += 1
@@ -163,13 +181,14 @@ def find_pictures_by_class(name: str, folder: Path) -> PictureSource | None:
 
     *Raises* DrilldownError where a folder cannot be read, or where training or test images are missing.
     """
+    names = {CLASS_NAMES: folder / CLASS_NAMES} if (folder / CLASS_NAMES).is_file() else {}
     below = {entry.name.lower(): entry for entry, is_folder in _entries(folder) if is_folder}
     trees = {part: below[word] for part, words in TREES.items() for word in words if word in below}
     if "train" not in trees:
         files = {place: file for place, file in _pictures(folder) if "/" in place}
         if not files:
             return None
-        return PictureSource(name, dict(sorted(files.items(), key=_place_order)), ())
+        return PictureSource(name, _ordered(files) | names, ())
     found = {part: {place: file for place, file in _pictures(tree) if "/" in place} for part, tree in trees.items()}
     if not any(found.values()):
         return None
@@ -184,18 +203,19 @@ def find_pictures_by_class(name: str, folder: Path) -> PictureSource | None:
     elif test and found.get("val"):
         notices.append(left_out_notice(len(found["val"])))
     if test is None:
-        files = dict(sorted(found["train"].items(), key=_place_order))
-        return PictureSource(name, files, (), tuple(notices))
+        return PictureSource(name, _ordered(found["train"]) | names, (), tuple(notices))
     files = {
-        f"{trees[part].name}/{place}": file
-        for part in ("train", test)
-        for place, file in sorted(found[part].items(), key=_place_order)
+        f"{trees[part].name}/{place}": file for part in ("train", test) for place, file in _ordered(found[part]).items()
     }
-    return PictureSource(name, files, (trees["train"].name, trees[test].name), tuple(notices))
+    return PictureSource(name, files | names, (trees["train"].name, trees[test].name), tuple(notices))
 
 
-def _place_order(item: tuple[str, Path]) -> list[list[tuple[int, int, str]]]:
-    return [natural_order(part) for part in item[0].split("/")]
+def _ordered(files: Mapping[str, Path]) -> dict[str, Path]:
+    """The pictures by the names of their files, then by their places.
+
+    The order of a dataset that `drilldown data convert` has written, whose files are numbered, is its own again.
+    """
+    return dict(sorted(files.items(), key=lambda item: (natural_order(item[1].name), natural_order(item[0]))))
 
 
 def _pictures(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -217,7 +237,7 @@ def _pictures(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _entries(folder: Path) -> list[tuple[Path, bool]]:
-    """The entries of a folder, without hidden ones and those that archives of a Mac add; and whether they are folders."""
+    """The entries of a folder, and whether they are folders; without hidden ones and those of a Mac's archives."""
     with explain_read_errors(folder), os.scandir(folder) as entries:
         return [
             (Path(entry.path), entry.is_dir()) for entry in entries if entry.name[0] != "." and entry.name != "__MACOSX"

@@ -47,6 +47,7 @@ def run_page(evidence: RunEvidence) -> str:
         scripts=SCRIPTS[:1] if obstacle else SCRIPTS,
         data={} if obstacle else {"network": embed_run(evidence.run, experiment), "examples": _examples(evidence)},
         evidence=evidence,
+        names=evidence.dataset.names,
         experiment=experiment,
         summary=evidence.summary,
         verdict=evidence.verdict,
@@ -91,7 +92,7 @@ def _examples(evidence: RunEvidence) -> list[dict[str, Any]]:
     return [
         {
             "index": index,
-            "truth": int(test.labels[index]),
+            "truth": evidence.dataset.names[test.labels[index]],
             "misclassified": index in wrong,
             "pixels": raw_pixels(test.images[index]),
         }

@@ -144,7 +144,7 @@ function startPad({ network: written, examples }) {
       row.querySelector("rect").setAttribute("width", share.toFixed(1));
       row.cells[2].textContent = image ? `${share.toFixed(1)} %` : "–";
     });
-    find("prediction").textContent = image ? best : "–";
+    find("prediction").textContent = image ? find("probabilities").rows[best].cells[0].textContent : "–";
     find("confidence").textContent = image ? `${(100 * probabilities[best]).toFixed(1)} %` : "nothing drawn yet";
     results.forEach(({ values }, number) => maps[number].paint(values));
     state.milliseconds = (state.milliseconds + performance.now() - start) / 2; // the first prediction is slow in every browser
