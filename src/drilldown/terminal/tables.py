@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from drilldown.benchmark.measure import Benchmark
-from drilldown.data.dataset import Dataset, class_name, image_size
+from drilldown.data.dataset import Dataset, class_name
 from drilldown.data.recognition import conventions_of
 from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict
@@ -153,8 +153,10 @@ def print_dataset(target: Console, dataset: Dataset) -> None:
     """Prints a dataset's statistics."""
     mean, std = (", ".join(map(str, values)) for values in (dataset.mean, dataset.std))
     target.print(Text(heading(dataset.name), style="bold"))
+    channels, height, width = dataset.image_shape
+    colour = f" with {channels} channels" if channels > 1 else ""
     target.print(
-        f"{image_size(dataset.image_shape)} pixels, {dataset.classes} classes, mean {mean}, standard deviation {std}"
+        f"{height}x{width} pixels{colour}, {dataset.classes} classes, mean {mean}, standard deviation {std}"
     )
     target.print(str(conventions_of(dataset)))
     table = make_table([], ["class", "training images", "test images"])
