@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from drilldown.data.catalogue import CATALOGUE, STEMS, WRITERS, check_dataset_name, is_dataset_folder
+from drilldown.data.catalogue import CATALOGUE, STEMS, WRITERS, check_dataset_name, is_dataset_path
 from drilldown.data.loading import dataset_info, load_dataset
 from drilldown.errors import DrilldownError
 
@@ -40,7 +40,7 @@ def test_an_unknown_name_is_refused_with_the_most_similar_name(name, meant):
 
 
 def test_a_name_with_a_slash_is_a_folder():
-    assert is_dataset_folder("./mnist")
-    assert is_dataset_folder("mnist/")
-    assert is_dataset_folder("..")
-    assert not is_dataset_folder("mnist")
+    assert is_dataset_path("./mnist")
+    assert is_dataset_path("mnist/")
+    assert is_dataset_path("..")
+    assert not is_dataset_path("mnist")

@@ -18,7 +18,7 @@ from drilldown.analysis.comparison import Comparison, Contrast
 from drilldown.analysis.seeds import Seeds
 from drilldown.analysis.study import StepEffect, StudyEvidence, StudyStep
 from drilldown.data.conventions import Conventions
-from drilldown.data.dataset import Dataset, Split
+from drilldown.data.dataset import Dataset, Split, class_name
 from drilldown.data.recognition import conventions_of
 from drilldown.errors import Problem
 from drilldown.evaluation.effects import Effect
@@ -131,39 +131,49 @@ def ablation_document(ablation: Ablation) -> Document:
 
 
 def predictions_document(
-    run: Path, conventions: Conventions, files: Sequence[Path], logits: torch.Tensor, problems: Sequence[Problem]
+    run: Path,
+    conventions: Conventions,
+    files: Sequence[Path],
+    logits: torch.Tensor,
+    problems: Sequence[Problem],
+    class_names: Sequence[str] | None = None,
 ) -> Document:
     """The predicted class of each picture, and the problems of the others; probabilities in percent, by class.
 
-    *Arguments*: `conventions`: those by which the pictures were prepared. `logits`: (N, classes).
+    *Arguments*: `conventions`: those by which the pictures were prepared. `logits`: (N, classes). `class_names`: None
+    where the classes are numbers.
     """
     percents = (100 * logits.double().softmax(1)).tolist()
+    best = [max(range(len(percent)), key=percent.__getitem__) for percent in percents]
     return {
         "run": str(run),
+        "class_names": class_names and list(class_names),
         "prepared": str(conventions),
         "problems": [{"picture": str(problem.file), "problem": problem.message} for problem in problems],
         "predictions": [
             {
                 "picture": str(file),
-                "class": max(range(len(percent)), key=percent.__getitem__),
+                "class": number,
+                "name": class_name(class_names, number),
                 "confidence": max(percent),
                 "percents": percent,
             }
-            for file, percent in zip(files, percents, strict=True)
+            for file, percent, number in zip(files, percents, best, strict=True)
         ],
     }
 
 
 def dataset_document(dataset: Dataset) -> Document:
     """A dataset's statistics."""
-    channels, height, width = dataset.image_shape
     conventions = conventions_of(dataset)
+    channels, height, width = dataset.image_shape
     return {
         "dataset": dataset.name,
         "channels": channels,
         "height": height,
         "width": width,
         "classes": dataset.classes,
+        "class_names": dataset.class_names and list(dataset.class_names),
         "mean": list(dataset.mean),
         "std": list(dataset.std),
         "polarity": conventions.polarity,
@@ -171,6 +181,7 @@ def dataset_document(dataset: Dataset) -> Document:
         "train": _split(dataset.train, dataset.classes),
         "test": _split(dataset.test, dataset.classes),
         "notice": dataset.leakage_notice,
+        "notices": list(dataset.notices),
     }
 
 

@@ -230,14 +230,13 @@ def bench(
     The pipelines take turns in one process, so changes in the machine's speed hardly affect the ratios.
     """
     from drilldown.benchmark.measure import ROUNDS, benchmark_document, measure_speed
-    from drilldown.data.loading import load_dataset
     from drilldown.experiment.loading import load_experiment
     from drilldown.terminal.console import make_console
     from drilldown.terminal.tables import print_timings
 
     folders = folders_from(data)
     loaded = load_experiment(experiment, overrides)
-    dataset = load_dataset(loaded.recipe.dataset, folders.data, orientation=loaded.recipe.orientation)
+    dataset = loaded.recipe.load_without_writers(folders.data)
 
     def print_epoch(number: int, name: str, seconds: float) -> None:
         print_notice(f"{f'round {number} of {ROUNDS}' if number else 'warm-up'}: {name} {seconds:.2f} s")

@@ -142,16 +142,18 @@ WRITERS: dict[str, PublishedFile] = {
 GLYPHS = "glyphs"
 """The name of the dataset that is drawn and not fetched, see `glyphs.py`."""
 NAMES = (*CATALOGUE, GLYPHS)
-"""The datasets that have a name; any other dataset is a folder of IDX files."""
+"""The datasets that have a name; any other dataset is a path."""
+FILE_ENDINGS = (".npz", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
+"""The endings of files that hold a dataset."""
 
 
-def is_dataset_folder(name: str) -> bool:
-    """Whether a dataset is given as a path: the name contains a slash, or is `.` or `..`.
+def is_dataset_path(name: str) -> bool:
+    """Whether a dataset is given as a path: the name contains a slash, is `.` or `..`, or is that of a file.
 
-    >>> is_dataset_folder("./letters"), is_dataset_folder("mnist")
-    (True, False)
+    >>> is_dataset_path("./letters"), is_dataset_path("letters.npz"), is_dataset_path("mnist")
+    (True, True, False)
     """
-    return "/" in name or os.sep in name or name in (".", "..")
+    return "/" in name or os.sep in name or name in (".", "..") or name.lower().endswith(FILE_ENDINGS)
 
 
 def check_dataset_name(name: str) -> str:
@@ -167,7 +169,7 @@ def check_dataset_name(name: str) -> str:
     raise DrilldownError(
         Problem(
             found=f'unknown dataset "{name}"',
-            expected=f"one of {quoted(NAMES)}, or a folder of IDX files such as ./{name}",
+            expected=f"one of {quoted(NAMES)}, or the path of a folder or a file, such as ./{name}",
             suggestion=did_you_mean(name, NAMES),
         )
     )

@@ -58,7 +58,9 @@ def find_files(folders: Iterable[Path], stems: Sequence[str]) -> dict[str, Path]
         files: dict[str, Path] = {}
         for stem in stems:
             # Some unpacked copies have a dot before idx where the published names have a dash.
-            names = (stem, stem.replace("-idx", ".idx"), f"{stem}.gz")
+            dotted = stem.replace("-idx", ".idx")
+            # Some archives are unpacked into folders that are named like the files in them.
+            names = (stem, dotted, f"{stem}.gz", f"{stem}/{stem}", f"{stem}/{dotted}", f"{dotted}/{dotted}")
             file = next((folder / name for name in names if _is_file(folder / name)), None)
             if file is None:
                 break

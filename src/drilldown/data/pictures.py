@@ -17,8 +17,10 @@ import torch
 from PIL import Image, ImageOps
 
 from drilldown.data.conventions import Conventions
+from drilldown.data.fit import fit_picture
+from drilldown.data.image_settings import Fit
 from drilldown.data.other_files import name_other_file
-from drilldown.data.preparation import prepare_pixels
+from drilldown.data.preparation import prepare_pixels, prepared_ink
 from drilldown.errors import DrilldownError, Problem, did_you_mean
 
 MNIST = Conventions()
@@ -35,12 +37,22 @@ _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFE
 """The exceptions that Pillow raises where a file is not a picture, or is damaged."""
 
 
-def read_picture(file: Path | str, height: int = 28, width: int = 28, conventions: Conventions = MNIST) -> torch.Tensor:
+def read_picture(
+    file: Path | str,
+    height: int = 28,
+    width: int = 28,
+    conventions: Conventions = MNIST,
+    *,
+    channels: int = 1,
+    fit: Fit | None = None,
+) -> torch.Tensor:
     """Reads a picture file and prepares it for a network. `Run.read_picture` prepares it for the network of a run.
 
-    *Arguments*: `height`, `width`: the size of the result in pixels. `conventions`: those of the dataset.
+    *Arguments*: `height`, `width`: the size of the result in pixels. `conventions`: those of the dataset. `channels`:
+    1 for shades of grey, 3 for colours; a picture in colour is a whole picture. `fit`: the way in which the dataset's
+    pictures were brought to this size, where they were.
 
-    *Returns* the image, (height, width), uint8, with the polarity of the dataset.
+    *Returns* the image, (height, width), uint8, with the polarity of the dataset; (3, height, width) in colour.
 
     *Raises* DrilldownError where the file is not a picture, or shows no object, or several.
 
@@ -52,6 +64,15 @@ def read_picture(file: Path | str, height: int = 28, width: int = 28, convention
     >>> image.shape, int(image.max())
     (torch.Size([28, 28]), 255)
     """
+    if channels not in (1, 3):
+        raise _refused(Path(file), "a picture", f"{channels} channels, as the images of the dataset have",
+                       "give images to `Run.predict` in Python")  # fmt: skip
+    if channels == 3:
+        return torch.from_numpy(fit_picture(read_colours(Path(file)), height, width, fit or "pad"))
+    if fit is not None:
+        fitted = shades_of(fit_picture(read_colours(Path(file)), height, width, fit))
+        if conventions.framing == "whole" or prepared_ink(fitted.astype(np.float32), conventions) is not None:
+            return torch.from_numpy(fitted.copy())
     pixels = _pixels(Path(file))
     try:
         return prepare_pixels(pixels, height, width, conventions)
@@ -82,10 +103,31 @@ def find_pictures(paths: Iterable[Path]) -> tuple[list[Path], list[Problem]]:
     return [*files], problems
 
 
-def _pixels(file: Path) -> npt.NDArray[np.float32]:
-    """Reads a picture as a viewer shows it, in shades of grey: upright, with paper behind transparent parts.
+def read_colours(file: Path) -> npt.NDArray[np.float32]:
+    """Reads a picture as a viewer shows it, in colour: upright, with paper behind transparent parts.
 
-    *Returns* (height, width), float32, 0…255.
+    *Returns* (3, height, width), float32, 0…255: red, green and blue; the three are equal where the picture is grey.
+
+    *Raises* DrilldownError where the file is not a picture.
+    """
+    pixels = _pixels(file, "RGB")
+    return np.stack([pixels] * 3) if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def shades_of(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The shades of grey of a picture (3, height, width), as Pillow computes them; (height, width), uint8.
+
+    *Source*: ITU-R Recommendation BT.601, luma.
+    """
+    return np.asarray(Image.fromarray(np.ascontiguousarray(colours.transpose(1, 2, 0))).convert("L"))
+
+
+def _pixels(file: Path, mode: str = "L") -> npt.NDArray[np.float32]:
+    """Reads a picture as a viewer shows it: upright, with paper behind transparent parts.
+
+    *Arguments*: `mode`: `L` for shades of grey, `RGB` for colours.
+
+    *Returns* (height, width), or (height, width, 3) for colours; float32, 0…255. Pixels of more than 8 bits are grey.
     """
     if os.path.exists(file) and not os.path.isfile(file) and not os.path.isdir(file):
         raise _refused(file, "not a file", "a picture file such as PNG")  # a pipe would be read for ever
@@ -102,7 +144,7 @@ def _pixels(file: Path) -> npt.NDArray[np.float32]:
                     raise _refused(file, f"a picture of {size}", f"sides of at most {LARGEST_SIDE:,}")
                 image = _on_paper(ImageOps.exif_transpose(opened))
                 if image.mode[0] not in "IF":
-                    image = image.convert("L")
+                    image = image.convert(mode)
                     image = image.reduce(max(1, max(image.size) // REDUCED_SIDE))
                 pixels = np.asarray(image, dtype=np.float32)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):

@@ -46,7 +46,7 @@ def prepare_pixels(pixels: Pixels, height: int, width: int, conventions: Convent
     """
     if conventions.framing == "whole":
         return _whole(pixels, height, width, conventions)
-    prepared = _prepared(pixels, conventions) if pixels.shape == (height, width) else None
+    prepared = prepared_ink(pixels, conventions) if pixels.shape == (height, width) else None
     ink = place_ink(find_ink(pixels), height, width, conventions) if prepared is None else prepared
     return 255 - ink if conventions.background == 255 else ink
 
@@ -82,7 +82,7 @@ def _several(found: str) -> DrilldownError:
     )
 
 
-def _prepared(pixels: Pixels, conventions: Conventions) -> torch.Tensor | None:
+def prepared_ink(pixels: Pixels, conventions: Conventions) -> torch.Tensor | None:
     """The ink of a picture that has the dataset's size and is prepared already, light on dark; None if it is not."""
     border = float(np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])))
     if NEAR_BACKGROUND < border < 255 - NEAR_BACKGROUND:

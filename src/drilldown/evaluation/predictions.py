@@ -73,6 +73,8 @@ class Predictions(Shown):
     split: Split
     logits: torch.Tensor
     """(N, classes), float32."""
+    class_names: tuple[str, ...] | None = None
+    """The names of the classes; None where they are the numbers from 0."""
 
     @property
     def tally(self) -> Tally:

@@ -23,10 +23,11 @@ from pydantic import (
 )
 from torch import nn
 
-from drilldown.data.catalogue import WRITERS, check_dataset_name, is_dataset_folder
+from drilldown.data.catalogue import WRITERS, check_dataset_name, is_dataset_path
 from drilldown.data.conventions import Conventions, Framing, Orientation, Polarity
-from drilldown.data.dataset import Dataset
+from drilldown.data.dataset import Dataset, DatasetInfo
 from drilldown.data.download import OnDownload
+from drilldown.data.image_settings import ImageSettings
 from drilldown.data.loading import dataset_info, load_dataset, with_local_writers, with_writers
 from drilldown.data.transforms import Augmentation
 from drilldown.errors import DrilldownError, InvalidValueError, Problem, quoted
@@ -90,9 +91,12 @@ class Recipe(Table):
     """The complete description of a training: data, optimizer, schedule, augmentation and regularisation."""
 
     dataset: str = "mnist"
-    """The dataset: a name (mnist, fashion-mnist, kmnist, glyphs) or a folder of IDX files."""
+    """The dataset: a name (mnist, fashion-mnist, kmnist, glyphs), or the path of own files: a folder of pictures by
+    class, IDX files, a `.npz`, or CSV tables."""
+    image: ImageSettings | None = None
+    """The size of the images of an own dataset, as in `{ size = 32, fit = "pad" }` (default: as they are)."""
     orientation: Orientation | None = None
-    """The way in which the images of an own folder lie in its files (default: upright); transposed ones, as in EMNIST,
+    """The way in which the images of an own dataset lie in its files (default: upright); transposed ones, as in EMNIST,
     are turned upright when they are read."""
     polarity: Polarity | None = None
     """The brightness of object and background in the images, for the preparation of pictures (default: recognised)."""
@@ -136,18 +140,19 @@ class Recipe(Table):
             problem = Problem(found="the folder's path is not UTF-8", expected="a path in UTF-8")
             raise InvalidValueError(problem)
         try:
-            return name if is_dataset_folder(name) else check_dataset_name(name)
+            return name if is_dataset_path(name) else check_dataset_name(name)
         except DrilldownError as error:
             raise InvalidValueError(error.problems[0]) from None
 
-    @field_validator("orientation")
+    @field_validator("orientation", "image")
     @classmethod
-    def _own_folder(cls, orientation: Orientation | None, info: ValidationInfo) -> Orientation | None:
+    def _own_dataset(cls, value: object, info: ValidationInfo) -> object:
         dataset = info.data.get("dataset")  # missing if it is wrong itself
-        if orientation is not None and dataset is not None and not is_dataset_folder(dataset):
-            problem = Problem(found=f'given with the dataset "{dataset}"', expected="a folder; this dataset is upright")
+        if value is not None and dataset is not None and not is_dataset_path(dataset):
+            known = "is upright" if info.field_name == "orientation" else "has images of 28x28"
+            problem = Problem(found=f'given with the dataset "{dataset}"', expected=f"a path; this dataset {known}")
             raise InvalidValueError(problem)
-        return orientation
+        return value
 
     @field_validator("holdout")
     @classmethod
@@ -173,12 +178,25 @@ class Recipe(Table):
         >>> len(drilldown.load("under-8k", ["recipe.dataset=glyphs"]).recipe.load_dataset().train)
         6000
         """
-        dataset = load_dataset(self.dataset, folder, orientation=self.orientation, on_download=on_download)
+        dataset = self.load_without_writers(folder, on_download=on_download)
         if self.holdout is None:
             return dataset
         if self.holdout.by == "writer":
             return with_writers(dataset, folder, on_download=on_download)
         return with_local_writers(dataset, folder)
+
+    def load_without_writers(
+        self, folder: Path | str | None = None, *, on_download: OnDownload | None = None
+    ) -> Dataset:
+        """Loads the dataset; *arguments*, *raises*: as of `load_dataset`."""
+        return load_dataset(
+            self.dataset, folder, orientation=self.orientation, image=self.image, on_download=on_download
+        )
+
+    @property
+    def dataset_info(self) -> DatasetInfo:
+        """The shape of the images and the classes; raises DrilldownError where own files are wrong."""
+        return dataset_info(self.dataset, self.orientation, self.image)
 
     def conventions_of(self, dataset: Dataset) -> Conventions:
         """Returns the conventions by which pictures are prepared as the dataset's images were.
@@ -314,8 +332,13 @@ class Experiment(Shown, Table):
     @cached_property
     def image(self) -> tuple[Shape, int]:
         """The shape of an image, (channels, height, width), and the number of classes."""
-        info = dataset_info(self.recipe.dataset, self.recipe.orientation)
+        info = self.recipe.dataset_info
         return info.image_shape, info.classes
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of the classes; None where they are the numbers from 0."""
+        return self.recipe.dataset_info.class_names
 
     @cached_property
     def layout(self) -> tuple[PlacedLayer, ...] | None:
@@ -400,10 +423,8 @@ class Experiment(Shown, Table):
             document["network"] = network_text(self.network.layers)  # the grouping of layers into blocks has no effect
         elif self.network.python is not None:
             document["network"]["content"] = code(self.code_files)
-        if is_dataset_folder(self.recipe.dataset):
-            document["recipe"]["dataset"] = load_dataset(
-                self.recipe.dataset, orientation=self.recipe.orientation
-            ).identity
+        if is_dataset_path(self.recipe.dataset):
+            document["recipe"]["dataset"] = self.recipe.load_without_writers().identity
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:8]
 
     def to_toml(self) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from drilldown.data.catalogue import is_dataset_folder
+from drilldown.data.catalogue import is_dataset_path
 from drilldown.errors import DrilldownError, Problem, did_you_mean, quoted
 from drilldown.experiment.dictionary import check_experiment_name, plain_values
 from drilldown.experiment.experiment import Experiment, Recipe
@@ -332,7 +332,7 @@ def anchor_dataset(source: Source) -> None:
     if not isinstance(recipe, dict):
         return
     dataset = recipe.get("dataset")
-    if isinstance(dataset, str) and is_dataset_folder(dataset):
+    if isinstance(dataset, str) and is_dataset_path(dataset):
         label = source.origin(("recipe", "dataset")).label
         base = label.parent if isinstance(label, Path) else Path()
         with contextlib.suppress(ValueError, RuntimeError):  # a NUL byte, or a home folder that does not exist

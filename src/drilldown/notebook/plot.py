@@ -126,7 +126,7 @@ def misclassified(predictions: Predictions) -> Figure:
     check_argument("predictions", predictions, Predictions, "predictions, as in run.predictions()")
     images = predictions.misclassified
     if images:
-        return _as_shown(draw_misclassified(images, predictions.split))
+        return _as_shown(draw_misclassified(images, predictions.split, predictions.class_names))
     figure = Figure(figsize=(5, 0.6))
     figure.text(0.5, 0.5, f"all {len(predictions.split):,} images are classified correctly", ha="center", va="center")
     return figure
@@ -157,7 +157,7 @@ def confusion(predictions: Predictions) -> Figure:
     'predicted class'
     """
     check_argument("predictions", predictions, Predictions, "predictions, as in run.predictions()")
-    return _as_shown(draw_confusion(predictions.confusion))
+    return _as_shown(draw_confusion(predictions.confusion, predictions.class_names))
 
 
 def compared(comparison: Comparison) -> Figure:

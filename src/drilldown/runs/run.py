@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -18,7 +19,7 @@ from torch import nn
 
 from drilldown.data.conventions import Conventions
 from drilldown.data.dataset import Dataset, Split
-from drilldown.data.loading import is_on_disk, load_dataset, with_local_writers
+from drilldown.data.loading import is_on_disk, with_local_writers
 from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.activation_maps import HEAD, activation_maps, has_activation_maps
 from drilldown.evaluation.predictions import Predictions, predict_logits
@@ -216,14 +217,27 @@ class Run(Shown, RunFolder):
     def read_picture(self, file: Path | str, data_dir: Path | str | None = None) -> torch.Tensor:
         """Reads a picture file and prepares it as the images of the dataset were.
 
-        *Returns* the image, (height, width), uint8, for `predict`.
+        *Returns* the image, (height, width) or, in colour, (3, height, width), uint8, for `predict`.
 
         *Raises* DrilldownError where the file is not a picture, or shows no object, or several.
         """
+        return self.picture_reader(data_dir)[1](file)
+
+    def picture_reader(
+        self, data_dir: Path | str | None = None
+    ) -> tuple[Conventions, Callable[[Path | str], torch.Tensor]]:
+        """The conventions of the dataset, and a function that reads and prepares a picture file by them."""
         from drilldown.data.pictures import read_picture  # imports SciPy, which takes a moment
 
-        (_, height, width), _ = self.experiment.image
-        return read_picture(file, height, width, self.conventions(data_dir))
+        experiment, conventions = self.experiment, self.conventions(data_dir)
+        channels, height, width = experiment.image[0]
+        image = experiment.recipe.image
+
+        def read(file: Path | str) -> torch.Tensor:
+            fit = image.fit if image else None
+            return read_picture(file, height, width, conventions, channels=channels, fit=fit)
+
+        return conventions, read
 
     def logits(self) -> torch.Tensor:
         """The model's logits for the test images, (N, classes), as they were judged."""
@@ -239,7 +253,7 @@ class Run(Shown, RunFolder):
         With a validation split, it has the writers of the training images where this machine has them.
         """
         recipe = self.experiment.recipe
-        dataset = load_dataset(recipe.dataset, data_dir, orientation=recipe.orientation)
+        dataset = recipe.load_without_writers(data_dir)
         return dataset if recipe.holdout is None else with_local_writers(dataset, data_dir)
 
     def predictions(self, data_dir: Path | str | None = None) -> Predictions:
@@ -253,7 +267,8 @@ class Run(Shown, RunFolder):
 
         *Raises* DrilldownError where the number of correct predictions is not the one that was judged.
         """
-        predictions, judged = Predictions(dataset.test, self.logits()), self._summary().test
+        predictions = Predictions(dataset.test, self.logits(), dataset.class_names)
+        judged = self._summary().test
         found = predictions.tally if len(dataset.test) == judged.total else None
         if found is None or found.correct != judged.correct:
             raise DrilldownError(

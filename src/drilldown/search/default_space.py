@@ -9,10 +9,9 @@ import dataclasses
 import sys
 from typing import Any
 
-from drilldown.data.catalogue import GLYPHS, is_dataset_folder
-from drilldown.data.loading import load_dataset
+from drilldown.data.catalogue import GLYPHS, is_dataset_path
 from drilldown.data.transforms import Affine, Augmentation
-from drilldown.experiment.experiment import Experiment
+from drilldown.experiment.experiment import Experiment, Recipe
 from drilldown.experiment.origins import Source
 from drilldown.search.default_layers import vary_layers
 from drilldown.search.space import Space
@@ -78,15 +77,15 @@ def _distortion(own: Augmentation) -> Choice:
 
 def _batch_size(experiment: Experiment) -> Choice:
     own = experiment.recipe.batch_size
-    images = _training_images(experiment.recipe.dataset)
+    images = _training_images(experiment.recipe)
     return Choice(one_of=_different(*(size for size in (own // 2, own, own * 2) if size == own or 1 <= size <= images)))
 
 
-def _training_images(dataset: str) -> int:
+def _training_images(recipe: Recipe) -> int:
     """Returns the number of training images; a published dataset need not be on this machine."""
-    if is_dataset_folder(dataset):
-        return len(load_dataset(dataset).train)
-    return GLYPHS_IMAGES if dataset == GLYPHS else PUBLISHED_IMAGES
+    if is_dataset_path(recipe.dataset):
+        return len(recipe.load_without_writers().train)
+    return GLYPHS_IMAGES if recipe.dataset == GLYPHS else PUBLISHED_IMAGES
 
 
 def _different(*values: Any) -> list[Value]:

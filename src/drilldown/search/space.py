@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from drilldown.data.image_settings import ImageSettings
 from drilldown.data.loading import dataset_info
 from drilldown.errors import DrilldownError, Problem
 from drilldown.experiment.experiment import Experiment, Recipe
@@ -132,7 +133,9 @@ class Space:
             return self.base.image
         source = self._with_setting("recipe.dataset", values["recipe.dataset"])
         recipe = source.values["recipe"]
-        info = dataset_info(recipe["dataset"], recipe.get("orientation"))
+        image = recipe.get("image")
+        settings = None if image is None else ImageSettings.model_validate(image)
+        info = dataset_info(recipe["dataset"], recipe.get("orientation"), settings)
         return info.image_shape, info.classes
 
     def experiment(self, values: Values, number: int | None = None) -> Experiment:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from drilldown.data.catalogue import is_dataset_folder
+from drilldown.data.catalogue import is_dataset_path
 from drilldown.data.travel import OWN, dataset_files
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.folder import FINISHED, RunBusyError
@@ -194,13 +194,13 @@ class CrewPool(ClusterPool):
         """Reads the files of the experiment's dataset, once."""
         recipe = experiment.recipe
         recipe.load_dataset(self.folders.data, on_download=self.callback.on_download)  # it may have to be fetched
-        paths = dataset_files(recipe.dataset, self.folders.data)
+        paths = dataset_files(recipe.dataset, self.folders.data, recipe.image)
         stamp = repr(sorted((name, str(path), path.stat().st_mtime_ns) for name, path in paths.items()))
         if stamp not in self._datasets:
             contents = {name: path.read_bytes() for name, path in paths.items()}
             digest = hashlib.sha256()
             for name, content in sorted(contents.items()):
                 digest.update(name.encode() + hashlib.sha256(content).digest())
-            kind = OWN if is_dataset_folder(recipe.dataset) else recipe.dataset
+            kind = OWN if is_dataset_path(recipe.dataset) else recipe.dataset
             self._datasets[stamp] = _Shared(f"{kind}-{digest.hexdigest()[:16]}", contents)
         return self._datasets[stamp]

@@ -178,15 +178,15 @@ def _misclassified_sentences(evidence: RunEvidence) -> Iterator[str]:
     confident = sum(image.confidence > HIGH_CONFIDENCE for image in misclassified)
     sure = f"{confident:,} {'has' if confident == 1 else 'have'} a confidence above {100 * HIGH_CONFIDENCE:.0f} %"
     wrong = f"{len(misclassified):,} of {count_text(total, 'test image')} {_is(len(misclassified))} misclassified"
-    truth, predicted, most = evidence.confusions[0]
+    (truth, predicted, most), names = evidence.confusions[0], evidence.dataset.names
     ties = sum(count == most for _, _, count in evidence.confusions) - 1
     if most == 1 and ties:
         yield f"{wrong}, and no confusion occurs twice; {sure}."
         return
     also = f" (as frequent: {count_text(ties, 'other')})" if ties else ""
     yield (
-        f"{wrong}; the most frequent confusion: {count_text(most, 'image')} of class {truth}, predicted as "
-        f"{predicted}{also}; {sure}."
+        f"{wrong}; the most frequent confusion: {count_text(most, 'image')} of class {names[truth]}, predicted as "
+        f"{names[predicted]}{also}; {sure}."
     )
 
 

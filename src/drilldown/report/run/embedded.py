@@ -49,7 +49,9 @@ def why_not_embedded(experiment: Experiment) -> str | None:
     parameters = experiment.model_summary.parameters
     if parameters > MAX_PARAMETERS:
         return f"With {parameters:,} parameters the network is too large for a page; the limit is {MAX_PARAMETERS:,}."
-    _, height, width = experiment.image[0]
+    channels, height, width = experiment.image[0]
+    if channels > 1:
+        return f"The network reads images with {channels} channels, and one can only draw in black and white."
     if height * width > MAX_PIXELS:
         return f"Images of {height:,}x{width:,} are too large for a page; the limit is {MAX_PIXELS:,} pixels."
     return None

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from drilldown.data.dataset import Dataset
-from drilldown.data.loading import load_dataset, with_local_writers
+from drilldown.data.loading import with_local_writers
 from drilldown.data.writers import count_writers
 from drilldown.evaluation.activation_maps import has_activation_maps
 from drilldown.evaluation.predictions import Misclassified
@@ -72,7 +72,7 @@ def gather_run(run: Run, data_dir: Path | str | None = None, dataset: Dataset | 
     """
     run.check_finished()
     digest, finished, experiment = run.report_digest, run.read(), run.experiment
-    dataset = dataset or load_dataset(experiment.recipe.dataset, data_dir, orientation=experiment.recipe.orientation)
+    dataset = dataset or experiment.recipe.load_without_writers(data_dir)
     predictions = run.predictions_for(dataset)
     return RunEvidence(
         finished=finished,

@@ -57,6 +57,7 @@ def run_page(evidence: RunEvidence) -> str:
         },
         conventions=conventions,
         evidence=evidence,
+        names=evidence.dataset.names,
         experiment=experiment,
         summary=evidence.summary,
         verdict=evidence.verdict,
@@ -105,7 +106,7 @@ def _examples(evidence: RunEvidence) -> list[dict[str, Any]]:
     return [
         {
             "index": index,
-            "truth": int(test.labels[index]),
+            "truth": evidence.dataset.names[test.labels[index]],
             "misclassified": index in wrong,
             "pixels": raw_pixels(test.images[index]),
         }

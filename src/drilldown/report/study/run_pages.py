@@ -11,7 +11,7 @@ from pathlib import Path
 from drilldown.analysis.study import StudyEvidence
 from drilldown.data.conventions import Orientation
 from drilldown.data.dataset import Dataset
-from drilldown.data.loading import load_dataset
+from drilldown.data.image_settings import ImageSettings
 from drilldown.errors import DrilldownError
 from drilldown.files import write_atomically
 from drilldown.report.folder import report_digest, writing_report
@@ -66,11 +66,11 @@ def collect_pages(evidence: StudyEvidence, data_dir: Path | None = None) -> RunP
 
 
 def _pages(runs: Sequence[FinishedRun], data_dir: Path | None) -> Iterator[tuple[FinishedRun, str]]:
-    datasets: dict[tuple[str, Orientation | None], Dataset] = {}
+    datasets: dict[tuple[str, Orientation | None, ImageSettings | None], Dataset] = {}
     for run in runs:
         recipe = run.run.experiment.recipe
-        key = recipe.dataset, recipe.orientation
-        datasets[key] = datasets.get(key) or load_dataset(recipe.dataset, data_dir, orientation=recipe.orientation)
+        key = recipe.dataset, recipe.orientation, recipe.image
+        datasets[key] = datasets.get(key) or recipe.load_without_writers(data_dir)
         yield run, run_page(gather_run(run.run, data_dir, datasets[key]))
 
 

@@ -146,7 +146,7 @@ function startPad({ network: written, conventions, examples }) {
       row.querySelector("rect").setAttribute("width", share.toFixed(1));
       row.cells[2].textContent = problem ? "–" : `${share.toFixed(1)} %`;
     });
-    find("prediction").textContent = problem ? "–" : best;
+    find("prediction").textContent = problem ? "–" : find("probabilities").rows[best].cells[0].textContent;
     find("confidence").textContent = problem ?? `${(100 * probabilities[best]).toFixed(1)} %`;
     results.forEach(({ values }, number) => maps[number].paint(values));
     if (network.gap !== null) showEvidence(results, best, image !== null);
