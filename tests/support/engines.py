@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +16,12 @@ from drilldown.data.dataset import Dataset, Split
 from drilldown.data.transforms import Augmentation
 from drilldown.engines.engine import Engine, EpochPlan
 from drilldown.engines.native.engine import NativeEngine
+from drilldown.engines.native.specs import describe, why_no_entry
 from drilldown.engines.torch import TorchEngine
 from drilldown.experiment.experiment import Experiment, Network, Recipe
-from drilldown.experiment.optimizers import SGD
+from drilldown.experiment.optimizers import SGD, Adam, AdamW
+from drilldown.network.blocks import Block
+from drilldown.network.layers import Dropout2d
 from drilldown.network.layers.others import Excitation
 from drilldown.network.layout import lay_out
 from drilldown.randomness import stream, stream_seed
@@ -26,16 +29,19 @@ from drilldown.randomness import stream, stream_seed
 CLASSES = 4
 
 
-def make_dataset(images: int, side: tuple[int, int], *, seed: int = 0, classes: int = CLASSES) -> Dataset:
+def make_dataset(
+    images: int, side: tuple[int, int], *, seed: int = 0, classes: int = CLASSES, channels: int = 1
+) -> Dataset:
     """Makes noise in which neighbouring pixels differ, so that maxima are not tied."""
     generator = torch.Generator().manual_seed(seed)
-    pixels = torch.randint(0, 256, (images, *side), generator=generator, dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (images, channels, *side), generator=generator, dtype=torch.uint8)
     labels = torch.randint(0, classes, (images,), generator=generator)
     split = Split(pixels, labels)
-    return Dataset("noise", split, split, classes, (0.45,), (0.3,), "noise")
+    means, stds = (0.45, 0.3, 0.6, 0.5)[:channels], (0.3, 0.2, 0.25, 0.4)[:channels]
+    return Dataset("noise", split, split, classes, means, stds, "noise")
 
 
-def make_engine(name: str, layers: list[Any], recipe: Recipe, dataset: Dataset, *, threads: int = 2) -> Engine:
+def make_engine(name: str, layers: Sequence[Block], recipe: Recipe, dataset: Dataset, *, threads: int = 2) -> Engine:
     experiment = Experiment(title="contract", network=Network(layers=tuple(layers)), recipe=recipe)
     experiment.__dict__["image"] = (dataset.image_shape, dataset.classes)  # in place of a folder of IDX files
     if name == "native":
@@ -52,9 +58,8 @@ def make_plan(
 def gradients(engine: Engine) -> list[torch.Tensor]:
     """Returns the gradients of the last step."""
     if isinstance(engine, NativeEngine):
-        shapes = list(engine.network.parameters())
-        flat = engine.gradients.split([p.numel() for p in shapes])
-        return [part.view_as(p).double() for part, p in zip(flat, shapes, strict=True)]
+        parts = engine.flat.split(engine.gradients)
+        return [parts[name].double() for name, _ in engine.network.named_parameters()]
     assert isinstance(engine, TorchEngine)
     return [p.grad.double() for p in engine.network.parameters() if p.grad is not None]
 
@@ -70,7 +75,7 @@ class MaskedDropout(nn.Module):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         if not self.training or self.mask is None:
             return inputs
-        return inputs * self.mask.view_as(inputs).to(inputs.dtype) / (1 - self.p)
+        return inputs * self.mask.to(inputs.dtype) / (1 - self.p)
 
 
 def native_mask(epoch_key: int, layer: int, positions: range, shape: tuple[int, ...], p: float) -> torch.Tensor:
@@ -102,7 +107,7 @@ def native_mask(epoch_key: int, layer: int, positions: range, shape: tuple[int, 
 class Reference:
     """A training in float64."""
 
-    layers: list[Any]
+    layers: Sequence[Block]
     recipe: Recipe
     dataset: Dataset
     start: nn.Module
@@ -119,27 +124,20 @@ class Reference:
         self.placed = lay_out(self.layers, self.dataset.image_shape, self.dataset.classes)
         self.module = copy.deepcopy(self.start).double()
         for name, child in list(self.module.named_modules()):
-            if isinstance(child, nn.Dropout):
+            if isinstance(child, nn.Dropout | nn.Dropout2d):
                 parent, _, own = name.rpartition(".")
                 setattr(self.module.get_submodule(parent), own, MaskedDropout(child.p))
             elif hasattr(child, "inplace"):
                 child.inplace = False
         self.average, self.single = copy.deepcopy(self.module), copy.deepcopy(self.module).float()
         for child in self.module.modules():
-            if isinstance(child, nn.ReLU | nn.LeakyReLU | nn.PReLU):
-                child.register_forward_pre_hook(self._watch_relu)
-            elif isinstance(child, nn.Hardswish):
-                child.register_forward_pre_hook(self._watch_hardswish)
+            if isinstance(child, nn.ReLU | nn.LeakyReLU | nn.PReLU | nn.Hardswish):
+                child.register_forward_pre_hook(self._watch_kink)
             elif isinstance(child, Excitation):
-                child.squeeze.register_forward_hook(lambda module, _, output: self._watch_relu(module, (output,)))
+                child.squeeze.register_forward_hook(lambda module, _, output: self._watch_kink(module, (output,)))
             elif isinstance(child, nn.MaxPool2d):
                 child.register_forward_pre_hook(self._watch_maximum)
-        optimizer = self.recipe.optimizer
-        assert isinstance(optimizer, SGD)
-        self.optimizer = torch.optim.SGD(
-            self.module.parameters(), 1.0, optimizer.momentum,
-            nesterov=optimizer.nesterov, weight_decay=optimizer.weight_decay,
-        )  # fmt: skip
+        self.optimizer = make_optimizer(self.recipe, self.module)
         self.steps = 0
 
     def step(
@@ -152,21 +150,25 @@ class Reference:
         self.module.train()
         self.closest = np.inf
         key = stream(0, "dropout", epoch).initial_seed()
+        is_native = not any(map(why_no_entry, self.placed))
+        steps = describe(self.placed).steps if is_native else list(range(len(self.placed)))
         for i, item in enumerate(self.placed):
-            child, twin = (module.get_submodule(item.name) for module in (self.module, self.single))
+            child = self.module.get_submodule(item.name)
             if isinstance(child, MaskedDropout):
-                assert isinstance(twin, MaskedDropout)
                 positions = range(position, position + len(rows))
-                child.mask = twin.mask = native_mask(key, i, positions, item.input, child.p)
+                shape = (item.input[0], 1, 1) if isinstance(item.layer, Dropout2d) else item.input
+                mask = native_mask(key, steps.index(i), positions, shape, child.p)
+                child.mask = self.single.get_submodule(item.name).mask = mask
         self.single.train().load_state_dict(self.module.state_dict())
         self.single.zero_grad()
-        logits = self.module((pixels / 255 - self.dataset.mean[0]) / self.dataset.std[0])
+        logits = self.module(self._normalised(pixels))
         loss = F.cross_entropy(logits, self.dataset.train.labels[rows], label_smoothing=self.recipe.label_smoothing)
         self.optimizer.zero_grad()
         loss.backward()
-        normalised = ((pixels / 255 - self.dataset.mean[0]) / self.dataset.std[0]).float()
         F.cross_entropy(
-            self.single(normalised), self.dataset.train.labels[rows], label_smoothing=self.recipe.label_smoothing
+            self.single(self._normalised(pixels).float()),
+            self.dataset.train.labels[rows],
+            label_smoothing=self.recipe.label_smoothing,
         ).backward()
         pairs = zip(self.single.parameters(), self.module.parameters(), strict=True)
         self.rounding = max(
@@ -193,27 +195,29 @@ class Reference:
         if self.recipe.ema:
             tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         for name, parameter in self.module.named_parameters():
-            buffer = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
-            if buffer is not None:
-                tensors[f"optimizer.{name}.momentum_buffer"] = buffer
-        return {k: v.detach().float() if v.is_floating_point() else v.clone() for k, v in tensors.items()}
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                if value is not None:
+                    tensors[f"optimizer.{name}.{key}"] = value
+        return {k: v.detach().float().clone() if v.is_floating_point() else v.clone() for k, v in tensors.items()}
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Returns the logits of the judged weights, in evaluation mode."""
         module = (self.average if self.recipe.ema else self.module).eval()
         with torch.no_grad():
-            result: torch.Tensor = module((images.double() / 255 - self.dataset.mean[0]) / self.dataset.std[0])
+            result: torch.Tensor = module(self._normalised(images.double()))
         return result
 
-    def _watch_relu(self, _: Any, inputs: tuple[torch.Tensor]) -> None:
-        distances = inputs[0].detach().abs()
-        distances = distances[distances > 0]
-        if len(distances):
-            self.closest = min(self.closest, float(distances.min()))
+    def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        mean, std = (torch.tensor(value)[:, None, None] for value in (self.dataset.mean, self.dataset.std))
+        return (pixels / 255 - mean) / std
 
-    def _watch_hardswish(self, _: Any, inputs: tuple[torch.Tensor]) -> None:
-        """Its derivative jumps at −3 and at 3."""
-        self.closest = min(self.closest, float((inputs[0].detach().abs() - 3).abs().min()))
+    def _watch_kink(self, module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        places = (-3.0, 3.0) if isinstance(module, nn.Hardswish) else (0.0,)
+        for place in places:
+            distances = (inputs[0].detach() - place).abs()
+            distances = distances[distances > 0]
+            if len(distances):
+                self.closest = min(self.closest, float(distances.min()))
 
     def _watch_maximum(self, module: nn.MaxPool2d, inputs: tuple[torch.Tensor]) -> None:
         x, size = inputs[0].detach(), int(module.kernel_size)  # type: ignore[arg-type]
@@ -229,6 +233,19 @@ class Reference:
             self.closest = min(self.closest, float(gaps.min()))
 
 
+def make_optimizer(recipe: Recipe, module: nn.Module) -> torch.optim.Optimizer:
+    """Makes PyTorch's own optimizer; a step sets its learning rate."""
+    optimizer = recipe.optimizer
+    if isinstance(optimizer, SGD):
+        return torch.optim.SGD(
+            module.parameters(), 1.0, optimizer.momentum,
+            nesterov=optimizer.nesterov, weight_decay=optimizer.weight_decay,
+        )  # fmt: skip
+    assert isinstance(optimizer, Adam | AdamW)
+    kind = torch.optim.AdamW if isinstance(optimizer, AdamW) else torch.optim.Adam
+    return kind(module.parameters(), 1.0, betas=optimizer.betas, eps=optimizer.eps, weight_decay=optimizer.weight_decay)
+
+
 def assert_close(
     found: torch.Tensor, expected: torch.Tensor, what: str, relative: float = 1e-4, floor: float = 1e-6
 ) -> None:
@@ -238,14 +255,20 @@ def assert_close(
 
 
 def check(
-    name: str, layers: list[Any], recipe: Recipe, side: tuple[int, int], batches: int = 20, threads: int = 2
+    name: str,
+    layers: Sequence[Block],
+    recipe: Recipe,
+    side: tuple[int, int],
+    batches: int = 20,
+    threads: int = 2,
+    channels: int = 1,
 ) -> int:
     """Trains batches, each from the reference's weights; returns the number of batches that could be compared.
 
     A batch in which rounding may decide on a relu or a maximum is stepped over: both answers would be right.
     """
     size = recipe.batch_size
-    dataset = make_dataset(size * batches, side)
+    dataset = make_dataset(size * batches, side, channels=channels)
     engine = make_engine(name, layers, recipe, dataset, threads=threads)
     reference = Reference(layers, recipe, dataset, _start(engine))
     # In oneDNN's layout, PyTorch adds up each sum of a batch norm in a single float32, which is less exact.
@@ -281,12 +304,12 @@ def _start(engine: Engine) -> nn.Module:
 
 
 def warped_gradients(
-    draws: AugmentationDraws, interpolation: str, name: str
+    draws: AugmentationDraws, interpolation: str, name: str, channels: int = 1
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Returns the actual and the expected gradient of a linear layer, which is a weighted sum of the images."""
     recipe = Recipe(batch_size=20, augment=Augmentation(interpolation=interpolation))  # type: ignore[arg-type]
     layers = ["flatten", f"linear {CLASSES}"]
-    dataset = make_dataset(20, (9, 12))
+    dataset = make_dataset(20, (9, 12), channels=channels)
     engine = make_engine(name, layers, recipe, dataset)
     reference = Reference(layers, recipe, dataset, engine.network)  # type: ignore[attr-defined]
     rows = torch.arange(20).flip(0)

@@ -16,7 +16,8 @@ from drilldown.engines.native.library import (
     _processor,
 )
 from drilldown.experiment.experiment import Recipe
-from drilldown.experiment.optimizers import SGD
+from drilldown.experiment.optimizers import SGD, Adam, AdamW
+from support.engine_networks import GAP_HEAD, WORDS, network_of
 from support.engines import (
     CLASSES,
     assert_close,
@@ -41,6 +42,12 @@ def check_all() -> None:
     layers = ["conv 3x3 4, bn, relu, dropout 0.2, maxpool 2, conv 2x2 5, relu, bn", "flatten", f"linear {CLASSES}"]
     assert check("native", layers, recipe, (9, 8), batches=6) >= 3
     check_ties()
+    adam = Recipe(batch_size=8, optimizer=Adam(name="adam", lr=0.1, betas=(0.8, 0.95), eps=0.01, weight_decay=0.1))
+    adamw = Recipe(batch_size=8, optimizer=AdamW(name="adamw", lr=0.1, betas=(0.8, 0.95), eps=0.01, weight_decay=0.1))
+    assert check("native", ["conv 3x3 3, relu", *GAP_HEAD], adam, (9, 8), batches=4, channels=3) >= 2
+    assert check("native", ["conv 3x3 3, relu", *GAP_HEAD], adamw, (9, 8), batches=4) >= 2
+    for word in WORDS:
+        check("native", network_of(word), adam, (9, 10), batches=3)
     for actual, expected in zip(*warped_gradients(turns(), "bilinear", "native"), strict=True):
         assert_close(actual, expected, "gradient", 1e-4, 1e-5)
 
@@ -61,6 +68,28 @@ MUTATIONS = {
     "weight decay": ("+ decay * state.weights[i]", "- decay * state.weights[i]"),
     "label smoothing": ("(c == label) + smoothing / classes", "(c == label) + smoothing / (classes - 1)"),
     "dropout's scale": ("float(1 / (1 - probability))", "float(1 / (1 + probability))"),
+    "bias correction": ("1 - std::pow(recipe.squares, double(step))", "1 - std::pow(recipe.squares, double(step + 1))"),
+    "epsilon of Adam": ("* root + epsilon", "* root + 2 * epsilon"),
+    "decoupled decay": ("float(1 - rate * recipe.weight_decay)", "float(1 - recipe.weight_decay)"),
+    "silu": ("share * (1.0f + x * (1.0f - share))", "share * (1.0f + x * share)"),
+    "gelu": ("x * height * 0.39894228f", "x * height * 0.4f"),
+    "hardswish": ("x * (1.0f / 3) + 0.5f", "x * (1.0f / 3) + 0.4f"),
+    "leaky relu": ("x > 0.0f ? splat(1.0f) : splat(slope)", "x > 0.0f ? splat(1.0f) : splat(2 * slope)"),
+    "learned slope": ("V{} : value * gradient", "value * gradient : value * gradient"),
+    "norm without a scale": ("if (scaled) thread[c].weight = weights[c];", "thread[c].weight = weights[c];"),
+    "dropout of channels": (
+        "noise.next() >= threshold ? splat(scale_up)",
+        "noise.next() < threshold ? splat(scale_up)",
+    ),
+    "windows with a pad": ("std::max(0, i * stride - pad)", "std::max(0, i * stride - pad + 1)"),
+    "mean with padding": (
+        "sum * share);\n        }\n  }\n\n  void backward",
+        "sum);\n        }\n  }\n\n  void backward",
+    ),
+    "dilation": ("(first + pad - k * dilation) / stride", "(first + pad - k) / stride"),
+    "gradients of a skip": ("layer.adds = written[layer.source]", "layer.adds = false"),
+    "gradients of shared weights": ("gradients[i] += twin->collected[i]", "gradients[i] = twin->collected[i]"),
+    "channel": ("images.scale[c] + images.shift[c]", "images.scale[c] + images.shift[0]"),
     "first maximum": ("left = hit ? V{} : left", "left = hit ? left : left"),
     "bilinear weight": ("(lower - upper) * bottom_share", "(lower - upper) * right_share"),
 }

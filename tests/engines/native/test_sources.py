@@ -17,7 +17,7 @@ HOMES = {
     "array": ("array",),
     "atomic": ("atomic", "memory_order_"),
     "chrono": ("chrono",),
-    "cmath": ("exp", "isfinite", "log", "round", "sqrt"),
+    "cmath": ("exp", "isfinite", "log", "pow", "round", "sqrt"),
     "cstdio": ("printf", "snprintf"),
     "cstring": ("memcmp", "memcpy", "memset"),
     "exception": ("current_exception", "exception", "exception_ptr", "rethrow_exception"),
@@ -30,7 +30,7 @@ HOMES = {
     "system_error": ("errc", "make_error_code", "system_error"),
     "thread": ("thread",),
     "type_traits": ("false_type", "integral_constant", "is_same_v", "true_type"),
-    "utility": ("exchange", "forward", "integer_sequence", "make_integer_sequence", "move"),
+    "utility": ("exchange", "forward", "integer_sequence", "make_integer_sequence", "move", "pair"),
     "vector": ("vector",),
 }
 """The standard header of each name in `std` that the sources use."""

@@ -1,4 +1,4 @@
-// Convolutions and linear layers. They make the lists of taps that the two kernels read.
+// Convolutions and linear layers. They make the lists of taps that the kernels read.
 #pragma once
 
 #include <algorithm>
@@ -11,107 +11,32 @@
 #include "lanes.hpp"
 #include "layer.hpp"
 #include "layout.hpp"
+#include "sweep.hpp"
 
 namespace drilldown {
-
-// Cuts n into parts of nearly equal size, each at most `most`: cut(14, 5) is 5, 5, 4.
-inline std::vector<int> cut(int n, int most) {
-  const int parts = (n + most - 1) / most;
-  std::vector<int> sizes;
-  for (int i = 0; i < parts; ++i) sizes.push_back(n / parts + (i < n % parts));
-  return sizes;
-}
-
-// Output channels that are computed together from the same taps.
-struct Block {
-  int first, count;             // channels of the output
-  std::vector<int> taps;        // offsets in the input from the place of an output pixel
-  std::vector<int> tap_widths;  // numbers of taps whose weights get their gradients together
-  std::vector<int> channels;    // offsets of the channels in the output
-  std::vector<float> weights;   // [tap][channel], as `convolve` reads them
-  std::vector<float> bias;      // [channel]; empty without a bias
-
-  Block(int first, int count, std::vector<int> taps, std::vector<int> channels)
-      : first(first), count(count), taps(std::move(taps)), tap_widths(cut(int(this->taps.size()), width_beside(count))),
-        channels(std::move(channels)), weights(this->taps.size() * count) {}
-};
-
-// Runs `convolve` over a whole image.
-struct Sweep {
-  std::vector<Block> blocks;
-  int height = 0, width = 0;                                // of the output
-  long in_row = 0, in_step = 0, out_row = 0, out_step = 0;  // offsets between neighbouring output pixels
-  std::vector<int> columns;                                 // numbers of pixels that are computed together along a row
-
-  // At the upper and lower edge some rows of a kernel lie on zeros. The sweep skips them: on small images, and with the
-  // wide borders of gradients, this saves up to half of the work.
-  struct Seen {
-    int first, count;  // rows of the kernel, in the order of the taps
-  };
-  std::vector<Seen> seen;  // [output row]; empty if no row is skipped
-  int kernel = 0;          // its rows and columns
-
-  void cut_columns() {
-    int channels = 1;
-    for (const Block& block : blocks) channels = std::max(channels, block.count);
-    columns = cut(width, width_beside(channels));
-  }
-
-  // The taps of pixel (0, 0) are offsets from `in`. `out` is pixel (0, 0).
-  void run(const float* in, float* out) const {
-    for (int y = 0; y < height; ++y) {
-      const bool whole = seen.empty() || seen[y].count == kernel;
-      const int left_out = whole ? 0 : seen[y].first * kernel;
-      long x = 0;
-      for (const int pixels : columns) {
-        for (const Block& block : blocks) {
-          const int all = int(block.taps.size()), area = kernel * kernel;
-          const Taps taps = whole ? Taps{block.taps.data(), all, 1, 0}
-                                  : Taps{block.taps.data() + left_out, seen[y].count * kernel, all / area, area};
-          convolve_for(block.count, pixels)(in + y * in_row + x * in_step, in_step, taps,
-                                            block.weights.data() + left_out * block.count,
-                                            block.bias.empty() ? nullptr : block.bias.data(),
-                                            out + y * out_row + x * out_step, out_step, block.channels.data());
-        }
-        x += pixels;
-      }
-    }
-  }
-
-  // row(y, k) is the stored row on which row k of the kernel lies, for row y of the output.
-  template <class Row>
-  void leave_out_zeros(const Layout& from, Row row) {
-    const int top = from.border, bottom = top + (from.height - 1) * from.spacing;
-    for (int y = 0; y < height; ++y) {
-      int first = kernel, end = 0;
-      for (int k = 0; k < kernel; ++k)
-        if (row(y, k) >= top && row(y, k) <= bottom) first = std::min(first, k), end = k + 1;
-      seen.push_back({first, std::max(0, end - first)});
-    }
-  }
-};
 
 // A convolution. `Linear` is one whose kernel covers the whole image.
 //
 // Its parameters, as in PyTorch: the weights [out][in / groups][kernel][kernel], and then any bias [out].
 class Convolution : public Layer {
  public:
-  Convolution(Layout shape, int channels, int kernel, int stride, int pad, int groups, bool bias)
-      : kernel(kernel), stride(stride), pad(pad), groups(groups), has_bias(bias) {
+  Convolution(Layout shape, int channels, int kernel, int stride, int pad, int dilation, int groups, bool bias)
+      : kernel(kernel), stride(stride), pad(pad), dilation(dilation), reach(dilation * (kernel - 1)), groups(groups),
+        has_bias(bias) {
     in = shape;
-    out = Layout::plain(channels, (shape.height + 2 * pad - kernel) / stride + 1,
-                        (shape.width + 2 * pad - kernel) / stride + 1);
+    out = Layout::plain(channels, (shape.height + 2 * pad - reach - 1) / stride + 1,
+                        (shape.width + 2 * pad - reach - 1) / stride + 1);
     taps_each = shape.channels / groups * kernel * kernel;
     parameters = channels * (taps_each + bias);
   }
 
   Layout wanted_input() const override { return Layout::bordered(in.channels, in.height, in.width, pad); }
 
-  // With zeros around it and, for a stride, between its pixels, the gradient of the output gives the gradient of the
-  // input by a convolution.
+  // With zeros around it, the gradient of the output gives the gradient of the input by convolutions.
   Layout wanted_gradient() const override {
-    return {out.channels,           out.height,           out.width, kernel - 1 - pad, stride,
-            in.height + kernel - 1, in.width + kernel - 1};
+    const int border = (std::max(0, reach - pad) + stride - 1) / stride;
+    const auto stored = [&](int outs, int ins) { return border + std::max(outs, (ins - 1 + pad) / stride + 1); };
+    return {out.channels, out.height, out.width, border, stored(out.height, in.height), stored(out.width, in.width)};
   }
 
   size_t bytes(int tiles, int threads) const override {
@@ -120,8 +45,9 @@ class Convolution : public Layer {
 
   void allocate(int tiles, int threads) override {
     describe();
+    origin = in.at(0, -pad, -pad);
     forward_sweep.cut_columns();
-    backward_sweep.cut_columns();
+    for (Sweep& sweep : backward_sweeps) sweep.cut_columns();
     partial = Buffer(size_t(tiles) * parameters);
     for (int i = 0; i < threads; ++i) sums.emplace_back(size_t(parameters) * LANES);
   }
@@ -135,24 +61,26 @@ class Convolution : public Layer {
       }
     // Backward, input and output change places: each input channel has taps (output channel, row, column).
     const int ins = in_per_group(), outs = out.channels / groups, area = taps_each / ins;
-    for (Block& block : backward_sweep.blocks)
-      for (int c = 0; c < block.count; ++c) {
-        const int channel = block.first + c;
-        const float* from = weights + channel / ins * outs * taps_each + channel % ins * area;
-        float* to = block.weights.data() + c;
-        for (int o = 0; o < outs; ++o, from += taps_each)
-          for (int k = 0; k < area; ++k, to += block.count) *to = from[k];
-      }
+    for (Sweep& sweep : backward_sweeps)
+      for (Block& block : sweep.blocks)
+        for (int c = 0; c < block.count; ++c) {
+          const int channel = block.first + c;
+          const float* from = weights + channel / ins * outs * taps_each + channel % ins * area;
+          float* to = block.weights.data() + c;
+          for (int o = 0; o < outs; ++o, from += taps_each)
+            for (const int place : sweep.places) *to = from[place], to += block.count;
+        }
   }
 
   void forward(const Pass&, const Tile&, const float* from, float* to) override {
-    forward_sweep.run(from, to + out.at(0, 0, 0));
+    forward_sweep.run(from + origin, to);
   }
 
   void backward(const Pass& pass, const Tile& tile, const float* from, const float*, const float* gradients,
                 float* input_gradients) override {
-    correlate_weights(pass, tile, from, gradients);
-    if (input_gradients) backward_sweep.run(gradients, input_gradients + in_gradient.at(0, 0, 0));
+    correlate_weights(pass, tile, from + origin, gradients);
+    if (input_gradients)
+      for (const Sweep& sweep : backward_sweeps) sweep.run(gradients, input_gradients);
   }
 
   void collect(int tiles, float* gradients) override {
@@ -166,35 +94,69 @@ class Convolution : public Layer {
  protected:
   virtual int in_per_group() const { return in.channels / groups; }
 
-  // Lists the taps of both sweeps in the order of the weights.
+  // Lists the taps of all sweeps in the order of the weights.
   virtual void describe() {
+    describe_forward();
+    backward_sweeps.resize(size_t(stride) * stride);
+    for (int y = 0; y < stride; ++y)
+      for (int x = 0; x < stride; ++x) describe_backward(backward_sweeps[y * stride + x], y, x);
+  }
+
+  void describe_forward() {
+    Sweep& sweep = forward_sweep;
+    sweep.height = out.height, sweep.width = out.width;
+    sweep.in_row = stride * in.row(), sweep.in_step = stride * in.step();
+    sweep.out_row = out.row(), sweep.out_step = out.step(), sweep.out_first = out.at(0, 0, 0);
+    sweep.kernel_rows = sweep.kernel_columns = kernel;
     const int per_group = out.channels / groups;
-    forward_sweep.height = out.height, forward_sweep.width = out.width;
-    forward_sweep.in_row = stride * in.row(), forward_sweep.in_step = stride * in.step();
-    forward_sweep.out_row = out.row(), forward_sweep.out_step = out.step();
-    backward_sweep.height = in.height, backward_sweep.width = in.width;
-    backward_sweep.in_row = long(out_gradient.columns) * LANES, backward_sweep.in_step = LANES;
-    backward_sweep.out_row = in_gradient.row(), backward_sweep.out_step = in_gradient.step();
     for (int group = 0; group < groups; ++group) {
-      std::vector<int> taps, back_taps;
+      std::vector<int> taps;
       for (int c = 0; c < in_per_group(); ++c)
         for (int y = 0; y < kernel; ++y)
           for (int x = 0; x < kernel; ++x)
-            taps.push_back(int((group * in_per_group() + c) * in.plane() + (y * in.columns + x) * LANES));
+            taps.push_back(int((group * in_per_group() + c) * in.plane() + (y * in.columns + x) * dilation * LANES));
+      add_blocks(sweep, group * per_group, per_group, taps, [&](int c) { return int(c * out.plane()); });
+    }
+    sweep.together = int(sweep.blocks.size()) / groups;
+    const int above = in.border - pad;
+    sweep.leave_out_zeros(in, [&](int y, int k) { return above + y * stride + k * dilation; });
+    if (has_bias)
+      for (Block& block : sweep.blocks) block.bias.resize(block.count);
+  }
+
+  // With a stride, neighbouring pixels of the input see different parts of the kernel. This is the sweep of the pixels
+  // y, y + stride, … and x, x + stride, …
+  void describe_backward(Sweep& sweep, int first_y, int first_x) {
+    sweep.height = std::max(0, (in.height - first_y + stride - 1) / stride);
+    sweep.width = std::max(0, (in.width - first_x + stride - 1) / stride);
+    sweep.in_row = out_gradient.row(), sweep.in_step = out_gradient.step();
+    sweep.out_row = stride * in_gradient.row(), sweep.out_step = stride * in_gradient.step();
+    sweep.out_first = in_gradient.at(0, first_y, first_x);
+    // From each row of the kernel that such pixels see, the row of the output, counted from that of the first pixel.
+    const auto seen_from = [&](int first) {
+      std::vector<std::pair<int, int>> seen;  // row of the kernel, row of the output
+      for (int k = 0; k < kernel; ++k)
+        if ((first + pad - k * dilation) % stride == 0) seen.emplace_back(k, (first + pad - k * dilation) / stride);
+      return seen;
+    };
+    auto rows = seen_from(first_y);
+    const auto columns = seen_from(first_x);
+    if (columns.empty()) rows.clear();  // such pixels see nothing
+    sweep.kernel_rows = int(rows.size()), sweep.kernel_columns = rows.empty() ? 0 : int(columns.size());
+    for (const auto& [y, row] : rows)
+      for (const auto& [x, column] : columns) sweep.places.push_back(y * kernel + x);
+    const int per_group = out.channels / groups;
+    for (int group = 0; group < groups; ++group) {
+      std::vector<int> taps;
       for (int c = 0; c < per_group; ++c)
-        for (int y = kernel; y--;)  // the first output row that reads an input pixel reads it with the last kernel row
-          for (int x = kernel; x--;)
-            back_taps.push_back(
-                int((group * per_group + c) * out_gradient.plane() + (y * out_gradient.columns + x) * LANES));
-      add_blocks(forward_sweep, group * per_group, per_group, taps, [&](int c) { return int(c * out.plane()); });
-      add_blocks(backward_sweep, group * in_per_group(), in_per_group(), back_taps,
+        for (const auto& [y, row] : rows)
+          for (const auto& [x, column] : columns)
+            taps.push_back(int(out_gradient.at(group * per_group + c, row, column)));
+      add_blocks(sweep, group * in_per_group(), in_per_group(), taps,
                  [&](int c) { return int(c * in_gradient.plane()); });
     }
-    forward_sweep.kernel = backward_sweep.kernel = kernel;
-    forward_sweep.leave_out_zeros(in, [this](int y, int k) { return y * stride + k; });
-    backward_sweep.leave_out_zeros(out_gradient, [this](int y, int k) { return y + kernel - 1 - k; });
-    if (has_bias)
-      for (Block& block : forward_sweep.blocks) block.bias.resize(block.count);
+    sweep.together = int(sweep.blocks.size()) / groups;
+    sweep.leave_out_zeros(out_gradient, [&](int y, int k) { return out_gradient.border + y + rows[k].second; });
   }
 
   template <class Offset>
@@ -207,9 +169,11 @@ class Convolution : public Layer {
     }
   }
 
-  int kernel, stride, pad, groups, taps_each;
+  int kernel, stride, pad, dilation, reach, groups, taps_each;  // reach: from the first row of the kernel to the last
   bool has_bias;
-  Sweep forward_sweep, backward_sweep;
+  long origin = 0;  // where the kernel begins for pixel (0, 0) of the output
+  Sweep forward_sweep;
+  std::vector<Sweep> backward_sweeps;
 
  private:
   // The gradient of each weight: summed over the pixels of the tile lane by lane, then over the lanes.
@@ -260,7 +224,7 @@ class Convolution : public Layer {
 class Linear : public Convolution {
  public:
   Linear(Layout shape, int channels)
-      : Convolution(Layout::plain(features_of(shape), 1, 1), channels, 1, 1, 0, 1, true) {
+      : Convolution(Layout::plain(features_of(shape), 1, 1), channels, 1, 1, 0, 1, 1, true) {
     in = Layout::plain(shape.channels, shape.height, shape.width);
   }
 
@@ -279,9 +243,14 @@ class Linear : public Convolution {
     std::vector<int> taps, back_taps;
     for (int i = 0; i < features_of(in); ++i) taps.push_back(place(in, i));
     for (int c = 0; c < out.channels; ++c) back_taps.push_back(int(c * out_gradient.plane()));
+    Sweep& backward_sweep = backward_sweeps.emplace_back();
     forward_sweep.height = forward_sweep.width = backward_sweep.height = backward_sweep.width = 1;
+    forward_sweep.out_first = out.at(0, 0, 0), backward_sweep.out_first = in_gradient.at(0, 0, 0);
+    backward_sweep.places = {0};
     add_blocks(forward_sweep, 0, out.channels, taps, [&](int c) { return int(c * out.plane()); });
     add_blocks(backward_sweep, 0, features_of(in), back_taps, [&](int i) { return place(in_gradient, i); });
+    forward_sweep.together = int(forward_sweep.blocks.size());
+    backward_sweep.together = int(backward_sweep.blocks.size());
     for (Block& block : forward_sweep.blocks) block.bias.resize(block.count);
   }
 };

@@ -14,7 +14,10 @@
 #include <utility>
 #include <vector>
 
+#include "images.hpp"
+#include "layout.hpp"
 #include "network.hpp"
+#include "optimizer.hpp"
 #include "team.hpp"
 #include "trainer.hpp"
 
@@ -25,22 +28,53 @@ namespace {
 constexpr int IMAGES = 37, EPOCHS = 2;
 constexpr int BATCHES[] = {1, 15, 16, 17, 33};
 
-Spec spec(Spec::Kind kind, int out = 0, int size = 0, double probability = 0) {
+constexpr int BEFORE = -2;  // in the place of an input: the entry before
+
+Spec spec(Spec::Kind kind, double number = 0) {
   Spec made{};
-  made.kind = kind, made.out = out, made.size = size, made.probability = probability;
+  made.kind = kind, made.number = number, made.scaled = 1, made.input = BEFORE, made.other = made.shares = -1;
   return made;
 }
-Spec conv(int out, int kernel, int stride = 1, int pad = 0, int groups = 1, int bias = 0) {
-  Spec made = spec(Spec::CONV, out);
-  made.kernel = kernel, made.stride = stride, made.pad = pad, made.groups = groups, made.bias = bias;
+Spec conv(int out, int kernel, int stride = 1, int pad = 0, int groups = 1, int bias = 0, int dilation = 1) {
+  Spec made = spec(Spec::CONV);
+  made.out = out, made.kernel = kernel, made.stride = stride, made.pad = pad, made.groups = groups, made.bias = bias;
+  made.dilation = dilation;
   return made;
 }
-Spec linear(int out) { return spec(Spec::LINEAR, out); }
-Spec max_pool(int size) { return spec(Spec::MAX_POOL, 0, size); }
-Spec average_pool(int size) { return spec(Spec::AVERAGE_POOL, 0, size); }
-Spec dropout(double probability) { return spec(Spec::DROPOUT, 0, 0, probability); }
+Spec linear(int out) {
+  Spec made = spec(Spec::LINEAR);
+  made.out = out;
+  return made;
+}
+Spec pool(Spec::Kind kind, int size, int stride, int pad) {
+  Spec made = spec(kind);
+  made.kernel = size, made.stride = stride, made.pad = pad;
+  return made;
+}
+Spec max_pool(int size) { return pool(Spec::MAX_POOL, size, size, 0); }
+Spec average_pool(int size) { return pool(Spec::AVERAGE_POOL, size, size, 0); }
+Spec dropout(double probability) { return spec(Spec::DROPOUT, probability); }
+Spec without_scale() {
+  Spec made = spec(Spec::NORM);
+  made.scaled = 0;
+  return made;
+}
+Spec sum(int input, int other) {
+  Spec made = spec(Spec::SUM);
+  made.input = input, made.other = other;
+  return made;
+}
+Spec reading(int input, Spec made) {
+  made.input = input;
+  return made;
+}
+Spec sharing(int entry, Spec made) {
+  made.shares = entry;
+  return made;
+}
 const Spec norm = spec(Spec::NORM), relu_ = spec(Spec::RELU), gap = spec(Spec::GLOBAL_AVERAGE),
-           flatten = spec(Spec::FLATTEN);
+           flatten = spec(Spec::FLATTEN), prelu = spec(Spec::PRELU), silu = spec(Spec::SILU), gelu = spec(Spec::GELU),
+           hard_swish = spec(Spec::HARD_SWISH), leaky = spec(Spec::LEAKY, 0.1);
 
 struct Example {
   const char* name;
@@ -50,6 +84,8 @@ struct Example {
 };
 
 Example example(const char* name, int height, int width, bool single, std::vector<Spec> layers) {
+  for (size_t i = 0; i < layers.size(); ++i)
+    if (layers[i].input == BEFORE) layers[i].input = int(i) - 1;
   return {name, height, width, single, std::move(layers)};
 }
 
@@ -76,6 +112,22 @@ const std::vector<Example> EXAMPLES = {
             {conv(3, 7, 1, 6, 1, 1), norm, relu_, max_pool(5), conv(4, 3, 1, 0, 1, 1), flatten}),
     example("an average and hardly a weight", 28, 28, false, {gap, linear(10)}),
     example("linear only", 6, 5, false, {flatten, linear(10)}),
+    example("activations", 8, 9, false,
+            {conv(5, 3), silu, gelu, norm, hard_swish, leaky, prelu, spec(Spec::CHANNEL_DROPOUT, 0.4), gap, linear(4)}),
+    example("pools that overlap", 9, 8, false,
+            {pool(Spec::MAX_POOL, 3, 1, 1), conv(5, 3), pool(Spec::MAX_POOL, 3, 2, 1),
+             pool(Spec::AVERAGE_POOL, 3, 1, 1), pool(Spec::AVERAGE_POOL, 2, 3, 1), gap, linear(4)}),
+    example("depthwise, dilation, wide pads", 13, 14, false,
+            {conv(6, 3, 1, 1), conv(6, 3, 1, 1, 6), without_scale(), relu_, conv(12, 5, 2, 2, 6, 1),
+             conv(5, 3, 1, 4, 1, 0, 2), conv(5, 1, 3, 2), conv(5, 3, 2, 5, 5), gap, linear(3)}),
+    example("a skip, a skip with a projection, a skip in a skip", 10, 9, false,
+            {conv(6, 3), conv(6, 3, 1, 1), norm, relu_, sum(3, 0), conv(8, 3, 2, 1), relu_, reading(4, conv(8, 1, 2)),
+             sum(6, 7), conv(8, 3, 1, 1), sum(9, 8), sum(10, 8), norm, gap, linear(4)}),
+    example("skips of the images", 7, 7, false,
+            {conv(3, 3, 1, 1), sum(0, -1), norm, sum(2, 1), conv(4, 3, 1, 1), reading(3, conv(4, 1)), sum(4, 5), gap}),
+    example("weights used three times", 8, 8, false,
+            {conv(6, 3), prelu, conv(6, 3, 1, 1, 1, 1), norm, sharing(1, prelu), sharing(2, conv(6, 3, 1, 1, 1, 1)),
+             norm, sharing(2, conv(6, 3, 1, 1, 1, 1)), gap, linear(4)}),
     example("two linear layers", 5, 6, false, {linear(17), relu_, dropout(0.5), linear(3)}),
 };
 
@@ -87,8 +139,10 @@ struct Case {
   int batch;
   int64_t count;
   Warp warp;
-  bool nearest, light, nesterov;
+  bool nearest, light;
+  Recipe::Optimizer optimizer;
   double smoothing, average;
+  int channels;
 };
 
 // The random numbers of a case.
@@ -101,7 +155,7 @@ struct Input {
   Input(const Case& c, int parameters, int classes) {
     std::mt19937_64 bits(c.count);
     const auto uniform = [&](double low, double high) { return low + (high - low) * double(bits() >> 11) * 0x1p-53; };
-    const int area = c.example.height * c.example.width;
+    const int area = c.channels * c.example.height * c.example.width;
     for (int i = 0; i < IMAGES * area; ++i) pixels.push_back(uint8_t(bits()));
     for (int64_t i = 0; i < c.count; ++i) {
       rows.push_back(int64_t(bits() % IMAGES));
@@ -117,7 +171,7 @@ struct Input {
 
 // The results that must not depend on threads and calls.
 struct Outcome {
-  std::vector<float> weights, momentum, average, running, average_running, scores;
+  std::vector<float> weights, momentum, squares, average, running, average_running, scores;
   std::vector<double> losses;
   std::vector<int64_t> correct;
 };
@@ -128,18 +182,21 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 }
 
 bool operator==(const Outcome& a, const Outcome& b) {
-  return same_bits(a.weights, b.weights) && same_bits(a.momentum, b.momentum) && same_bits(a.average, b.average) &&
-         same_bits(a.running, b.running) && same_bits(a.average_running, b.average_running) &&
-         same_bits(a.scores, b.scores) && same_bits(a.losses, b.losses) && same_bits(a.correct, b.correct);
+  return same_bits(a.weights, b.weights) && same_bits(a.momentum, b.momentum) && same_bits(a.squares, b.squares) &&
+         same_bits(a.average, b.average) && same_bits(a.running, b.running) &&
+         same_bits(a.average_running, b.average_running) && same_bits(a.scores, b.scores) &&
+         same_bits(a.losses, b.losses) && same_bits(a.correct, b.correct);
 }
 
 Outcome outcome(const Case& c, int threads, double seconds) {
   const Example& example = c.example;
-  Network network(example.layers.data(), int(example.layers.size()), example.height, example.width);
+  const Layout images = Layout::plain(c.channels, example.height, example.width);
+  Network network(example.layers.data(), int(example.layers.size()), images);
   const int classes = network.layers.back()->out.channels;
   const Input input(c, network.parameters, classes);
   Outcome got{.weights = input.weights,
               .momentum = std::vector<float>(network.parameters),
+              .squares = std::vector<float>(network.parameters),
               .average = input.weights,
               .running = std::vector<float>(network.buffers, 1),
               .average_running = std::vector<float>(network.buffers, 1),
@@ -148,11 +205,17 @@ Outcome outcome(const Case& c, int threads, double seconds) {
               .correct = {}};
   std::vector<float> gradients(network.parameters);
   const bool averages = c.average > 0;
-  const State state{got.weights.data(),  gradients.data(),
-                    got.momentum.data(), averages ? got.average.data() : nullptr,
-                    got.running.data(),  averages ? got.average_running.data() : nullptr};
-  Trainer trainer(std::move(network), {example.height, example.width, 1 / 77.0f, -1.5f},
-                  {c.batch, c.nesterov, 0.9, 0.01, c.smoothing, c.average}, state, threads);
+  const State state{got.weights.data(),
+                    gradients.data(),
+                    got.momentum.data(),
+                    got.squares.data(),
+                    averages ? got.average.data() : nullptr,
+                    got.running.data(),
+                    averages ? got.average_running.data() : nullptr};
+  const Images bytes{
+      c.channels, example.height, example.width, {1 / 77.0f, 1 / 50.0f, 1 / 90.0f, 1 / 77.0f}, {-1.5f, -1, -1, -2}};
+  const Recipe recipe{c.batch, c.optimizer, 0.9, 0.99, 1e-2, 0.01, 1e-4, c.smoothing, c.average};
+  Trainer trainer(std::move(network), bytes, recipe, state, threads);
   trainer.allocate();
 
   const int steps = int(input.rates.size());
@@ -189,19 +252,20 @@ bool holds(const Case& c) {
   const char* wrong = finite(first.losses) && finite(first.scores) ? nullptr : "not finite";
   for (int threads = 1; threads <= 3 && !wrong; ++threads)
     if (!(outcome(c, threads, each_step) == first)) wrong = threads == 1 ? "slices differ" : "threads differ";
-  std::printf("%s: %s, %d x %d, batch %d of %d, %s%s%s%s%s%s, loss %.4f\n", wrong ? wrong : "ok", c.example.name,
-              c.example.height, c.example.width, c.batch, int(c.count), WARP_NAMES[c.warp],
+  const char* const optimizers[] = {"sgd", "nesterov", "adam", "adamw"};
+  std::printf("%s: %s, %d x %d x %d, batch %d of %d, %s%s%s%s%s, %s, loss %.4f\n", wrong ? wrong : "ok", c.example.name,
+              c.channels, c.example.height, c.example.width, c.batch, int(c.count), WARP_NAMES[c.warp],
               c.nearest && c.warp ? " to the nearest" : "", c.light ? ", lit" : "", c.smoothing > 0 ? ", smoothed" : "",
-              c.average > 0 ? ", averaged" : "", c.nesterov ? ", nesterov" : "",
+              c.average > 0 ? ", averaged" : "", optimizers[c.optimizer],
               first.losses.back() / double(c.count - int64_t(first.losses.size() / EPOCHS - 1) * c.batch));
   return !wrong;
 }
 
 // Refuses a network that does not end in one score per class, before it allocates memory.
 bool refuses() {
-  const Spec open[] = {conv(3, 3)};
+  const Spec open[] = {reading(-1, conv(3, 3))};
   try {
-    Network network(open, 1, 5, 5);
+    Network network(open, 1, Layout::plain(1, 5, 5));
   } catch (const std::invalid_argument& refused) {
     std::printf("ok: refused, %s\n", refused.what());
     return true;
@@ -249,8 +313,16 @@ int main() {
     for (const int batch : BATCHES) {
       if (example.single && batch == 1) continue;
       const int rest = example.single || sometimes() ? batch / 2 + 1 : 1;  // images in the last batch
-      const Case next{example,     batch,       2 * batch + rest,      Warp(chance() % WARPS), sometimes(),
-                      sometimes(), sometimes(), sometimes() ? 0.1 : 0, sometimes() ? 0.9 : 0};
+      const Case next{example,
+                      batch,
+                      2 * batch + rest,
+                      Warp(chance() % WARPS),
+                      sometimes(),
+                      sometimes(),
+                      Recipe::Optimizer(chance() % 4),
+                      sometimes() ? 0.1 : 0,
+                      sometimes() ? 0.9 : 0,
+                      int(chance() % 4) + 1};
       all = holds(next) && all;
     }
   return all ? 0 : 1;

@@ -1,22 +1,22 @@
 """The native engine: a whole epoch in C++, for networks too small for PyTorch's convolutions.
 
-README.md beside this file explains how it works. It covers what the studies use, on a CPU: every layer of the
-notation, SGD, label smoothing, averaging, augmentation, in fp32. `why_unsupported` gives the reason where it cannot
-train an experiment.
+README.md beside this file explains how it works. It covers what the studies use, on a CPU: nearly every layer of the
+notation, SGD and Adam, label smoothing, averaging, augmentation, in fp32. `why_unsupported` gives the reason where it
+cannot train an experiment.
 """
 
 from __future__ import annotations
 
-import copy
 import ctypes
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from drilldown.data.dataset import Dataset, Split
 from drilldown.engines.engine import EpochPlan, OnProgress, Progress, check_finite
+from drilldown.engines.native.flat import COUNT, FlatNetwork
 from drilldown.engines.native.library import (
     EngineUnavailableError,
     EpochInput,
@@ -28,22 +28,11 @@ from drilldown.engines.native.library import (
     library_build,
     load_library,
 )
-from drilldown.evaluation.predictions import Evaluation
+from drilldown.engines.native.specs import describe, why_no_entry
+from drilldown.evaluation.predictions import Evaluation, predict_logits
 from drilldown.evaluation.records import Tally
-from drilldown.experiment.experiment import Experiment
-from drilldown.experiment.optimizers import SGD
-from drilldown.network.layers import (
-    AvgPool,
-    BatchNorm,
-    Conv,
-    Dropout,
-    Flatten,
-    GlobalAveragePool,
-    Layer,
-    Linear,
-    MaxPool,
-    ReLU,
-)
+from drilldown.experiment.experiment import Experiment, Recipe
+from drilldown.experiment.optimizers import SGD, Adam, AdamW
 from drilldown.network.modules import fold_network
 from drilldown.settings import EngineName
 from drilldown.wording import join_words
@@ -57,10 +46,10 @@ EVALUATED_AT_ONCE = 1_024
 REST = ("images", "loss", "update", "waiting")
 """The parts that are timed beside the layers, in the order of Trainer::Piece in trainer.hpp."""
 
-# In the order of Spec::Kind in network.hpp.
-KINDS: tuple[type[Layer], ...] = (
-    Conv, BatchNorm, ReLU, MaxPool, AvgPool, GlobalAveragePool, Dropout, Flatten, Linear
-)  # fmt: skip
+OPTIMIZERS = ("sgd", "nesterov", "adam", "adamw")
+"""In the order of Recipe::Optimizer in optimizer.hpp."""
+MOMENTUM, SQUARES, STEP = "exp_avg", "exp_avg_sq", "step"
+"""The names of Adam's tensors in a state."""
 
 
 def why_unsupported(experiment: Experiment, device: torch.device) -> str | None:
@@ -70,34 +59,14 @@ def why_unsupported(experiment: Experiment, device: torch.device) -> str | None:
         return f"it runs on the CPU only, not on {device.type}"
     if experiment.layout is None:
         return "the network is a Python module"
-    if not isinstance(recipe.optimizer, SGD):
-        return f"it has no {recipe.optimizer.name}, only sgd"
-    if recipe.l1:
-        return "it has no L1 penalty (recipe.l1)"
+    if not isinstance(recipe.optimizer, SGD | Adam | AdamW):
+        return f"it has no {recipe.optimizer.name}, only sgd, adam and adamw"
     missing = [name for name in recipe.augment.active() if name in ("perspective", "elastic", "erase")]
     if missing:
         return f"it has no augmentation by {join_words(missing)}"
     if recipe.precision != "fp32":
         return f"it calculates in fp32, not in {recipe.precision}"
-    if experiment.image[0][0] > 1:
-        return f"it reads grey images, not images with {experiment.image[0][0]} channels"
-    for index, item in enumerate(experiment.layout):
-        layer = item.layer
-        if type(layer) not in KINDS:
-            return f"it has no {layer.word}"
-        if item.sources != (index - 1,):
-            return "it has no skips"
-        if item.shared:
-            return "it has no shared weights"
-        if isinstance(layer, Conv) and layer.pad >= layer.kernel:
-            return f"{item.name} pads by more than its kernel can reach"
-        if isinstance(layer, Conv) and (layer.dilation, layer.expand) != (1, 1):
-            return f'{item.name} is "{layer}": it has no dilation and no expand'
-        if isinstance(layer, BatchNorm) and not layer.scale:
-            return f'{item.name} is "{layer}": it has no noscale'
-        if isinstance(layer, MaxPool | AvgPool) and (layer.stride, layer.pad) != (layer.size, 0):
-            return f'{item.name} is "{layer}": its pools have no stride and no pad'
-    return None
+    return next(filter(None, map(why_no_entry, experiment.layout)), None)
 
 
 class NativeEngine:
@@ -123,15 +92,19 @@ class NativeEngine:
         self.library = load_library(on_notice)
         self.build = library_build()
         self.recipe, self.split = experiment.recipe, dataset.train
+        self.mean, self.std = dataset.mean, dataset.std
         self.network = experiment.build_for_training(seed)
-        parameters = list(self.network.parameters())
-        self.weights = torch.cat([parameter.detach().flatten() for parameter in parameters])
-        self.running = torch.cat([torch.empty(0), *(buffer.flatten() for buffer in _statistics(self.network))])
+        self.folds = fold_network(self.network) is not self.network
+        self.flat = FlatNetwork(self.network, experiment.layout)
+        self.weights, self.running = self.flat.read(self.network)
         self.gradients, self.momentum = torch.zeros_like(self.weights), torch.zeros_like(self.weights)
+        self.squares = torch.zeros_like(self.weights) if self._is_adam else None
         self.average, self.average_running = self.weights.clone(), self.running.clone()
         self.steps_done = 0
         self.classes = dataset.classes
-        self.handle = self._create([item.layer for item in experiment.layout], dataset, threads)
+        described = describe(experiment.layout)
+        self.steps = described.steps
+        self.handle = self._create(described.specs, dataset, threads)
 
     def __del__(self) -> None:
         if getattr(self, "handle", None):
@@ -167,9 +140,10 @@ class NativeEngine:
 
     def evaluate(self, split: Split, *, raw: bool = False) -> Evaluation:
         """Evaluates the model on all images of a split, in order."""
-        averaged = self.recipe.ema is not None and not raw
-        weights = self.average if averaged else self.weights
-        running = self.average_running if averaged else self.running
+        weights, running = self._judged(raw)
+        if self.folds:  # the network is judged as it is saved, and the C++ part has the wider one
+            folded = fold_network(self._module(weights, running))
+            return Evaluation.of(predict_logits(folded, split.images, self.mean, self.std), split.labels)
         logits = torch.empty(len(split.labels), self.classes)
         images = split.images.contiguous()
         for first in range(0, len(images), EVALUATED_AT_ONCE):  # in parts, so that Ctrl-C is noticed
@@ -186,9 +160,7 @@ class NativeEngine:
 
     def model(self) -> nn.Module:
         """The model that is judged: with weight averaging, the averaged weights."""
-        if self.recipe.ema is None:
-            return fold_network(self._module(self.weights, self.running))
-        return fold_network(self._module(self.average, self.average_running))
+        return fold_network(self._module(*self._judged(raw=False)))
 
     def state(self) -> dict[str, torch.Tensor]:
         """Everything that the next epoch depends on, as `network.…`, `average.…` and `optimizer.…`."""
@@ -200,11 +172,11 @@ class NativeEngine:
             for part, module in modules.items()
             for name, tensor in module.state_dict().items()
         }
-        if self._has_momentum and self.steps_done:
-            for (name, parameter), buffer in zip(
-                self.network.named_parameters(), _parts(self.momentum, self.network.parameters()), strict=True
-            ):
-                tensors[f"optimizer.{name}.momentum_buffer"] = buffer.view_as(parameter).clone()
+        for key, flat in self._buffers().items() if self.steps_done else ():
+            tensors |= {f"optimizer.{name}.{key}": part.clone() for name, part in self.flat.split(flat).items()}
+        if self._is_adam and self.steps_done:
+            count = torch.tensor(float(self.steps_done))
+            tensors |= {f"optimizer.{name}.{STEP}": count.clone() for name in self.flat.parameters}
         return tensors
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
@@ -212,22 +184,24 @@ class NativeEngine:
 
         def take(part: str, weights: torch.Tensor, running: torch.Tensor) -> None:
             prefix = f"{part}."
-            module = copy.deepcopy(self.network)
+            module = self._module(weights, running)
             module.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-            weights.copy_(torch.cat([parameter.detach().flatten() for parameter in module.parameters()]))
-            running.copy_(torch.cat([torch.empty(0), *(buffer.flatten() for buffer in _statistics(module))]))
-            counts = [v for k, v in module.state_dict().items() if k.endswith("num_batches_tracked")]
+            for target, values in zip((weights, running), self.flat.read(module), strict=True):
+                target.copy_(values)
+            counts = [v for k, v in module.state_dict().items() if k.endswith(COUNT)]
             self.steps_done = max([self.steps_done, *map(int, counts)])
 
         take("network", self.weights, self.running)
         if self.recipe.ema is not None:
             take("average", self.average, self.average_running)
-        names = [name for name, _ in self.network.named_parameters()]
-        for name, buffer in zip(names, _parts(self.momentum, self.network.parameters()), strict=True):
-            saved = state.get(f"optimizer.{name}.momentum_buffer")
-            if saved is not None:
-                self.steps_done = max(self.steps_done, 1)
-                buffer.copy_(saved.flatten())
+        for key, flat in self._buffers().items():
+            for name, part in self.flat.split(flat).items():
+                saved = state.get(f"optimizer.{name}.{key}")
+                if saved is not None:
+                    self.steps_done = max(self.steps_done, 1)
+                    part.copy_(saved)
+        counts = [int(state[key]) for name in self.flat.parameters if (key := f"optimizer.{name}.{STEP}") in state]
+        self.steps_done = max([self.steps_done, *counts])
 
     def timings(self) -> tuple[list[tuple[slice, float, float]], dict[str, float]]:
         """The seconds that all threads have spent on training so far.
@@ -241,41 +215,34 @@ class NativeEngine:
         self.library.drilldown_specs(self.handle, pairs.data_ptr())
         self.library.drilldown_time(self.handle, seconds.data_ptr())
         forward, backward = seconds[: 2 * layers].view(layers, 2).T.tolist()
-        places = [slice(first, first + count) for first, count in pairs.tolist()]
+        places = [slice(self.steps[first], self.steps[first + count - 1] + 1) for first, count in pairs.tolist()]
         rest = dict(zip(REST, seconds[2 * layers :].tolist(), strict=True))
         return list(zip(places, forward, backward, strict=True)), rest
 
     @property
-    def _has_momentum(self) -> bool:
-        return isinstance(self.recipe.optimizer, SGD) and self.recipe.optimizer.momentum > 0
+    def _is_adam(self) -> bool:
+        return isinstance(self.recipe.optimizer, Adam | AdamW)
+
+    def _buffers(self) -> dict[str, torch.Tensor]:
+        """The flat tensors of the optimizer, by their names in a state."""
+        if self.squares is not None:
+            return {MOMENTUM: self.momentum, SQUARES: self.squares}
+        has_momentum = isinstance(self.recipe.optimizer, SGD) and self.recipe.optimizer.momentum > 0
+        return {"momentum_buffer": self.momentum} if has_momentum else {}
+
+    def _judged(self, raw: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weights and statistics that are judged: with weight averaging, the averaged ones unless `raw`."""
+        averaged = self.recipe.ema is not None and not raw
+        return (self.average, self.average_running) if averaged else (self.weights, self.running)
 
     def _module(self, weights: torch.Tensor, running: torch.Tensor) -> nn.Module:
-        """A copy of the network with these weights and statistics."""
-        module = copy.deepcopy(self.network)
-        with torch.no_grad():
-            for parameter, values in zip(module.parameters(), _parts(weights, module.parameters()), strict=True):
-                parameter.copy_(values.view_as(parameter))
-            statistics = list(_statistics(module))
-            for buffer, values in zip(statistics, _parts(running, statistics), strict=True):
-                buffer.copy_(values)
-            for name, buffer in module.named_buffers():
-                if name.endswith("num_batches_tracked"):
-                    buffer.fill_(self.steps_done)
-        return module
+        return self.flat.module(weights, running, self.steps_done)
 
-    def _create(self, layers: list[Layer], dataset: Dataset, threads: int) -> ctypes.c_void_p:
-        recipe = self.recipe
-        assert isinstance(recipe.optimizer, SGD)
-        specs = [_spec(layer) for layer in layers]
-        mean, std = dataset.mean[0], dataset.std[0]
-        images = Images(*dataset.image_shape[1:], 1 / (255 * std), -mean / std)
-        settings = NativeRecipe(
-            recipe.batch_size, recipe.optimizer.nesterov, recipe.optimizer.momentum, recipe.optimizer.weight_decay,
-            recipe.label_smoothing, recipe.ema or 0.0,
-        )  # fmt: skip
-        averaged = recipe.ema is not None
+    def _create(self, specs: list[LayerSpec], dataset: Dataset, threads: int) -> ctypes.c_void_p:
+        images, settings, averaged = _images(dataset), _settings(self.recipe), self.recipe.ema is not None
         state = NativeState(
             self.weights.data_ptr(), self.gradients.data_ptr(), self.momentum.data_ptr(),
+            None if self.squares is None else self.squares.data_ptr(),
             self.average.data_ptr() if averaged else None,
             self.running.data_ptr(), self.average_running.data_ptr() if averaged else None,
         )  # fmt: skip
@@ -301,25 +268,19 @@ class NativeEngine:
         return ctypes.c_void_p(handle)
 
 
-def _spec(layer: Layer) -> LayerSpec:
-    spec = LayerSpec(kind=KINDS.index(type(layer)))
-    if isinstance(layer, Conv):
-        spec.out, spec.kernel, spec.stride = layer.out, layer.kernel, layer.stride
-        spec.pad, spec.groups, spec.bias = layer.pad, layer.groups, layer.bias
-    elif isinstance(layer, Linear):
-        spec.out = layer.out
-    elif isinstance(layer, MaxPool | AvgPool):
-        spec.size = layer.size
-    elif isinstance(layer, Dropout):
-        spec.probability = layer.probability
-    return spec
+def _images(dataset: Dataset) -> Images:
+    """The size of the images; the C++ part normalises a byte by `scale` and `shift` of its channel."""
+    images = Images(*dataset.image_shape)
+    for channel, (mean, std) in enumerate(zip(dataset.mean, dataset.std, strict=True)):
+        images.scale[channel], images.shift[channel] = 1 / (255 * std), -mean / std
+    return images
 
 
-def _statistics(module: nn.Module) -> list[torch.Tensor]:
-    """The running means and variances of batch norm, layer by layer."""
-    return [buffer for name, buffer in module.named_buffers() if not name.endswith("num_batches_tracked")]
-
-
-def _parts(flat: torch.Tensor, tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
-    """Views of a flat tensor, one for each of the tensors that it was made from."""
-    return list(torch.split(flat, [tensor.numel() for tensor in tensors]))
+def _settings(recipe: Recipe) -> NativeRecipe:
+    optimizer = recipe.optimizer
+    rest = (optimizer.weight_decay, recipe.l1, recipe.label_smoothing, recipe.ema or 0.0)
+    if isinstance(optimizer, Adam | AdamW):
+        return NativeRecipe(recipe.batch_size, OPTIMIZERS.index(optimizer.name), *optimizer.betas, optimizer.eps, *rest)
+    assert isinstance(optimizer, SGD)
+    name = "nesterov" if optimizer.nesterov else "sgd"
+    return NativeRecipe(recipe.batch_size, OPTIMIZERS.index(name), optimizer.momentum, 0.0, 0.0, *rest)

@@ -12,10 +12,12 @@
 
 namespace drilldown {
 
-// The size of every image, and how its values (0…255) are normalised: value · scale + shift.
+constexpr int MOST_CHANNELS = 4;
+
+// The size of every image, and how the values (0…255) of each channel are normalised: value · scale + shift.
 struct Images {
-  int32_t height, width;
-  float scale, shift;
+  int32_t channels, height, width;
+  float scale[MOST_CHANNELS], shift[MOST_CHANNELS];
 };
 
 // The random draws for the images of an epoch, in the order in which training reads them; null without augmentation.
@@ -29,32 +31,36 @@ struct Augmentation {
 class Reader {
  public:
   explicit Reader(const Images& images)
-      : images(images), columns(images.width + 3), area((images.height + 3) * columns), sources(size_t(area) * LANES) {
-    for (int lane = 0; lane < LANES; ++lane) starts[lane] = lane * area;
+      : images(images), columns(images.width + 3), area((images.height + 3) * columns),
+        sources(size_t(area) * LANES * images.channels) {
+    for (int lane = 0; lane < LANES; ++lane) starts[lane] = lane * images.channels * area;
   }
 
   static size_t bytes(const Images& images) {
-    return sizeof(float) * LANES * size_t(images.height + 3) * size_t(images.width + 3);
+    return sizeof(float) * LANES * size_t(images.channels) * size_t(images.height + 3) * size_t(images.width + 3);
   }
 
   // rows[p] is the image at position p of the epoch. If `rows` is null, it is image p.
   void read(const uint8_t* pixels, const Tile& tile, const int64_t* rows, const Augmentation& augmentation,
             const Layout& layout, float* to) {
+    const int pixels_each = images.height * images.width;
     for (int lane = 0; lane < LANES; ++lane) {
       const int64_t position = tile.position + std::min(lane, tile.samples - 1);
-      const uint8_t* from = pixels + (rows ? rows[position] : position) * images.height * images.width;
-      float* source = sources + size_t(lane) * area;
-      for (int y = 0; y < images.height; ++y)
-        for (int x = 0; x < images.width; ++x) source[(y + 1) * columns + x + 1] = from[y * images.width + x];
+      const uint8_t* from = pixels + (rows ? rows[position] : position) * images.channels * pixels_each;
+      float* source = sources + size_t(lane) * images.channels * area;
+      for (int c = 0; c < images.channels; ++c, from += pixels_each, source += area)
+        for (int y = 0; y < images.height; ++y)
+          for (int x = 0; x < images.width; ++x) source[(y + 1) * columns + x + 1] = from[y * images.width + x];
     }
     if (!augmentation.inverse)
-      fill(layout, to, [&](int y, int x) { return gather(starts + ((y + 1) * columns + x + 1)); });
+      fill(layout, to, [&](int c, int y, int x) { return gather(starts + (c * area + (y + 1) * columns + x + 1)); });
     else if (augmentation.nearest)
       warp<true>(tile, augmentation, layout, to);
     else
       warp<false>(tile, augmentation, layout, to);
     if (augmentation.light) relight(tile, augmentation, layout, to);
-    fill(layout, to, [&](int y, int x) { return load(to + layout.at(0, y, x)) * images.scale + images.shift; });
+    fill(layout, to,
+         [&](int c, int y, int x) { return load(to + layout.at(c, y, x)) * images.scale[c] + images.shift[c]; });
   }
 
  private:
@@ -63,7 +69,7 @@ class Reader {
     V map[6];
     for (int i = 0; i < 6; ++i) map[i] = draws(tile, augmentation.inverse + i, 6);
     const V middle_x = splat((images.width - 1) / 2.0f), middle_y = splat((images.height - 1) / 2.0f);
-    fill(layout, to, [&](int row, int column) {
+    each_pixel([&](int row, int column) {
       const V x = float(column) - middle_x, y = float(row) - middle_y;
       // Stored rows and columns count from 1: a row and a column of zeros come first.
       const V u = clamp(map[0] * x + map[1] * y + map[2] + middle_x + 1.0f, images.width + 1);
@@ -71,28 +77,33 @@ class Reader {
       const float half = NEAREST ? 0.5f : 0.0f;
       const Integers left = __builtin_convertvector(u + half, Integers);  // rounds down, because no value is negative
       const Integers top = __builtin_convertvector(v + half, Integers);
-      const Integers corner = starts + top * columns + left;
-      if (NEAREST) return gather(corner);
+      Integers corner = starts + top * columns + left;
       const V right_share = u - __builtin_convertvector(left, V), bottom_share = v - __builtin_convertvector(top, V);
-      const V upper_left = gather(corner), upper_right = gather(corner + 1);
-      const V lower_left = gather(corner + columns), lower_right = gather(corner + columns + 1);
-      const V upper = upper_left + (upper_right - upper_left) * right_share;
-      const V lower = lower_left + (lower_right - lower_left) * right_share;
-      return upper + (lower - upper) * bottom_share;
+      for (int c = 0; c < images.channels; ++c, corner += area) {
+        V value = gather(corner);
+        if (!NEAREST) {
+          const V upper_left = value, upper_right = gather(corner + 1);
+          const V lower_left = gather(corner + columns), lower_right = gather(corner + columns + 1);
+          const V upper = upper_left + (upper_right - upper_left) * right_share;
+          const V lower = lower_left + (lower_right - lower_left) * right_share;
+          value = upper + (lower - upper) * bottom_share;
+        }
+        store(to + layout.at(c, row, column), value);
+      }
     });
   }
 
   void relight(const Tile& tile, const Augmentation& augmentation, const Layout& layout, float* to) {
     const V brightness = draws(tile, augmentation.light, 2), contrast = draws(tile, augmentation.light + 1, 2);
     V mean{};
-    fill(layout, to, [&](int y, int x) {
-      const V value = load(to + layout.at(0, y, x));
+    fill(layout, to, [&](int c, int y, int x) {
+      const V value = load(to + layout.at(c, y, x));
       mean += value;
       return value;
     });
-    mean /= float(images.height * images.width);
-    fill(layout, to, [&](int y, int x) {
-      return clamp(brightness * (mean + contrast * (load(to + layout.at(0, y, x)) - mean)), 255);
+    mean /= float(images.channels * images.height * images.width);
+    fill(layout, to, [&](int c, int y, int x) {
+      return clamp(brightness * (mean + contrast * (load(to + layout.at(c, y, x)) - mean)), 255);
     });
   }
 
@@ -121,16 +132,22 @@ class Reader {
     return gathered;
   }
 
+  template <class Visit>
+  void each_pixel(Visit visit) const {
+    for (int y = 0; y < images.height; ++y)
+      for (int x = 0; x < images.width; ++x) visit(y, x);
+  }
+
   template <class Pixel>
   void fill(const Layout& layout, float* to, Pixel pixel) const {
-    for (int y = 0; y < images.height; ++y)
-      for (int x = 0; x < images.width; ++x) store(to + layout.at(0, y, x), pixel(y, x));
+    for (int c = 0; c < images.channels; ++c)
+      each_pixel([&](int y, int x) { store(to + layout.at(c, y, x), pixel(c, y, x)); });
   }
 
   Images images;
   int columns, area;
-  // The images of the lanes, one after the other. Each has a row and a column of zeros before it and two behind it, so
-  // that a coordinate outside the image, clamped to the border, reads background.
+  // The channels of the images of the lanes, one after the other. Each has a row and a column of zeros before it and
+  // two behind it, so that a coordinate outside the image, clamped to the border, reads background.
   Buffer sources;
   Integers starts;
 };

@@ -1,6 +1,7 @@
-// The two inner loops, which take nearly all of the time. Both hold a block of sums in registers while they read a
-// plain list, `taps`: the (channel, row, column) offsets of the weights. The list contains kernel size, padding, stride
-// and groups. So the same loops serve every convolution, forward and backward, and linear layers.
+// The inner loops, which take nearly all of the time: two, and a third for channels that are computed alone. They hold
+// a block of sums in registers while they read a plain list, `taps`: the (channel, row, column) offsets of the weights.
+// The list contains kernel size, padding, stride and groups. So the same loops serve every convolution, forward and
+// backward, and linear layers.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +16,7 @@ namespace drilldown {
 #if defined(__clang__)
 #define UNROLLED _Pragma("unroll")
 #else
-#define UNROLLED _Pragma("GCC unroll 8")
+#define UNROLLED _Pragma("GCC unroll 32")
 #endif
 
 // A block has CHANNELS × WIDTH sums. The registers must hold these sums, the smaller set of operands (CHANNELS or
@@ -23,6 +24,9 @@ namespace drilldown {
 constexpr int SUMS = REGISTERS >= 32 ? 25 : 12;
 constexpr int MAX_CHANNELS = REGISTERS >= 32 ? 5 : 4;
 constexpr int MAX_WIDTH = REGISTERS >= 32 ? 6 : 4;
+// A channel alone (depthwise convolutions) has more sums: a unit that multiplies begins one in each cycle, and ends it
+// four cycles later.
+constexpr int MAX_ALONE = REGISTERS >= 32 ? 16 : 12;
 
 // Adds left(c) · right(w) to sums[c][w] for all c and w, and fetches each operand once. It holds the smaller
 // set of operands in registers and fetches the others one at a time.
@@ -103,6 +107,29 @@ void correlate(const float* in, long in_step, long in_row, const int* taps, cons
   }
 }
 
+// `convolve` for one channel. A tap of `taps` stands for COLUMNS of them, a row of the kernel, which are BETWEEN pixels
+// apart; the pixels of the output are STEP pixels of the input apart. All these numbers are constants, because one
+// register for each offset would be too many.
+//
+//   weights  [row][COLUMNS], including the rows that `taps` leaves out
+template <int COLUMNS, int BETWEEN, int STEP, int PIXELS>
+inline void slide(const float* in, const Taps& taps, const float* weights, float bias, float* out, long out_step) {
+  V sums[PIXELS];
+  UNROLLED for (int p = 0; p < PIXELS; ++p) sums[p] = splat(bias);
+  for (int s = 0; s < taps.times; ++s) {
+    const int* rows = taps.offsets + s * taps.apart;
+    const float* w = weights + s * taps.apart * COLUMNS;
+    for (int r = 0; r < taps.count; ++r, w += COLUMNS) {
+      const float* from = in + rows[r];
+      UNROLLED for (int c = 0; c < COLUMNS; ++c) {
+        const V weight = splat(w[c]);
+        UNROLLED for (int p = 0; p < PIXELS; ++p) sums[p] += weight * load(from + (c * BETWEEN + p * STEP) * LANES);
+      }
+    }
+  }
+  UNROLLED for (int p = 0; p < PIXELS; ++p) store(out + p * out_step, sums[p]);
+}
+
 using Convolve = decltype(&convolve<1, 1>);
 using Correlate = decltype(&correlate<1, 1>);
 
@@ -116,19 +143,27 @@ template <int... I>
 constexpr std::array<Correlate, sizeof...(I)> correlate_table(std::integer_sequence<int, I...>) {
   return {{correlate<I / MAX_WIDTH + 1, I % MAX_WIDTH + 1>...}};
 }
+template <int... I>
+constexpr std::array<Correlate, sizeof...(I)> correlate_alone(std::integer_sequence<int, I...>) {
+  return {{correlate<1, I + 1>...}};
+}
 using All = std::make_integer_sequence<int, MAX_CHANNELS * MAX_WIDTH>;
+using Alone = std::make_integer_sequence<int, MAX_ALONE>;
 constexpr auto convolutions = convolve_table(All{});
 constexpr auto correlations = correlate_table(All{});
+constexpr auto correlations_alone = correlate_alone(Alone{});
 }  // namespace instances
 
 inline Convolve convolve_for(int channels, int pixels) {
   return instances::convolutions[(channels - 1) * MAX_WIDTH + pixels - 1];
 }
 inline Correlate correlate_for(int channels, int taps) {
+  if (channels == 1) return instances::correlations_alone[taps - 1];
   return instances::correlations[(channels - 1) * MAX_WIDTH + taps - 1];
 }
 
-// How many pixels or taps a block of `channels` channels has.
-inline int width_beside(int channels) { return std::min(MAX_WIDTH, SUMS / channels); }
+// How many pixels, or taps, a block of `channels` channels has.
+inline int pixels_beside(int channels) { return std::min(MAX_WIDTH, SUMS / channels); }
+inline int taps_beside(int channels) { return channels == 1 ? MAX_ALONE : pixels_beside(channels); }
 
 }  // namespace drilldown

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <vector>
 
 #include "lanes.hpp"
 #include "layout.hpp"
@@ -14,12 +15,14 @@ namespace drilldown {
 
 // LANES samples of a batch.
 struct Tile {
-  int index;         // within the batch
-  int samples;       // at most LANES; the other lanes hold copies, which results ignore
-  int64_t position;  // of the first sample within the epoch
-  V valid;           // 1 in the lanes of samples, 0 in the others
+  int index;                                // within the batch
+  int samples;                              // at most LANES; the other lanes hold copies, which results ignore
+  int64_t position;                         // of the first sample within the epoch
+  V valid;                                  // 1 in the lanes of samples, 0 in the others
+  float *const *values, *const *gradients;  // [slot]; the gradient of the images is null, and so is each in evaluation
 
-  Tile(int index, int samples, int64_t position) : index(index), samples(samples), position(position) {
+  Tile(int index, int samples, int64_t position, float* const* values, float* const* gradients)
+      : index(index), samples(samples), position(position), values(values), gradients(gradients) {
     for (int lane = 0; lane < LANES; ++lane) valid[lane] = lane < samples;
   }
 };
@@ -31,17 +34,24 @@ struct Pass {
   uint64_t noise = 0;  // the key of the random numbers of this epoch
 };
 
+// Slot 0 holds the images, and slot l + 1 what layer l computes. A layer usually reads the slot before its own.
 class Layer {
  public:
   Layout in, out;                    // activations
   Layout in_gradient, out_gradient;  // gradients of the loss with respect to them
+  int source = 0;                    // the slot that it reads
+  bool adds = false;                 // a later layer has already written a gradient of `source`: this one is added
   int first_spec = 0, specs = 0;     // the entries of the caller's list that this layer executes
   int first_parameter = 0, parameters = 0;
   int first_buffer = 0, buffers = 0;
+  bool owner = true;             // whether it makes the step for its weights
+  std::vector<Layer*> twins;     // of an owner: the other layers with the same weights
+  std::vector<float> collected;  // of a twin: the gradients of its weights
 
   virtual ~Layer() = default;
 
-  // The layouts that this layer reads its input and its gradient from. Its neighbours write to them.
+  // The layouts that this layer reads its input and its gradient from. Its neighbours write to them. Where several
+  // layers read a slot, `in` has the widest of the borders that they want.
   virtual Layout wanted_input() const { return Layout::plain(in.channels, in.height, in.width); }
   virtual Layout wanted_gradient() const { return Layout::plain(out.channels, out.height, out.width); }
 
@@ -70,6 +80,25 @@ class Layer {
     (void)from, (void)gradients;
   }
   virtual void combine_gradient(const Pass&, int tiles, int samples) { (void)tiles, (void)samples; }
+};
+
+// A layer whose output has the shape of its input. It reads its gradient from the same places as its input.
+class SameShape : public Layer {
+ public:
+  explicit SameShape(const Layout& shape) { in = out = Layout::plain(shape.channels, shape.height, shape.width); }
+
+  Layout wanted_gradient() const override { return in; }
+
+ protected:
+  // Visits the pixels of a channel row by row, with their offsets in two layouts.
+  template <class Visit>
+  static void walk(int channel, const Layout& a, const Layout& b, Visit visit) {
+    const long a_step = a.step(), b_step = b.step();
+    for (int y = 0; y < a.height; ++y) {
+      long i = a.at(channel, y, 0), j = b.at(channel, y, 0);
+      for (int x = 0; x < a.width; ++x, i += a_step, j += b_step) visit(i, j);
+    }
+  }
 };
 
 // Memory that is aligned for vectors and starts as zeros.

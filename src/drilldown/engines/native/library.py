@@ -34,6 +34,8 @@ FLAGS = (
 )  # fmt: skip
 COMPILERS = ("c++", "g++", "clang++")
 PATIENCE_SECONDS = 600
+MOST_CHANNELS = 4
+"""The channels of an image; see images.hpp."""
 
 
 class EngineUnavailableError(Exception):
@@ -57,10 +59,9 @@ class Images(ctypes.Structure):
     """See images.hpp."""
 
     _fields_ = (
-        ("height", ctypes.c_int32),
-        ("width", ctypes.c_int32),
-        ("scale", ctypes.c_float),
-        ("shift", ctypes.c_float),
+        *((name, ctypes.c_int32) for name in ("channels", "height", "width")),
+        ("scale", ctypes.c_float * MOST_CHANNELS),
+        ("shift", ctypes.c_float * MOST_CHANNELS),
     )
 
 
@@ -68,8 +69,24 @@ class LayerSpec(ctypes.Structure):
     """A layer; see network.hpp."""
 
     _fields_ = (
-        *((name, ctypes.c_int32) for name in ("kind", "out", "kernel", "stride", "pad", "groups", "bias", "size")),
-        ("probability", ctypes.c_double),
+        *(
+            (name, ctypes.c_int32)
+            for name in (
+                "kind",
+                "out",
+                "kernel",
+                "stride",
+                "pad",
+                "dilation",
+                "groups",
+                "bias",
+                "scaled",
+                "input",
+                "other",
+                "shares",
+            )
+        ),
+        ("number", ctypes.c_double),
     )
 
 
@@ -78,8 +95,11 @@ class NativeRecipe(ctypes.Structure):
 
     _fields_ = (
         ("batch", ctypes.c_int32),
-        ("nesterov", ctypes.c_int32),
-        *((name, ctypes.c_double) for name in ("momentum", "weight_decay", "smoothing", "average")),
+        ("optimizer", ctypes.c_int32),
+        *(
+            (name, ctypes.c_double)
+            for name in ("momentum", "squares", "epsilon", "weight_decay", "l1", "smoothing", "average")
+        ),
     )
 
 
@@ -88,7 +108,7 @@ class NativeState(ctypes.Structure):
 
     _fields_ = tuple(
         (name, ctypes.c_void_p)
-        for name in ("weights", "gradients", "momentum", "average", "running", "average_running")
+        for name in ("weights", "gradients", "momentum", "squares", "average", "running", "average_running")
     )
 
 

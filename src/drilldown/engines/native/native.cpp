@@ -12,6 +12,7 @@
 #include "images.hpp"
 #include "kernels.hpp"
 #include "lanes.hpp"
+#include "layout.hpp"
 #include "network.hpp"
 #include "team.hpp"
 #include "trainer.hpp"
@@ -56,7 +57,8 @@ PUBLIC int64_t drilldown_size(int number) noexcept {
 PUBLIC Trainer* drilldown_new(const Spec* specs, int count, const Images* images, const Recipe* recipe,
                               const State* state, int threads, Failure* failure) noexcept {
   return guarded(failure, [&] {
-    return new Trainer(Network(specs, count, images->height, images->width), *images, *recipe, *state, threads);
+    const Layout shape = Layout::plain(images->channels, images->height, images->width);
+    return new Trainer(Network(specs, count, shape), *images, *recipe, *state, threads);
   });
 }
 

@@ -1,6 +1,7 @@
 // Makes a network with layouts in memory from a list of layers.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -9,73 +10,149 @@
 #include <utility>
 #include <vector>
 
+#include "activation.hpp"
 #include "convolution.hpp"
+#include "functions.hpp"
 #include "layer.hpp"
 #include "layout.hpp"
 #include "pointwise.hpp"
 #include "pooling.hpp"
+#include "sum.hpp"
 
 namespace drilldown {
 
 // A layer as the caller describes it: the block notation in numbers.
 struct Spec {
-  enum Kind : int32_t { CONV, NORM, RELU, MAX_POOL, AVERAGE_POOL, GLOBAL_AVERAGE, DROPOUT, FLATTEN, LINEAR };
+  enum Kind : int32_t {
+    CONV,
+    NORM,
+    RELU,
+    MAX_POOL,
+    AVERAGE_POOL,
+    GLOBAL_AVERAGE,
+    DROPOUT,
+    FLATTEN,
+    LINEAR,
+    LEAKY,
+    PRELU,
+    SILU,
+    GELU,
+    HARD_SWISH,
+    CHANNEL_DROPOUT,
+    SUM
+  };
   int32_t kind;
-  int32_t out, kernel, stride, pad, groups, bias;  // of a convolution; a linear layer has `out` as well
-  int32_t size;                                    // of the window of a pool
-  double probability;                              // of dropout
+  int32_t out;                            // channels of a convolution, or features of a linear layer
+  int32_t kernel, stride, pad, dilation;  // of a convolution; a pool has the first three
+  int32_t groups, bias;                   // of a convolution
+  int32_t scaled;                         // whether a norm learns a scale
+  int32_t input;                          // the entry of the list whose output it reads; −1: the images
+  int32_t other;                          // the second entry that a sum reads
+  int32_t shares;                         // the earlier entry whose weights it uses; −1: its own
+  double number;                          // the probability of dropout, or the slope of LEAKY
 };
 
 class Network {
  public:
   std::vector<std::unique_ptr<Layer>> layers;
+  std::vector<Layout> slots;  // slot 0 holds the images, and slot l + 1 what layer l computes
   int parameters = 0, buffers = 0;
 
-  Network(const Spec* specs, int count, int height, int width) {
-    Layout shape = Layout::plain(1, height, width);
+  Network(const Spec* list, int count, const Layout& images) : specs(list, list + count), places(count) {
+    slots.push_back(images);
     for (int i = 0; i < count;) {
-      std::unique_ptr<Layer> layer;
-      const Spec& spec = specs[i];
-      const int first = i;
-      switch (spec.kind) {
-        case Spec::FLATTEN:
-          if ((i + 1 < count && specs[i + 1].kind == Spec::LINEAR) || i + 1 == count) {
-            ++i;  // `Linear` reads images, and scores are single pixels
-            continue;
-          }
-          layer = std::make_unique<Flatten>(shape);
-          break;
-        case Spec::CONV:
-          layer = std::make_unique<Convolution>(shape, spec.out, spec.kernel, spec.stride, spec.pad, spec.groups,
-                                                spec.bias);
-          break;
-        case Spec::LINEAR: layer = std::make_unique<Linear>(shape, spec.out); break;
-        case Spec::MAX_POOL: layer = std::make_unique<MaxPool>(shape, spec.size); break;
-        case Spec::AVERAGE_POOL: layer = std::make_unique<AveragePool>(shape, spec.size, spec.size); break;
-        case Spec::GLOBAL_AVERAGE: layer = std::make_unique<AveragePool>(shape, shape.height, shape.width); break;
-        default: layer = pointwise(shape, specs, count, i);
+      const int first = i, source = place(specs[i].input);
+      if (is_left_out(i)) {
+        places[i++] = source;
+        continue;
       }
-      if (spec.kind != Spec::NORM && spec.kind != Spec::RELU && spec.kind != Spec::DROPOUT) ++i;
+      std::unique_ptr<Layer> layer = make(slots[source], i);
+      layer->source = source;
       layer->first_spec = first, layer->specs = i - first;
-      layer->first_parameter = parameters, parameters += layer->parameters;
-      layer->first_buffer = buffers, buffers += layer->buffers;
-      shape = layer->out;
+      give_parameters(*layer, specs[first].shares);
+      std::fill(places.begin() + first, places.begin() + i, int(slots.size()));
+      slots.push_back(layer->out);
       layers.push_back(std::move(layer));
     }
     lay_out();
   }
 
  private:
+  std::vector<Spec> specs;
+  std::vector<int> places;  // [entry of the list]: the slot with its output
+
+  int place(int entry) const { return entry < 0 ? 0 : places[entry]; }
+
+  // `Linear` reads images, and scores are single pixels: before the one and as the other, `Flatten` changes nothing.
+  bool is_left_out(int i) const {
+    return specs[i].kind == Spec::FLATTEN && std::all_of(specs.begin() + i + 1, specs.end(), [&](const Spec& reader) {
+             return reader.input != i || reader.kind == Spec::LINEAR;
+           });
+  }
+
+  // Whether entry `i` is the only reader of the entry before it, so that one layer can execute both.
+  bool follows(int i) const {
+    return specs[i].input == i - 1 && std::all_of(specs.begin() + i + 1, specs.end(), [&](const Spec& reader) {
+             return reader.input != i - 1 && !(reader.kind == Spec::SUM && reader.other == i - 1);
+           });
+  }
+
+  void give_parameters(Layer& layer, int shares) {
+    layer.first_buffer = buffers, buffers += layer.buffers;
+    if (shares < 0) {
+      layer.first_parameter = parameters, parameters += layer.parameters;
+      return;
+    }
+    Layer& owner = *layers[places[shares] - 1];
+    layer.first_parameter = owner.first_parameter;
+    layer.owner = false, layer.collected.resize(layer.parameters);
+    owner.twins.push_back(&layer);
+  }
+
+  // Makes the layer that begins at entry `i`, and moves `i` behind the entries that it executes.
+  std::unique_ptr<Layer> make(const Layout& shape, int& i) const {
+    const Spec& spec = specs[i];
+    if (spec.kind == Spec::NORM || spec.kind == Spec::RELU || spec.kind == Spec::DROPOUT) return pointwise(shape, i);
+    const auto activation = [&](auto function) -> std::unique_ptr<Layer> {
+      return std::make_unique<Activation<decltype(function)>>(shape, function);
+    };
+    const int number = i++;
+    switch (spec.kind) {
+      case Spec::CONV:
+        return std::make_unique<Convolution>(shape, spec.out, spec.kernel, spec.stride, spec.pad, spec.dilation,
+                                             spec.groups, spec.bias);
+      case Spec::LINEAR: return std::make_unique<Linear>(shape, spec.out);
+      case Spec::FLATTEN: return std::make_unique<Flatten>(shape);
+      case Spec::MAX_POOL:
+        if (spec.stride == spec.kernel && !spec.pad) return std::make_unique<MaxPool>(shape, spec.kernel);
+        return std::make_unique<OverlappingMaxPool>(shape, Window{spec.kernel, spec.stride, spec.pad});
+      case Spec::AVERAGE_POOL: return std::make_unique<AveragePool>(shape, Window{spec.kernel, spec.stride, spec.pad});
+      case Spec::GLOBAL_AVERAGE: return std::make_unique<AveragePool>(shape);
+      case Spec::LEAKY: return activation(Leaky{float(spec.number)});
+      case Spec::SILU: return activation(Silu{});
+      case Spec::GELU: return activation(Gelu{});
+      case Spec::HARD_SWISH: return activation(HardSwish{});
+      case Spec::PRELU: return std::make_unique<PRelu>(shape);
+      case Spec::CHANNEL_DROPOUT: return std::make_unique<ChannelDropout>(shape, spec.number, number);
+      case Spec::SUM: return std::make_unique<Sum>(shape, place(spec.other));
+      default: throw std::invalid_argument("the library does not know a layer of the network");
+    }
+  }
+
   // One layer for the relu, norm, relu and dropout that begin at `i` in this order; each may be missing. Moves `i`
   // behind them.
-  static std::unique_ptr<Layer> pointwise(const Layout& shape, const Spec* specs, int count, int& i) {
-    const auto take = [&](int kind) { return i < count && specs[i].kind == kind ? (++i, true) : false; };
-    const bool norm_follows = i + 1 < count && specs[i + 1].kind == Spec::NORM;
+  std::unique_ptr<Layer> pointwise(const Layout& shape, int& i) const {
+    const int first = i;
+    const auto take = [&](Spec::Kind kind) {
+      return i < int(specs.size()) && specs[i].kind == kind && (i == first || follows(i)) && ++i;
+    };
+    const bool norm_follows = i + 1 < int(specs.size()) && specs[i + 1].kind == Spec::NORM && follows(i + 1);
     const bool before = norm_follows && take(Spec::RELU);
-    const bool norm = take(Spec::NORM), after = take(Spec::RELU), dropout = take(Spec::DROPOUT);
-    const double probability = dropout ? specs[i - 1].probability : 0;
+    const bool norm = take(Spec::NORM), scaled = norm && specs[i - 1].scaled;
+    const bool after = take(Spec::RELU), dropout = take(Spec::DROPOUT);
+    const double probability = dropout ? specs[i - 1].number : 0;
     const auto make = [&](auto before, auto norm, auto after, auto dropout) -> std::unique_ptr<Layer> {
-      return std::make_unique<Pointwise<before, norm, after, dropout>>(shape, probability, i - 1);
+      return std::make_unique<Pointwise<before, norm, after, dropout>>(shape, scaled, probability, i - 1);
     };
     constexpr std::true_type yes;
     constexpr std::false_type no;
@@ -89,20 +166,31 @@ class Network {
   }
 
   // Each layer chooses the layouts that it reads: of its input, and of the gradient of its output. Its neighbours write
-  // to them.
+  // to them. Of the gradients of a slot with several readers, the first that is computed is written, the others are
+  // added to it.
   void lay_out() {
-    for (size_t i = 0; i < layers.size(); ++i) {
-      layers[i]->in = layers[i]->wanted_input();
-      layers[i]->out_gradient = layers[i]->wanted_gradient();
+    const size_t depth = layers.size();
+    for (const auto& layer : layers) {
+      Layout& slot = slots[layer->source];
+      const int border = std::max(slot.border, layer->wanted_input().border);
+      slot = Layout::bordered(slot.channels, slot.height, slot.width, border);
     }
-    for (size_t i = 0; i < layers.size(); ++i) {
-      const bool last = i + 1 == layers.size();
-      layers[i]->out = last ? Layout::plain(layers[i]->out.channels, layers[i]->out.height, layers[i]->out.width)
-                            : layers[i + 1]->in;
-      const Layout& in = layers[i]->in;
-      layers[i]->in_gradient = i ? layers[i - 1]->out_gradient : Layout::plain(in.channels, in.height, in.width);
+    for (size_t l = 0; l < depth; ++l) {
+      layers[l]->in = slots[layers[l]->source], layers[l]->out = slots[l + 1];
+      layers[l]->out_gradient = layers[l]->wanted_gradient();
     }
-    if (layers.back()->out.height != 1 || layers.back()->out.width != 1)
+    const auto gradient = [&](int slot) { return slot ? layers[slot - 1]->out_gradient : slots[0]; };
+    std::vector<bool> written(depth + 1);
+    for (size_t l = depth; l--;) {
+      Layer& layer = *layers[l];
+      layer.adds = written[layer.source], written[layer.source] = true;
+      layer.in_gradient = gradient(layer.source);
+      if (Sum* sum = dynamic_cast<Sum*>(&layer)) {
+        sum->other_adds = written[sum->other], written[sum->other] = true;
+        sum->other_in = slots[sum->other], sum->other_gradient = gradient(sum->other);
+      }
+    }
+    if (slots.back().height != 1 || slots.back().width != 1)
       throw std::invalid_argument("the last layer does not give one score per class");
   }
 };

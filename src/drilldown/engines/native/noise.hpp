@@ -1,6 +1,8 @@
 // Random bits that depend only on the epoch, the layer and the sample.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "lanes.hpp"
@@ -34,5 +36,13 @@ class Noise {
  private:
   Bits state{};
 };
+
+// What dropout multiplies the values by that it keeps.
+inline float dropout_scale(double probability) { return float(1 / (1 - probability)); }
+
+// Random bits below this number mean that dropout takes a value out.
+inline uint32_t drop_threshold(double probability) {
+  return uint32_t(std::min(std::round(probability * 0x1p32), 0x1p32 - 1));
+}
 
 }  // namespace drilldown

@@ -4,7 +4,6 @@
 // norm, relu after it, dropout. Each may be missing. Template arguments choose, so the loops contain no tests.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -21,14 +20,16 @@ constexpr float EPSILON = 1e-5f;  // PyTorch's default, added to the variance
 constexpr float MOMENTUM = 0.1f;  // PyTorch's default, of the running statistics
 
 template <bool RELU_BEFORE, bool NORM, bool RELU_AFTER, bool DROPOUT>
-class Pointwise : public Layer {
+class Pointwise : public SameShape {
  public:
-  // `number` is the place of dropout in the list of layers, a key of its random numbers.
-  Pointwise(Layout shape, double probability, int number) : number(number) {
-    in = out = Layout::plain(shape.channels, shape.height, shape.width);
-    parameters = buffers = NORM ? 2 * shape.channels : 0;  // scale, shift; mean, variance
-    scale_up = float(1 / (1 - probability));
-    threshold = uint32_t(std::min(std::round(probability * 0x1p32), 0x1p32 - 1));
+  // `scaled`: whether the norm learns a scale. `number` is the place of dropout in the list of layers, a key of its
+  // random numbers.
+  Pointwise(const Layout& shape, bool scaled, double probability, int number)
+      : SameShape(shape), scaled(scaled), number(number) {
+    parameters = NORM ? (scaled + 1) * shape.channels : 0;  // scale, shift
+    buffers = NORM ? 2 * shape.channels : 0;                // mean, variance
+    scale_up = dropout_scale(probability);
+    threshold = drop_threshold(probability);
   }
 
   void allocate(int tiles, int threads) override {
@@ -42,7 +43,8 @@ class Pointwise : public Layer {
     if (!NORM) return;
     for (auto& thread : coefficients)
       for (int c = 0; c < in.channels; ++c) {
-        thread[c].weight = weights[c], thread[c].shift = weights[in.channels + c];
+        if (scaled) thread[c].weight = weights[c];
+        thread[c].shift = weights[scaled * in.channels + c];
         thread[c].normalise(running[c], running[in.channels + c]);
       }
   }
@@ -146,8 +148,8 @@ class Pointwise : public Layer {
 
   void collect(int, float* gradients) override {
     for (int c = 0; c < (NORM ? in.channels : 0); ++c) {
-      gradients[c] = coefficients[0][c].weight_gradient;
-      gradients[in.channels + c] = coefficients[0][c].shift_gradient;
+      if (scaled) gradients[c] = coefficients[0][c].weight_gradient;
+      gradients[scaled * in.channels + c] = coefficients[0][c].shift_gradient;
     }
   }
 
@@ -193,16 +195,7 @@ class Pointwise : public Layer {
     return RELU_AFTER ? (normed > 0.0f ? gradient : V{}) : gradient;
   }
 
-  // Visits the pixels of a channel row by row, with their offsets in two layouts.
-  template <class Visit>
-  static void walk(int channel, const Layout& a, const Layout& b, Visit visit) {
-    const long a_step = a.step(), b_step = b.step();
-    for (int y = 0; y < a.height; ++y) {
-      long i = a.at(channel, y, 0), j = b.at(channel, y, 0);
-      for (int x = 0; x < a.width; ++x, i += a_step, j += b_step) visit(i, j);
-    }
-  }
-
+  bool scaled;
   int number;
   float scale_up;
   uint32_t threshold;

@@ -1,6 +1,7 @@
 // Layers without weights that change the shape of an image.
 #pragma once
 
+#include <algorithm>
 #include <type_traits>
 
 #include "lanes.hpp"
@@ -9,7 +10,8 @@
 
 namespace drilldown {
 
-// The maximum of each size × size window. A remainder at the edge has no window. The first maximum gets the gradient.
+// The maximum of each size × size window; the windows lie side by side. A remainder at the edge has no window. The
+// first maximum gets the gradient.
 class MaxPool : public Layer {
  public:
   MaxPool(Layout shape, int size) : size(size) {
@@ -78,22 +80,94 @@ class MaxPool : public Layer {
   int size;
 };
 
-// The mean of each height × width window. The window of global average pooling is the whole image.
-class AveragePool : public Layer {
+// The windows of a pool, of size × size pixels: their distance, and how far they reach beyond the edges.
+struct Window {
+  int size, stride, pad;
+
+  Layout over(const Layout& shape) const {
+    return Layout::plain(shape.channels, along(shape.height), along(shape.width));
+  }
+  int along(int pixels) const { return (pixels + 2 * pad - size) / stride + 1; }
+
+  // The first pixel of window `i`, and the pixel behind its last, within the image.
+  int begin(int i) const { return std::max(0, i * stride - pad); }
+  int end(int i, int pixels) const { return std::min(pixels, i * stride - pad + size); }
+};
+
+// The maximum of each window, for windows that overlap or reach beyond the edges. What lies there is no candidate.
+class OverlappingMaxPool : public Layer {
  public:
-  AveragePool(Layout shape, int height, int width) : height(height), width(width) {
+  OverlappingMaxPool(const Layout& shape, Window window) : window(window) {
     in = Layout::plain(shape.channels, shape.height, shape.width);
-    out = Layout::plain(shape.channels, shape.height / height, shape.width / width);
+    out = window.over(shape);
   }
 
   void forward(const Pass&, const Tile&, const float* from, float* to) override {
-    const float share = 1.0f / float(height * width);
+    for (int c = 0; c < out.channels; ++c)
+      for (int y = 0; y < out.height; ++y)
+        for (int x = 0; x < out.width; ++x) {
+          V best = load(from + in.at(c, window.begin(y), window.begin(x)));
+          visit(y, x, [&](int i, int j) {
+            const V value = load(from + in.at(c, i, j));
+            best = (value > best) | (value != value) ? value : best;
+          });
+          store(to + out.at(c, y, x), best);
+        }
+  }
+
+  void backward(const Pass&, const Tile&, const float* from, const float* to, const float* gradients,
+                float* input_gradients) override {
+    if (!input_gradients) return;
+    for (int c = 0; c < in.channels; ++c) {
+      for (int y = 0; y < in.height; ++y)
+        for (int x = 0; x < in.width; ++x) store(input_gradients + in_gradient.at(c, y, x), V{});
+      for (int y = 0; y < out.height; ++y)
+        for (int x = 0; x < out.width; ++x) {
+          const V maximum = load(to + out.at(c, y, x));
+          V rest = load(gradients + out_gradient.at(c, y, x));  // zero as soon as a maximum has got it
+          visit(y, x, [&](int i, int j) {
+            const auto hit = load(from + in.at(c, i, j)) == maximum;
+            float* target = input_gradients + in_gradient.at(c, i, j);
+            store(target, load(target) + (hit ? rest : V{}));
+            rest = hit ? V{} : rest;
+          });
+        }
+    }
+  }
+
+ private:
+  // Visits the pixels of a window row by row.
+  template <class Visit>
+  void visit(int y, int x, Visit visit) const {
+    for (int i = window.begin(y); i < window.end(y, in.height); ++i)
+      for (int j = window.begin(x); j < window.end(x, in.width); ++j) visit(i, j);
+  }
+
+  Window window;
+};
+
+// The mean of each window. What lies beyond the edges counts as zeros.
+class AveragePool : public Layer {
+ public:
+  AveragePool(const Layout& shape, Window window) : rows(window), columns(window) {
+    in = Layout::plain(shape.channels, shape.height, shape.width);
+    out = window.over(shape);
+  }
+
+  // Global average pooling: the window is the whole image.
+  explicit AveragePool(const Layout& shape) : rows{shape.height, 1, 0}, columns{shape.width, 1, 0} {
+    in = Layout::plain(shape.channels, shape.height, shape.width);
+    out = Layout::plain(shape.channels, 1, 1);
+  }
+
+  void forward(const Pass&, const Tile&, const float* from, float* to) override {
+    const float share = 1.0f / float(rows.size * columns.size);
     for (int c = 0; c < out.channels; ++c)
       for (int y = 0; y < out.height; ++y)
         for (int x = 0; x < out.width; ++x) {
           V sum{};
-          for (int i = 0; i < height; ++i)
-            for (int j = 0; j < width; ++j) sum += load(from + in.at(c, y * height + i, x * width + j));
+          for (int i = rows.begin(y); i < rows.end(y, in.height); ++i)
+            for (int j = columns.begin(x); j < columns.end(x, in.width); ++j) sum += load(from + in.at(c, i, j));
           store(to + out.at(c, y, x), sum * share);
         }
   }
@@ -101,18 +175,26 @@ class AveragePool : public Layer {
   void backward(const Pass&, const Tile&, const float*, const float*, const float* gradients,
                 float* input_gradients) override {
     if (!input_gradients) return;
-    const float share = 1.0f / float(height * width);
+    const float share = 1.0f / float(rows.size * columns.size);
     for (int c = 0; c < in.channels; ++c)
       for (int y = 0; y < in.height; ++y)
         for (int x = 0; x < in.width; ++x) {
-          const bool inside = y / height < out.height && x / width < out.width;
-          const V gradient = inside ? load(gradients + out_gradient.at(c, y / height, x / width)) * share : V{};
-          store(input_gradients + in_gradient.at(c, y, x), gradient);
+          V sum{};
+          for (int i = first(rows, y); i < out.height && rows.begin(i) <= y; ++i)
+            for (int j = first(columns, x); j < out.width && columns.begin(j) <= x; ++j)
+              sum += load(gradients + out_gradient.at(c, i, j));
+          store(input_gradients + in_gradient.at(c, y, x), sum * share);
         }
   }
 
  private:
-  int height, width;
+  // The first window that contains a pixel, or, where none does, one behind the pixel or behind the last window.
+  static int first(const Window& window, int pixel) {
+    const int before = pixel + window.pad - window.size;  // the last place of a window that ends before the pixel
+    return before < 0 ? 0 : before / window.stride + 1;
+  }
+
+  Window rows, columns;
 };
 
 // Makes each pixel a channel, channel by channel and row by row.

@@ -16,21 +16,11 @@
 #include "layout.hpp"
 #include "loss.hpp"
 #include "network.hpp"
+#include "optimizer.hpp"
+#include "sum.hpp"
 #include "team.hpp"
 
 namespace drilldown {
-
-// The memory of the caller that training changes. `average` and `average_running` are null without averaging.
-struct State {
-  float *weights, *gradients, *momentum, *average;  // [parameters]
-  float *running, *average_running;                 // [buffers]
-};
-
-struct Recipe {
-  int32_t batch, nesterov;
-  double momentum, weight_decay, smoothing;
-  double average;  // decay of the average of the weights
-};
 
 // The data of an epoch, with all of its random draws.
 struct Epoch {
@@ -66,8 +56,9 @@ class Trainer {
   enum Piece { READ, LOSS, UPDATE, WAIT, PIECES };
 
   Trainer(Network&& from, Images images, Recipe recipe, State state, int threads)
-      : layers(std::move(from.layers)), images(images), recipe(recipe), state(state), threads(threads),
-        tiles((recipe.batch + LANES - 1) / LANES), team(threads), results(tiles), laps(threads, Laps(pieces())) {
+      : layers(std::move(from.layers)), slots(std::move(from.slots)), images(images), recipe(recipe), state(state),
+        threads(threads), tiles((recipe.batch + LANES - 1) / LANES), team(threads), results(tiles),
+        laps(threads, Laps(pieces())) {
     starts.push_back(0);
     for (size_t i = 0; i < layers.size(); ++i)
       if (layers[i]->spans_batch()) starts.push_back(int(i));
@@ -92,21 +83,21 @@ class Trainer {
 
   // The memory that `allocate` takes.
   size_t bytes() const {
-    size_t sum = threads * Reader::bytes(images) + sizeof(float) * arenas() * arena();
+    size_t sum =
+        threads * (Reader::bytes(images) + sizeof(float) * scratch_size()) + sizeof(float) * arenas() * arena();
     for (const auto& layer : layers) sum += layer->bytes(tiles, threads);
     return sum;
   }
 
   void allocate() {
     for (const auto& layer : layers) layer->allocate(tiles, threads);
-    for (int i = 0; i < threads; ++i) readers.emplace_back(images);
+    for (int i = 0; i < threads; ++i) readers.emplace_back(images), scratch.emplace_back(scratch_size());
     memory = Buffer(arenas() * arena());
     float* next = memory;
     const auto take = [&](const Layout& layout) { return std::exchange(next, next + layout.size()); };
     for (int i = 0; i < arenas(); ++i) {
       std::vector<float*>& values = tile_values.emplace_back();
-      for (const auto& layer : layers) values.push_back(take(layer->in));
-      values.push_back(take(layers.back()->out));
+      for (const Layout& slot : slots) values.push_back(take(slot));
       std::vector<float*>& gradients = tile_gradients.emplace_back(1, nullptr);  // null: images need no gradient
       for (const auto& layer : layers) gradients.push_back(take(layer->out_gradient));
     }
@@ -145,15 +136,17 @@ class Trainer {
   void evaluate(const uint8_t* pixels, int64_t count, const float* weights, const float* running, float* scores) {
     for (const auto& layer : layers) prepare(*layer, weights, running);
     team.run([&](int thread) {
-      const std::vector<float*>& values = tile_values[thread];
-      const Layout& out = layers.back()->out;
+      float* const* values = tile_values[thread].data();
+      const Layout& out = slots.back();
+      const float* result = tile_values[thread].back();
       for (int64_t first = int64_t(thread) * LANES; first < count; first += int64_t(threads) * LANES) {
-        const Tile tile(thread, int(std::min<int64_t>(LANES, count - first)), first);
-        readers[thread].read(pixels, tile, nullptr, {}, layers[0]->in, values[0]);
-        for (size_t l = 0; l < layers.size(); ++l) layers[l]->forward({thread, false}, tile, values[l], values[l + 1]);
+        const Tile tile(thread, int(std::min<int64_t>(LANES, count - first)), first, values, nullptr);
+        readers[thread].read(pixels, tile, nullptr, {}, slots[0], values[0]);
+        for (size_t l = 0; l < layers.size(); ++l)
+          layers[l]->forward({thread, false}, tile, values[layers[l]->source], values[l + 1]);
         for (int lane = 0; lane < tile.samples; ++lane)
           for (int c = 0; c < out.channels; ++c)
-            scores[(first + lane) * out.channels + c] = values.back()[out.at(c, 0, 0) + lane];
+            scores[(first + lane) * out.channels + c] = result[out.at(c, 0, 0) + lane];
       }
     });
   }
@@ -168,29 +161,30 @@ class Trainer {
     // A thread that is free takes the next tile. So a thread whose core is busy with other programs does less.
     const auto each_tile = [&](int leg, auto work) {
       for (int t; (t = taken[leg].fetch_add(1, std::memory_order_relaxed)) < count;)
-        work(Tile(t, std::min(LANES, samples - t * LANES), int64_t(step) * recipe.batch + t * LANES),
-             tile_values[t].data(), tile_gradients[t].data());
+        work(Tile(t, std::min(LANES, samples - t * LANES), int64_t(step) * recipe.batch + t * LANES,
+                  tile_values[t].data(), tile_gradients[t].data()));
     };
-    const auto forward = [&](int stretch, const Tile& tile, float** values) {
+    const auto forward = [&](int stretch, const Tile& tile) {
       if (!stretch) {
-        readers[pass.thread].read(epoch.pixels, tile, epoch.rows, epoch.augmentation, layers[0]->in, values[0]);
+        readers[pass.thread].read(epoch.pixels, tile, epoch.rows, epoch.augmentation, slots[0], tile.values[0]);
         clock.lap(2 * depth + READ);
       }
       for (int l = starts[stretch]; l < starts[stretch + 1]; ++l) {
-        layers[l]->forward(pass, tile, values[l], values[l + 1]);
+        layers[l]->forward(pass, tile, tile.values[layers[l]->source], tile.values[l + 1]);
         clock.lap(2 * l);
       }
     };
-    const auto backward = [&](int stretch, const Tile& tile, float** values, float** gradients) {
+    const auto backward = [&](int stretch, const Tile& tile) {
       // The norm that begins the next stretch has measured the whole batch, so the tile passes it here. The norm that
       // begins this stretch only measures the tile.
       const int begin = starts[stretch], end = starts[stretch + 1];
       for (int l = std::min(end, depth - 1); l >= begin + (stretch > 0); --l) {
-        layers[l]->backward(pass, tile, values[l], values[l + 1], gradients[l + 1], gradients[l]);
+        pass_back(pass, tile, l);
         clock.lap(2 * l + 1);
       }
       if (stretch) {
-        layers[begin]->measure_gradient(pass, tile, values[begin], gradients[begin + 1]);
+        Layer& norm = *layers[begin];
+        norm.measure_gradient(pass, tile, tile.values[norm.source], tile.gradients[begin + 1]);
         clock.lap(2 * begin + 1);
       }
     };
@@ -198,34 +192,43 @@ class Trainer {
 
     for (int stretch = 0; stretch < last; ++stretch) {
       Layer& norm = *layers[starts[stretch + 1]];
-      each_tile(stretch, [&](const Tile& tile, float** values, float**) {
-        forward(stretch, tile, values);
-        norm.measure(tile, values[starts[stretch + 1]]);
+      each_tile(stretch, [&](const Tile& tile) {
+        forward(stretch, tile);
+        norm.measure(tile, tile.values[norm.source]);
         clock.lap(2 * starts[stretch + 1]);
       });
       meet(pass.thread);
       combine(norm);
     }
-    each_tile(last, [&](const Tile& tile, float** values, float** gradients) {
-      forward(last, tile, values);
-      results[tile.index] = cross_entropy(tile, layers.back()->out, values[depth], epoch.labels + tile.position,
-                                          recipe.smoothing, samples, layers.back()->out_gradient, gradients[depth]);
+    each_tile(last, [&](const Tile& tile) {
+      forward(last, tile);
+      results[tile.index] =
+          cross_entropy(tile, slots.back(), tile.values[depth], epoch.labels + tile.position, recipe.smoothing, samples,
+                        layers.back()->out_gradient, tile.gradients[depth]);
       clock.lap(2 * depth + LOSS);
-      backward(last, tile, values, gradients);
+      backward(last, tile);
     });
     meet(pass.thread);
     for (int stretch = last - 1; stretch >= 0; --stretch) {
       layers[starts[stretch + 1]]->combine_gradient(pass, count, samples);
-      each_tile(2 * last - stretch, [&](const Tile& tile, float** values, float** gradients) {
-        backward(stretch, tile, values, gradients);
-      });
+      each_tile(2 * last - stretch, [&](const Tile& tile) { backward(stretch, tile); });
       meet(pass.thread);
     }
     if (pass.thread == 0)
       for (std::atomic<int>& leg : taken) leg.store(0, std::memory_order_relaxed);
     for (int l = pass.thread; l < depth; l += threads)
-      update(*layers[l], count, epoch.rates[step], epoch.steps_before + step + 1);
+      if (layers[l]->owner) update(*layers[l], count, epoch.rates[step], epoch.steps_before + step + 1);
     clock.lap(2 * depth + UPDATE);
+  }
+
+  // Takes a tile backward through layer l.
+  void pass_back(const Pass& pass, const Tile& tile, int l) {
+    Layer& layer = *layers[l];
+    const float* from = tile.values[layer.source];
+    float* target = tile.gradients[layer.source];
+    float* own = layer.adds && target ? static_cast<float*>(scratch[pass.thread]) : target;
+    layer.backward(pass, tile, from, tile.values[l + 1], tile.gradients[l + 1], own);
+    if (own != target) transfer<true>(layer.in_gradient, own, layer.in_gradient, target);
   }
 
   void meet(int thread) {
@@ -233,24 +236,19 @@ class Trainer {
     laps[thread].lap(2 * layers.size() + WAIT);
   }
 
-  // Stochastic gradient descent as in PyTorch: the gradient contains the decay, and the first momentum is the gradient.
+  // A layer that shares its weights with others leaves the step to the first of them, which adds up their gradients.
   void update(Layer& layer, int count, double rate, int64_t step) {
-    layer.collect(count, state.gradients + layer.first_parameter);
-    const float lr = float(rate), momentum = float(recipe.momentum), decay = float(recipe.weight_decay);
-    for (int i = layer.first_parameter; i < layer.first_parameter + layer.parameters; ++i) {
-      const float gradient = state.gradients[i] + decay * state.weights[i];
-      const float velocity = state.momentum[i] = momentum * state.momentum[i] + gradient;
-      state.weights[i] -= lr * (recipe.nesterov ? gradient + momentum * velocity : velocity);
+    float* gradients = state.gradients + layer.first_parameter;
+    layer.collect(count, gradients);
+    for (Layer* twin : layer.twins) {
+      twin->collect(count, twin->collected.data());
+      for (int i = 0; i < twin->parameters; ++i) gradients[i] += twin->collected[i];
     }
-    if (state.average) {
-      const double kept = std::min(recipe.average, double(1 + step) / double(10 + step));
-      const auto approach = [&](float* average, const float* value, int first, int many) {
-        for (int i = first; i < first + many; ++i) average[i] += float(1 - kept) * (value[i] - average[i]);
-      };
-      approach(state.average, state.weights, layer.first_parameter, layer.parameters);
-      approach(state.average_running, state.running, layer.first_buffer, layer.buffers);
-    }
+    const Stretch weights{layer.first_parameter, layer.parameters}, buffers{layer.first_buffer, layer.buffers};
+    make_step(recipe, state, weights, rate, step);
+    if (state.average) average(recipe, state, weights, buffers, step);
     prepare(layer, state.weights, state.running);
+    for (Layer* twin : layer.twins) prepare(*twin, state.weights, state.running);
   }
 
   static void prepare(Layer& layer, const float* weights, const float* running) {
@@ -264,12 +262,21 @@ class Trainer {
 
   // The floats that the activations of a tile and their gradients take.
   size_t arena() const {
-    size_t floats = layers.back()->out.size();
-    for (const auto& layer : layers) floats += layer->in.size() + layer->out_gradient.size();
+    size_t floats = 0;
+    for (const Layout& slot : slots) floats += slot.size();
+    for (const auto& layer : layers) floats += layer->out_gradient.size();
     return floats;
   }
 
+  // The floats of the largest gradient that is added to another one.
+  size_t scratch_size() const {
+    long most = 0;
+    for (const auto& layer : layers) most = std::max(most, layer->adds ? layer->in_gradient.size() : 0);
+    return size_t(most);
+  }
+
   std::vector<std::unique_ptr<Layer>> layers;
+  std::vector<Layout> slots;  // of the images, and of what each layer computes
   Images images;
   Recipe recipe;
   State state;
@@ -283,8 +290,9 @@ class Trainer {
   std::vector<Result> results;  // [tile]
   std::vector<Laps> laps;       // [thread]
   std::vector<Reader> readers;  // [thread]
+  std::vector<Buffer> scratch;  // [thread]
   Buffer memory;
-  std::vector<std::vector<float*>> tile_values, tile_gradients;  // [tile][layer]: its input and the gradient of it
+  std::vector<std::vector<float*>> tile_values, tile_gradients;  // [tile][slot]
 };
 
 }  // namespace drilldown
