@@ -155,9 +155,7 @@ def print_dataset(target: Console, dataset: Dataset) -> None:
     target.print(Text(heading(dataset.name), style="bold"))
     channels, height, width = dataset.image_shape
     colour = f" with {channels} channels" if channels > 1 else ""
-    target.print(
-        f"{height}x{width} pixels{colour}, {dataset.classes} classes, mean {mean}, standard deviation {std}"
-    )
+    target.print(f"{height}x{width} pixels{colour}, {dataset.classes} classes, mean {mean}, standard deviation {std}")
     target.print(str(conventions_of(dataset)))
     table = make_table([], ["class", "training images", "test images"])
     train, test = (split.labels.bincount(minlength=dataset.classes).tolist() for split in (dataset.train, dataset.test))

@@ -76,7 +76,7 @@ def test_pictures_cannot_hold_two_or_four_channels(tmp_path, channels):
 def test_names_that_no_folder_can_have_are_refused(tmp_path, name):
     folder = write_idx(tmp_path / "named")
     (folder / "classes.txt").write_text(f"{name}\nant\nmouse\n")
-    with pytest.raises(DrilldownError, match="the class name .*; expected names that a folder can have"):
+    with pytest.raises(DrilldownError, match=r"the class name .*; expected names that a folder can have"):
         write_dataset(load_dataset(str(folder)), tmp_path / "pictures", "pictures")
     assert not (tmp_path / "pictures").exists()
 
