@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from support.own import shapes, write_pictures
 
 def numbered(folder: Path, **changed: np.ndarray) -> Dataset:
     (images, labels), (more, others) = shapes(30), shapes(12, seed=1)
-    arrays = {"x_train": images, "y_train": labels, "x_test": more, "y_test": others} | changed
+    arrays: dict[str, Any] = {"x_train": images, "y_train": labels, "x_test": more, "y_test": others} | changed
     np.savez(folder / "numbered.npz", **arrays)
     return load_dataset(str(folder / "numbered.npz"))
 

@@ -61,8 +61,10 @@ class Content:
 class Source(Protocol):
     """The files of a dataset that has no name, with the reader for their kind."""
 
-    files: Mapping[str, Path]
-    """All files that are read, by a name that tells them apart."""
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """All files that are read, by a name that tells them apart."""
+        ...
 
     def info(self, image: ImageSettings | None) -> DatasetInfo:
         """Returns shape and classes; of large files, only the headers are read. Raises DrilldownError as `read`."""
