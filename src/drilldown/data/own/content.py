@@ -51,7 +51,7 @@ class Content:
         for position, split in ((0, self.train), (2, self.test)):
             digest, images = hashlib.sha256(), image_array(split)
             digest.update(idx_header(images))
-            digest.update(images)
+            digest.update(images.data)
             parts.insert(position, digest.digest())
         if self.class_names is not None:
             parts.append(hashlib.sha256("\n".join(self.class_names).encode()).digest())
