@@ -65,7 +65,14 @@ def command_line() -> Any:
 
 def _command(name: str, command: Any) -> Iterator[str]:
     usage = " ".join(_usage(parameter) for parameter in command.params)
-    yield from [f"## drilldown {name} {{#{name}}}", "", "```text", f"drilldown {name} {usage}".rstrip(), "```", ""]
+    yield from [
+        f"## drilldown {name} {{#{name.replace(' ', '-')}}}",
+        "",
+        "```text",
+        f"drilldown {name} {usage}".rstrip(),
+        "```",
+        "",
+    ]
     yield from [command.help, ""]
     arguments = [(_argument(p), p) for p in command.params if not _is_option(p)]
     options = [(_option(p), p) for p in command.params if _is_option(p)]

@@ -90,7 +90,7 @@ def test_set_changes_the_number_the_way_or_both(write, line, override, expected)
          "writers are known; hold out at random: holdout = 500"),
         (f'{MNIST}dataset = "minst"\n{BY_WRITER}\n',
          'a.toml:5: recipe.dataset: unknown dataset "minst"; expected one of "mnist", "fashion-mnist", "kmnist", '
-         '"glyphs", or a folder of IDX files such as ./minst; did you mean "mnist"?'),
+         '"glyphs", or the path of a folder or a file, such as ./minst; did you mean "mnist"?'),
     ],
 )  # fmt: skip
 def test_a_wrong_split_is_refused_with_one_message(write, text, message):

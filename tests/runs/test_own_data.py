@@ -124,4 +124,4 @@ def test_convert_writes_and_refuses(tmp_path):
     assert again.stderr == "drilldown: idx: exists already; expected the name of a new folder\n"
     wrong = command("data", "convert", "./photos", "other", "--to", "zip", cwd=tmp_path)
     assert wrong.returncode == 2
-    assert '--to: found "zip"; expected "idx" or "pictures"' in wrong.stderr
+    assert '--to: found "zip"; expected "idx", "pictures"' in wrong.stderr

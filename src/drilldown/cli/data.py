@@ -70,7 +70,7 @@ def data(
 
 def convert(
     source: DatasetArgument,
-    target: Annotated[Path, typer.Argument(help="The folder to write; it must not exist.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The folder to write; it must not exist.")],
     to: Annotated[
         str, typer.Option("--to", metavar="KIND", help="idx: four IDX files; pictures: PNG files in folders by class.")
     ] = "idx",

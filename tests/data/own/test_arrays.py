@@ -115,7 +115,7 @@ def test_a_folder_of_arrays_is_read(tmp_path):
 
 
 def test_the_same_images_as_idx_files_are_the_same_dataset(tmp_path):
-    grey = {"train_images": TRAIN[0][..., 0], "train_labels": TRAIN[1], "test_images": TEST[0][..., 0],
+    grey: dict[str, Any] = {"train_images": TRAIN[0][..., 0], "train_labels": TRAIN[1], "test_images": TEST[0][..., 0],
             "test_labels": TEST[1]}  # fmt: skip
     idx = write_dataset(tmp_path / "idx", **grey)
     np.savez(tmp_path / "a.npz", **grey)
@@ -165,6 +165,8 @@ def test_a_damaged_file_is_one_message(tmp_path, damage):
         return
     if damage == "byte":
         content[200:204] = b"\xff\xff\xff\xff"
-    file.write_bytes({"empty": b"", "cut": content[:-100], "text": b"not an archive"}.get(damage, bytes(content)))
+    file.write_bytes(
+        {"empty": b"", "cut": bytes(content[:-100]), "text": b"not an archive"}.get(damage, bytes(content))
+    )
     with pytest.raises(DrilldownError, match="damaged"):
         load_dataset(str(file))

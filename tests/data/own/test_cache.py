@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,15 +11,20 @@ from drilldown.data import loading
 from drilldown.data.loading import dataset_info, load_dataset
 from drilldown.data.own import cache as caching
 from drilldown.data.own import folders
+from drilldown.data.pictures import read_colours
 from support.own import save, shapes, write_pictures
 
 
 @pytest.fixture
-def readings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The pictures that were read from their files."""
     read: list[Path] = []
-    real = folders.read_colours
-    monkeypatch.setattr(folders, "read_colours", lambda file: (read.append(file), real(file))[1])
+
+    def counting(file: Path) -> Any:
+        read.append(file)
+        return read_colours(file)
+
+    monkeypatch.setattr(folders, "read_colours", counting)
     return read
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from support.own import shapes, write_pictures
 
 def numbered(folder: Path, **changed: np.ndarray) -> Dataset:
     (images, labels), (more, others) = shapes(30), shapes(12, seed=1)
-    arrays = {"x_train": images, "y_train": labels, "x_test": more, "y_test": others} | changed
+    arrays: dict[str, Any] = {"x_train": images, "y_train": labels, "x_test": more, "y_test": others} | changed
     np.savez(folder / "numbered.npz", **arrays)
     return load_dataset(str(folder / "numbered.npz"))
 
@@ -76,7 +77,7 @@ def test_pictures_cannot_hold_two_or_four_channels(tmp_path, channels):
 def test_names_that_no_folder_can_have_are_refused(tmp_path, name):
     folder = write_idx(tmp_path / "named")
     (folder / "classes.txt").write_text(f"{name}\nant\nmouse\n")
-    with pytest.raises(DrilldownError, match="the class name .*; expected names that a folder can have"):
+    with pytest.raises(DrilldownError, match=r"the class name .*; expected names that a folder can have"):
         write_dataset(load_dataset(str(folder)), tmp_path / "pictures", "pictures")
     assert not (tmp_path / "pictures").exists()
 

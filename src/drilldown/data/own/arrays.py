@@ -149,13 +149,11 @@ class ArraySource:
         first, *others = shapes.items()
         for part, shape in others:
             check_same_size(shape, first[1], _where(self.arrays[part, "images"]))
-        labels = {part: self._labels(part) for part in shapes}
-        if len(labels) == 1:
-            (whole,) = labels.values()
-            chosen = choose_test_images(whole)
-            train, test = whole[~chosen], whole[chosen]
-        else:
-            train, test = labels.values()
+        numbers = [self._labels(part) for part in shapes]
+        if len(numbers) == 1:
+            chosen = choose_test_images(numbers[0])
+            numbers = [numbers[0][~chosen], numbers[0][chosen]]
+        train, test = numbers
         classes = number_classes(train, test, self.name)
         return DatasetInfo(first[1], classes.count, classes.names)
 

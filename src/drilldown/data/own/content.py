@@ -51,7 +51,7 @@ class Content:
         for position, split in ((0, self.train), (2, self.test)):
             digest, images = hashlib.sha256(), image_array(split)
             digest.update(idx_header(images))
-            digest.update(images)
+            digest.update(images.data)
             parts.insert(position, digest.digest())
         if self.class_names is not None:
             parts.append(hashlib.sha256("\n".join(self.class_names).encode()).digest())
@@ -61,8 +61,10 @@ class Content:
 class Source(Protocol):
     """The files of a dataset that has no name, with the reader for their kind."""
 
-    files: Mapping[str, Path]
-    """All files that are read, by a name that tells them apart."""
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """All files that are read, by a name that tells them apart."""
+        ...
 
     def info(self, image: ImageSettings | None) -> DatasetInfo:
         """Returns shape and classes; of large files, only the headers are read. Raises DrilldownError as `read`."""

@@ -140,15 +140,15 @@ class PictureSource:
                 problems += error.problems
                 continue
             is_grey = is_grey and bool((pixels.max(0) - pixels.min(0)).max() <= GREY_TOLERANCE)
-            if image is not None:
-                pixels = fit_picture(pixels, image.size, image.size, image.fit)
+            height, width = 2 * (image.size,) if image else pixels.shape[1:]
+            fitted = fit_picture(pixels, height, width, image.fit if image else "stretch")
             if not sizes:
-                needed = len(self._pictures) * 3 * int(np.prod(pixels.shape[1:]))
+                needed = len(self._pictures) * 3 * height * width
                 check_memory(2 * needed + LOADING_BYTES, "reading the pictures", file=self.name,
                              suggestion="make them smaller: image = { size = 32 }")  # fmt: skip
-            sizes[pixels.shape[1], pixels.shape[2]] += 1
+            sizes[height, width] += 1
             if len(sizes) == 1 and not problems:  # else they are not needed
-                found.append(pixels.round().astype(np.uint8))
+                found.append(fitted)
         if problems:
             more = len(problems) - MOST_PROBLEMS
             rest = [Problem(file=self.name, found=f"{more:,} more pictures cannot be read")] if more > 0 else []
@@ -158,8 +158,8 @@ class PictureSource:
         first = found[0]
         channels = 1 if is_grey else 3
         images = np.empty((len(found), channels, *first.shape[1:]), np.uint8)
-        for number, pixels in enumerate(found):
-            images[number] = shades_of(pixels) if is_grey else pixels
+        for number, colours in enumerate(found):
+            images[number] = shades_of(colours) if is_grey else colours
         return images
 
 

@@ -92,7 +92,8 @@ class IdxSource:
 
     def info(self, image: ImageSettings | None) -> DatasetInfo:  # noqa: ARG002
         """Reads the headers of the image files, and all labels."""
-        shapes, labels = [], []
+        shapes: list[tuple[int, int, int]] = []
+        labels = []
         for part in ("train", "t10k"):
             images, label_file = self.files[f"{part}-images-idx3-ubyte"], self.files[f"{part}-labels-idx1-ubyte"]
             sizes = read_header(images, 3).sizes
@@ -115,7 +116,8 @@ class IdxSource:
 
     def parse(self, contents: Mapping[str, bytearray]) -> Content:
         """Makes the dataset of the decompressed contents of the files."""
-        images, labels = [], []
+        images: list[npt.NDArray[np.uint8]] = []
+        labels = []
         for part in ("train", "t10k"):
             image_stem, label_stem = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
             array = parse_idx(contents[image_stem], 3, self.files[image_stem])

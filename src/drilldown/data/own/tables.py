@@ -47,7 +47,7 @@ class CsvSource:
 
     def read(self, image: ImageSettings | None) -> Content:  # noqa: ARG002
         """Reads the tables."""
-        tables = {}
+        tables: dict[str, _Table] = {}
         notices: tuple[str, ...] = ()
         for part, file in self.files.items():
             table = _Table(file)

@@ -39,7 +39,7 @@ def to_pixels(array: Array, file: Path | str, place: str | None = None) -> npt.N
         raise _refused(file, place, f"pixels from {low:g} to {high:g}", "0 to 255, or fractions from 0 to 1")
     if array.dtype.kind == "f":
         if high <= 1:
-            array = np.rint(array * array.dtype.type(255))
+            array = np.rint(array.astype(np.float32 if array.dtype.itemsize <= 4 else np.float64) * 255)
         elif np.any(np.rint(array) != array):
             raise _refused(file, place, "pixels with fractions above 1", "whole numbers, or fractions from 0 to 1")
     return array.astype(np.uint8)

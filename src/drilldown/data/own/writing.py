@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 from pathlib import Path
-from typing import Literal, get_args
 
 from PIL import Image
 
@@ -15,15 +14,15 @@ from drilldown.data.own.content import Content
 from drilldown.data.own.idx_files import CLASS_NAMES, idx_files
 from drilldown.data.own.values import natural_order
 from drilldown.data.progress import reading
-from drilldown.errors import DrilldownError, Problem
+from drilldown.errors import DrilldownError, Problem, quoted
 
-Kind = Literal["idx", "pictures"]
+KINDS = ("idx", "pictures")
 """The kinds of files that a dataset can be written as."""
 LONGEST_NAME = 200
 """The largest number of bytes of a class name that becomes the name of a folder."""
 
 
-def write_dataset(dataset: Dataset, target: Path, kind: Kind) -> None:
+def write_dataset(dataset: Dataset, target: Path, kind: str) -> None:
     """Writes a dataset into a new folder, whole or not at all. Reading it again gives the same images and classes.
 
     *Arguments*: `kind`: `idx` for the four files of MNIST's format; `pictures` for PNG files in `train/CLASS/` and
@@ -36,8 +35,8 @@ def write_dataset(dataset: Dataset, target: Path, kind: Kind) -> None:
     ...     drilldown.dataset(f"{folder}/digits").classes
     10
     """
-    if kind not in get_args(Kind):
-        raise DrilldownError(Problem(place="--to", found=f'found "{kind}"', expected='"idx" or "pictures"'))
+    if kind not in KINDS:
+        raise DrilldownError(Problem(place="--to", found=f'found "{kind}"', expected=quoted(KINDS)))
     if os.path.lexists(target):
         raise DrilldownError(Problem(file=target, found="exists already", expected="the name of a new folder"))
     if kind == "pictures":
