@@ -66,7 +66,7 @@ def test_writers_of_other_images_are_refused(folder, monkeypatch):
     with pytest.raises(DrilldownError) as caught:
         with_writers(load_dataset("mnist"))
     assert str(caught.value).endswith(
-        f"{STEM}.gz: other classes than the training images have; expected the writers of mnist"
+        f"{STEM}.gz: other classes than the images have; expected the writers of these images"
     )
 
 
@@ -75,7 +75,10 @@ def test_a_dataset_without_known_writers_is_refused_or_returned_as_it_is(tmp_pat
     dataset = load_dataset(str(write_dataset(tmp_path / "letters")))
     with pytest.raises(DrilldownError) as caught:
         with_writers(dataset)
-    assert str(caught.value) == f'the writers of "{tmp_path / "letters"}" are unknown; expected the dataset "mnist"'
+    assert (
+        str(caught.value)
+        == f'the writers of "{tmp_path / "letters"}" are unknown; expected one of the datasets "mnist", "qmnist"'
+    )
     assert with_local_writers(dataset) is dataset
 
 

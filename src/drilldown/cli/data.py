@@ -22,7 +22,7 @@ from drilldown.settings import RUNS_DIR
 
 def data(
     name: Annotated[
-        str, typer.Argument(help="mnist, fashion-mnist, kmnist, glyphs or a folder of IDX files.")
+        str, typer.Argument(help="mnist, fashion-mnist, kmnist, qmnist, glyphs or a folder of IDX files.")
     ] = "mnist",
     preview: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw samples of each class.")] = None,
     folder: DataOption = None,

@@ -20,6 +20,7 @@ from drilldown.data.catalogue import (
     GLYPHS,
     QMNIST,
     STEMS,
+    TEST_WRITERS,
     WRITERS,
     PublishedFile,
     check_dataset_name,
@@ -30,6 +31,7 @@ from drilldown.data.dataset import Dataset, DatasetInfo, Split
 from drilldown.data.download import OnDownload
 from drilldown.data.finding import dataset_folders, fetch_files, find_files
 from drilldown.data.idx import explain_read_errors, parse_idx, read_header, read_unpacked
+from drilldown.data.qmnist import parse_labels, parse_splits
 from drilldown.data.travel import placed_folder
 from drilldown.data.writers import Writers
 from drilldown.errors import DrilldownError, Problem, quoted
@@ -43,6 +45,8 @@ SPARE_BYTES = 65_536
 """The bytes beyond the promised size that are read of a file that is too long, to say how long it is."""
 COUNTED_AT_ONCE = 2**22
 """The number of pixels that are converted at once to count them."""
+KEPT_LABELS = 4
+"""The number of files with writers that are kept in memory."""
 KEPT_DATASETS = 2
 """The number of datasets kept in memory, so that training, evaluation and report read the pixels only once."""
 
@@ -76,7 +80,7 @@ def load_dataset(
         return _read_dataset(name, stamps, known=None, transposed=orientation == "transposed")
     known = CATALOGUE[check_dataset_name(name)]
     folders = dataset_folders(name, folder)
-    files = find_files(folders, STEMS) or fetch_files(
+    files = find_files(folders, tuple(known)) or fetch_files(
         name, known, folders, on_download, title=name,
         instead="use the dataset that needs no files: --set recipe.dataset=glyphs",
     )  # fmt: skip
@@ -90,8 +94,9 @@ def is_on_disk(name: str, folder: Path | str | None = None) -> bool:
     """
     if name == GLYPHS:
         return True
-    folders = [placed_folder(name)] if is_dataset_folder(name) else dataset_folders(name, folder)
-    return find_files(folders, STEMS) is not None
+    if is_dataset_folder(name):
+        return find_files([placed_folder(name)], STEMS) is not None
+    return find_files(dataset_folders(name, folder), tuple(CATALOGUE[name])) is not None
 
 
 def with_writers(
@@ -107,29 +112,45 @@ def with_writers(
     known = WRITERS.get(dataset.identity)
     if known is None:
         found = f'the writers of "{dataset.name}" are unknown'
-        raise DrilldownError(Problem(found=found, expected=f"the dataset {quoted(WRITERS)}"))
+        raise DrilldownError(Problem(found=found, expected=f"one of the datasets {quoted(WRITERS)}"))
     folders = dataset_folders(QMNIST, folder)
     files = find_files(folders, [known.stem]) or fetch_files(
         QMNIST, {known.stem: known}, folders, on_download,
         title=f"{QMNIST}, the file with the writers of {dataset.name},",
         instead="hold out images at random: --set recipe.holdout=10_000",
     )  # fmt: skip
-    return _add_writers(dataset, known, files)
+    return replace(dataset, train=_add_writers(dataset.train, known, files))
 
 
 def with_local_writers(dataset: Dataset, folder: Path | str | None = None) -> Dataset:
-    """Returns the dataset with the writers of its training images, or as it is if this machine does not have them.
+    """Returns the dataset with the writers of its images, as far as this machine has the files that name them.
 
-    It is for a remark about the writers, which must not stop a training: nothing is fetched, and nothing is raised.
+    It is for remarks and intervals, which must not stop a training: nothing is fetched, and nothing is raised.
 
     *Arguments*: `folder`: the first folder to search.
     """
-    known = WRITERS.get(dataset.identity)
+    for part, known in (("train", WRITERS.get(dataset.identity)), ("test", TEST_WRITERS.get(dataset.identity))):
+        if known is not None:
+            with contextlib.suppress(DrilldownError):
+                files = find_files(dataset_folders(QMNIST, folder), [known.stem])
+                if files:
+                    dataset = replace(dataset, **{part: _add_writers(getattr(dataset, part), known, files)})
+    return dataset
+
+
+def local_test_labels(name: str, folder: Path | str | None = None) -> tuple[torch.Tensor, Writers] | None:
+    """Returns the classes and writers of a dataset's test images without reading the images.
+
+    *Arguments*: `name`: the dataset's name. `folder`: the first folder to search.
+
+    *Returns* None where the writers are unknown, or their file is not on this machine or is damaged.
+    """
+    known = TEST_WRITERS.get(name)
     if known is not None:
         with contextlib.suppress(DrilldownError):
             files = find_files(dataset_folders(QMNIST, folder), [known.stem])
-            return _add_writers(dataset, known, files) if files else dataset
-    return dataset
+            return _read_writers(known, *_stamped(files)) if files else None
+    return None
 
 
 def dataset_info(name: str, orientation: Orientation | None = None) -> DatasetInfo:
@@ -193,7 +214,10 @@ def _read_dataset(name: str, stamps: tuple[_Stamp, ...], *, known: str | None, t
         contents = {stem: CATALOGUE[known][stem].read(path) for stem, path in paths.items()}
     else:
         contents = {stem: read_unpacked(path, sizes[stem] + SPARE_BYTES) for stem, path in paths.items()}
-    train, test = _splits(contents, {stem: str(path) for stem, path in paths.items()})
+    if known == QMNIST:
+        train, test = parse_splits(contents)
+    else:
+        train, test = _splits(contents, {stem: str(path) for stem, path in paths.items()})
     if transposed:
         train, test = train.transposed(), test.transposed()
     if known:
@@ -202,29 +226,28 @@ def _read_dataset(name: str, stamps: tuple[_Stamp, ...], *, known: str | None, t
     return _dataset(name, train, test, identity=f"sha256:{digest.hexdigest()}")
 
 
-def _add_writers(dataset: Dataset, known: PublishedFile, files: Mapping[str, Path]) -> Dataset:
-    """Adds the writers to the training images; raises DrilldownError where file and images do not belong together."""
+def _add_writers(split: Split, known: PublishedFile, files: Mapping[str, Path]) -> Split:
+    """Adds the writers to images, which are the first of those that the file describes.
+
+    *Raises* DrilldownError where file and images do not belong together.
+    """
     (stamp,) = _stamped(files)
     labels, writers = _read_writers(known, stamp)
-    if not torch.equal(labels, dataset.train.labels):
+    if not torch.equal(labels[: len(split)], split.labels):
         raise DrilldownError(
             Problem(
                 file=stamp.path,
-                found="other classes than the training images have",
-                expected=f"the writers of {dataset.name}",
+                found="other classes than the images have",
+                expected="the writers of these images",
             )
         )
-    return replace(dataset, train=replace(dataset.train, writers=writers))
+    return replace(split, writers=writers.take(torch.arange(len(split))))
 
 
-@functools.lru_cache(maxsize=KEPT_DATASETS)
+@functools.lru_cache(maxsize=KEPT_LABELS)
 def _read_writers(known: PublishedFile, stamp: _Stamp) -> tuple[torch.Tensor, Writers]:
-    """Reads classes and writers of the training images from a file with the extended labels of QMNIST."""
-    # The checksum has verified the header, which has 12 bytes. The columns are class, source (NIST's series of forms),
-    # writer, and five that are not needed.
-    table = np.frombuffer(known.read(stamp.path), ">i4", offset=12).reshape(-1, 8)
-    labels, sources, ids = (torch.from_numpy(column.astype("int64")) for column in table.T[:3])
-    return labels, Writers(ids, sources)
+    """Reads classes and writers from a file with the extended labels of QMNIST."""
+    return parse_labels(known.read(stamp.path))
 
 
 @functools.lru_cache(maxsize=64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from drilldown.data.catalogue import GLYPHS, QMNIST, STEMS, WRITERS, is_dataset_folder
+from drilldown.data.catalogue import CATALOGUE, GLYPHS, QMNIST, STEMS, WRITERS, is_dataset_folder
 from drilldown.data.finding import dataset_folders, find_files
 
 OWN = "own"
@@ -26,7 +26,7 @@ def dataset_files(name: str, folder: Path | str | None = None) -> dict[str, Path
         return {}
     if is_dataset_folder(name):
         return _named(OWN, find_files([placed_folder(name)], STEMS))
-    files = _named(name, find_files(dataset_folders(name, folder), STEMS))
+    files = _named(name, find_files(dataset_folders(name, folder), tuple(CATALOGUE[name])))
     if name in WRITERS:
         files |= _named(QMNIST, find_files(dataset_folders(QMNIST, folder), [WRITERS[name].stem]))
     return files

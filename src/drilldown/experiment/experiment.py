@@ -81,7 +81,7 @@ class Recipe(Table):
     """The complete description of a training: data, optimizer, schedule, augmentation and regularisation."""
 
     dataset: str = "mnist"
-    """The dataset: a name (mnist, fashion-mnist, kmnist, glyphs) or a folder of IDX files."""
+    """The dataset: a name (mnist, fashion-mnist, kmnist, qmnist, glyphs) or a folder of IDX files."""
     orientation: Orientation | None = None
     """The way in which the images of an own folder lie in its files (default: upright); transposed ones, as in EMNIST,
     are turned upright when they are read."""
@@ -145,7 +145,7 @@ class Recipe(Table):
             raise InvalidValueError(
                 Problem(
                     found=f'by = "writer" with the dataset "{dataset}"',
-                    expected=f"{quoted(WRITERS)}, the only dataset whose writers are known",
+                    expected=f"{quoted(WRITERS)}, the datasets whose writers are known",
                     suggestion=f"hold out at random: holdout = {holdout.images}",
                 )
             )
