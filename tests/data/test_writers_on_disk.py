@@ -66,7 +66,7 @@ def test_writers_of_other_images_are_refused(folder, monkeypatch):
     with pytest.raises(DrilldownError) as caught:
         with_writers(load_dataset("mnist"))
     assert str(caught.value).endswith(
-        f"{STEM}.gz: other classes than the images have; expected the writers of these images"
+        f"{STEM}.gz: other classes than the training images have; expected the writers of mnist"
     )
 
 

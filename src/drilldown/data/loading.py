@@ -119,7 +119,17 @@ def with_writers(
         title=f"{QMNIST}, the file with the writers of {dataset.name},",
         instead="hold out images at random: --set recipe.holdout=10_000",
     )  # fmt: skip
-    return replace(dataset, train=_add_writers(dataset.train, known, files))
+    (stamp,) = _stamped(files)
+    train = _match_writers(dataset.train, _read_writers(known, stamp))
+    if train is None:
+        raise DrilldownError(
+            Problem(
+                file=stamp.path,
+                found="other classes than the training images have",
+                expected=f"the writers of {dataset.name}",
+            )
+        )
+    return replace(dataset, train=train)
 
 
 def with_local_writers(dataset: Dataset, folder: Path | str | None = None) -> Dataset:
@@ -129,13 +139,9 @@ def with_local_writers(dataset: Dataset, folder: Path | str | None = None) -> Da
 
     *Arguments*: `folder`: the first folder to search.
     """
-    for part, known in (("train", WRITERS.get(dataset.identity)), ("test", TEST_WRITERS.get(dataset.identity))):
-        if known is not None:
-            with contextlib.suppress(DrilldownError):
-                files = find_files(dataset_folders(QMNIST, folder), [known.stem])
-                if files:
-                    dataset = replace(dataset, **{part: _add_writers(getattr(dataset, part), known, files)})
-    return dataset
+    train = _match_writers(dataset.train, _local_labels(WRITERS, dataset.identity, folder))
+    test = _match_writers(dataset.test, local_test_labels(dataset.identity, folder))
+    return replace(dataset, train=train or dataset.train, test=test or dataset.test) if train or test else dataset
 
 
 def local_test_labels(name: str, folder: Path | str | None = None) -> tuple[torch.Tensor, Writers] | None:
@@ -145,12 +151,7 @@ def local_test_labels(name: str, folder: Path | str | None = None) -> tuple[torc
 
     *Returns* None where the writers are unknown, or their file is not on this machine or is damaged.
     """
-    known = TEST_WRITERS.get(name)
-    if known is not None:
-        with contextlib.suppress(DrilldownError):
-            files = find_files(dataset_folders(QMNIST, folder), [known.stem])
-            return _read_writers(known, *_stamped(files)) if files else None
-    return None
+    return _local_labels(TEST_WRITERS, name, folder)
 
 
 def dataset_info(name: str, orientation: Orientation | None = None) -> DatasetInfo:
@@ -226,22 +227,23 @@ def _read_dataset(name: str, stamps: tuple[_Stamp, ...], *, known: str | None, t
     return _dataset(name, train, test, identity=f"sha256:{digest.hexdigest()}")
 
 
-def _add_writers(split: Split, known: PublishedFile, files: Mapping[str, Path]) -> Split:
-    """Adds the writers to images, which are the first of those that the file describes.
+def _local_labels(
+    catalogue: Mapping[str, PublishedFile], name: str, folder: Path | str | None
+) -> tuple[torch.Tensor, Writers] | None:
+    """Returns the classes and writers of the catalogue's file for a dataset; None where there is no right file."""
+    known = catalogue.get(name)
+    if known is not None:
+        with contextlib.suppress(DrilldownError):
+            files = find_files(dataset_folders(QMNIST, folder), [known.stem])
+            return _read_writers(known, *_stamped(files)) if files else None
+    return None
 
-    *Raises* DrilldownError where file and images do not belong together.
-    """
-    (stamp,) = _stamped(files)
-    labels, writers = _read_writers(known, stamp)
-    if not torch.equal(labels[: len(split)], split.labels):
-        raise DrilldownError(
-            Problem(
-                file=stamp.path,
-                found="other classes than the images have",
-                expected="the writers of these images",
-            )
-        )
-    return replace(split, writers=writers.take(torch.arange(len(split))))
+
+def _match_writers(split: Split, known: tuple[torch.Tensor, Writers] | None) -> Split | None:
+    """Adds the writers to images, which are the first that the labels describe; None where the classes differ."""
+    if known is None or not torch.equal(known[0][: len(split)], split.labels):
+        return None
+    return replace(split, writers=known[1].take(torch.arange(len(split))))
 
 
 @functools.lru_cache(maxsize=KEPT_LABELS)

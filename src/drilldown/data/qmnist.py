@@ -44,8 +44,7 @@ def parse_labels(content: bytes | bytearray) -> tuple[torch.Tensor, Writers]:
 def parse_splits(contents: Mapping[str, bytearray]) -> Iterator[Split]:
     """Yields the training split, then the test split, from the verified bytes of the four files, by stem."""
     for part in ("train", "test"):
-        stem = f"qmnist-{part}-images-idx3-ubyte"
-        yield _parse_split(contents[stem], contents[f"qmnist-{part}-labels-idx2-int"], stem)
+        yield _parse_split(contents, part)
 
 
 def load_test_split(folder: Path | str | None = None, *, on_download: OnDownload | None = None) -> Split:
@@ -58,16 +57,18 @@ def load_test_split(folder: Path | str | None = None, *, on_download: OnDownload
     *Raises* DrilldownError where a file is missing and cannot be fetched, cannot be read, or is not the published one.
     """
     folders, known = dataset_folders(QMNIST, folder), CATALOGUE[QMNIST]
-    contents = []
+    contents = {}
     for stem in TEST_FILES:
         files = find_files(folders, [stem]) or fetch_files(
             QMNIST, {stem: known[stem]}, folders, on_download,
             title=f"{stem}, a file of the audit set,", instead="do without an audit",
         )  # fmt: skip
         check_memory(known[stem].size, "loading the audit set", file=files[stem])
-        contents.append(known[stem].read(files[stem]))
-    return _parse_split(*contents, TEST_FILES[0])
+        contents[stem] = known[stem].read(files[stem])
+    return _parse_split(contents, "test")
 
 
-def _parse_split(images: bytearray, labels: bytearray, stem: str) -> Split:
-    return Split(torch.from_numpy(parse_idx(images, 3, stem)), *parse_labels(labels))
+def _parse_split(contents: Mapping[str, bytearray], part: str) -> Split:
+    stem = f"qmnist-{part}-images-idx3-ubyte"
+    classes, writers = parse_labels(contents[f"qmnist-{part}-labels-idx2-int"])
+    return Split(torch.from_numpy(parse_idx(contents[stem], 3, stem)), classes, writers)

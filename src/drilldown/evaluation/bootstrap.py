@@ -39,7 +39,7 @@ class AccuracyInterval:
     """The 95 % interval of an accuracy, or of the difference of two.
 
     >>> print(AccuracyInterval(low=99.31, high=99.604, writers=297))
-    99.31 to 99.60 % (95 %, bootstrap over 297 writers)
+    99.31 to 99.60 % (bootstrap over 297 writers)
     """
 
     low: float
@@ -54,7 +54,7 @@ class AccuracyInterval:
         return "Wilson" if self.writers is None else f"bootstrap over {count_text(self.writers, 'writer')}"
 
     def __str__(self) -> str:
-        return f"{self.low:.2f} to {self.high:.2f} % (95 %, {self.method})"
+        return f"{self.low:.2f} to {self.high:.2f} % ({self.method})"
 
 
 def accuracy_interval(correct: torch.Tensor, writers: Writers | None) -> AccuracyInterval:
@@ -74,7 +74,16 @@ def accuracy_interval(correct: torch.Tensor, writers: Writers | None) -> Accurac
         ends = bootstrap_interval(_count(correct, inverse, len(ids)), _accuracy) if len(ids) >= MIN_WRITERS else None
         if ends is not None:
             return AccuracyInterval(low=ends[0], high=ends[1], writers=len(ids))
-    low, high = wilson_interval(int(correct.sum()), len(correct))
+    return independent_interval(int(correct.sum()), len(correct))
+
+
+def independent_interval(correct: int, total: int) -> AccuracyInterval:
+    """Returns Wilson's interval of an accuracy, which takes all images as independent.
+
+    >>> print(independent_interval(9_940, 10_000))
+    99.23 to 99.53 % (Wilson)
+    """
+    low, high = wilson_interval(correct, total)
     return AccuracyInterval(low=100 * low, high=100 * high, writers=None)
 
 
