@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from drilldown.cli import crew, data, inspect, lr, new, run, search, study
+from drilldown.cli import audit, crew, data, inspect, lr, new, run, search, study
 
 app = typer.Typer(
     add_completion=False,
@@ -48,6 +48,7 @@ app.command()(study.ablate)
 app.command()(search.search)
 app.command(name="runs")(inspect.list_runs)
 app.command()(inspect.verdict)
+app.command()(audit.audit)
 app.command()(data.predict)
 app.command()(data.data)
 app.command()(new.new)

@@ -36,7 +36,7 @@ from drilldown.files import (
 )
 from drilldown.runs.folder import AUDIT, FINISHED, SUMMARY, WEIGHTS, read_bytes
 from drilldown.runs.run import Run
-from drilldown.shown import Shown
+from drilldown.shown import PublicNames
 from drilldown.wording import count_text, difference_text
 
 AUDITED = "mnist"
@@ -44,7 +44,7 @@ AUDITED = "mnist"
 WARNING = "Never choose by an audit: images that decide are no longer an audit set, and they cannot be replaced."
 
 
-class AuditedClass(BaseModel):
+class AuditedClass(PublicNames, BaseModel):
     """The accuracy on one class, on both sets of images."""
 
     model_config = ConfigDict(frozen=True)
@@ -55,7 +55,7 @@ class AuditedClass(BaseModel):
     test_total: Annotated[int, Field(ge=0)]
 
 
-class Audit(Shown, BaseModel):
+class Audit(PublicNames, BaseModel):
     """A run's accuracy on the audit set, beside its accuracy on MNIST's test images."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -104,6 +104,9 @@ class Audit(Shown, BaseModel):
             f"{difference}.",
             f"The audit images are by {count_text(self.writers, 'writer')}: {self.shared_writers:,} {also}.",
         )
+
+    def __str__(self) -> str:
+        return "\n".join(self.sentences)
 
 
 def _tally_text(tally: Tally, noun: str, interval: AccuracyInterval) -> str:

@@ -10,11 +10,14 @@ import torch
 from drilldown.data.dataset import Dataset
 from drilldown.data.loading import load_dataset, with_local_writers
 from drilldown.data.writers import count_writers
+from drilldown.evaluation.bootstrap import AccuracyInterval
 from drilldown.evaluation.predictions import Misclassified
 from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.holdout import describe_split
+from drilldown.runs.audit import Audit, read_audit
+from drilldown.runs.interval import judged_interval
 from drilldown.runs.run import FinishedRun, Run
 from drilldown.runs.summary import RunSummary
 
@@ -34,6 +37,10 @@ class RunEvidence:
     """(true class, predicted class, count), the most frequent first."""
     confusion: torch.Tensor
     """(classes, classes), int64: test images by true class (row) and predicted class (column)."""
+    interval: AccuracyInterval
+    """The 95 % interval of the test accuracy."""
+    audit: Audit | None
+    """The accuracy on images that nobody could choose on; None without an audit."""
     split_text: str | None
     """The validation split in words, and whether it shares writers with the training images; None without one."""
 
@@ -78,6 +85,8 @@ def gather_run(run: Run, data_dir: Path | str | None = None, dataset: Dataset | 
         misclassified=predictions.misclassified,
         confusions=predictions.confusions,
         confusion=predictions.confusion,
+        interval=judged_interval(run, data_dir),
+        audit=read_audit(run),
         split_text=_describe_split(finished, experiment, dataset, data_dir),
     )
 
