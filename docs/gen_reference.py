@@ -284,6 +284,7 @@ RUN_FOLDER = {
     "weights.safetensors": "The trained model that was judged.",
     "predictions.safetensors": "The logits of this model for all test images.",
     "summary.json": "The result: accuracy, counts, parameters, seconds, versions, verdict. It ends the run.",
+    "audit.json": "The accuracy on QMNIST's further test images. Only after `drilldown audit`.",
     "diverged.json": "The reason why training diverged. Only then.",
     "report.html": "The report as one file.",
     "report.md": "The report as Markdown, with its pictures in `figures/`.",

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from drilldown import Compute, Training, load
 from drilldown.data.dataset import Dataset
 from drilldown.engines.native.engine import why_unsupported
-from drilldown.experiment.experiment import Experiment, Recipe
+from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.optimizers import SGD
+from drilldown.experiment.recipe import Recipe
 from drilldown.network.blocks import Block
 from drilldown.network.layers import LAYERS, ExpandedConv
 from support.engines import CLASSES, check, make_dataset, make_engine, make_plan

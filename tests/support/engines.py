@@ -18,8 +18,10 @@ from drilldown.engines.engine import Engine, EpochPlan
 from drilldown.engines.native.engine import NativeEngine
 from drilldown.engines.native.specs import describe, why_no_entry
 from drilldown.engines.torch import TorchEngine
-from drilldown.experiment.experiment import Experiment, Network, Recipe
+from drilldown.experiment.experiment import Experiment
+from drilldown.experiment.network import Network
 from drilldown.experiment.optimizers import SGD, Adam, AdamW
+from drilldown.experiment.recipe import Recipe
 from drilldown.network.blocks import Block
 from drilldown.network.layers import Dropout2d
 from drilldown.network.layers.others import Excitation

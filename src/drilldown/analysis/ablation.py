@@ -11,8 +11,10 @@ from drilldown.analysis.seeds import Seeds
 from drilldown.data.transforms import Augmentation
 from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.effects import Effect, paired_effect
-from drilldown.experiment.experiment import Experiment, Network, Recipe
+from drilldown.experiment.experiment import Experiment
+from drilldown.experiment.network import Network
 from drilldown.experiment.optimizers import SGD
+from drilldown.experiment.recipe import Recipe
 from drilldown.experiment.schedules import ConstantSchedule, OneCycleSchedule
 from drilldown.network.blocks import Block, map_layers, without_skips
 from drilldown.network.layers import (

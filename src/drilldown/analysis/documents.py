@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from drilldown.analysis.ablation import Ablation
+from drilldown.analysis.audits import AuditedSeeds
 from drilldown.analysis.comparison import Comparison, Contrast
 from drilldown.analysis.seeds import Seeds
 from drilldown.analysis.study import StepEffect, StudyEvidence, StudyStep
@@ -21,10 +23,13 @@ from drilldown.data.conventions import Conventions
 from drilldown.data.dataset import Dataset, Split, class_name
 from drilldown.data.recognition import conventions_of
 from drilldown.errors import Problem
+from drilldown.evaluation.bootstrap import AccuracyInterval
 from drilldown.evaluation.effects import Effect
 from drilldown.evaluation.intervals import PassRate, Spread
+from drilldown.evaluation.records import Tally
 from drilldown.experiment.budget import Budget
 from drilldown.experiment.difference import ABSENT, Difference
+from drilldown.runs.audit import Audit
 from drilldown.runs.run import FinishedRun
 
 Document = dict[str, Any]
@@ -128,6 +133,42 @@ def ablation_document(ablation: Ablation) -> Document:
         ],
         "skipped": [{"component": skipped.component, "reason": skipped.why} for skipped in ablation.skipped],
     }
+
+
+def audit_document(audit: Audit) -> Document:
+    """The audit of a run, beside its accuracy on the test images."""
+    ends = audit.difference_interval
+    return {
+        "experiment": audit.experiment,
+        "fingerprint": audit.fingerprint,
+        "seed": audit.seed,
+        "audit": _judged(audit.audit, audit.audit_interval) | {"independent": interval_document(audit.independent)},
+        "test": _judged(audit.test, audit.test_interval),
+        "difference": {"points": audit.difference, "interval": None if ends is None else interval_document(ends)},
+        "writers": audit.writers,
+        "shared_writers": audit.shared_writers,
+        "classes": [{"class": number, **of_class.model_dump()} for number, of_class in enumerate(audit.classes)],
+    }
+
+
+def audited_seeds_document(seeds: AuditedSeeds) -> Document:
+    """The audits of an experiment, and their figures over seeds."""
+    return {
+        "experiment": seeds.audits[0].experiment,
+        "audit": _spread(seeds.audit),
+        "test": _spread(seeds.test),
+        "difference": _effect(seeds.difference),
+        "audits": [audit_document(audit) for audit in seeds.audits],
+    }
+
+
+def _judged(tally: Tally, interval: AccuracyInterval) -> Document:
+    return {"accuracy": float(tally.accuracy), **asdict(tally), "interval": interval_document(interval)}
+
+
+def interval_document(interval: AccuracyInterval) -> Document:
+    """The interval of an accuracy; `writers` is null where images were taken as independent."""
+    return asdict(interval)
 
 
 def predictions_document(

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from drilldown.cli import crew, data, inspect, lr, new, run, search, study
+from drilldown.cli import audit, crew, data, inspect, lr, new, run, search, study
 from drilldown.data.progress import show_reading
 
 
@@ -69,6 +69,7 @@ app.command()(study.ablate)
 app.command()(search.search)
 app.command(name="runs")(inspect.list_runs)
 app.command()(inspect.verdict)
+app.command()(audit.audit)
 app.command()(data.predict)
 app.command()(data.data)
 app.command(name="data convert")(data.convert)

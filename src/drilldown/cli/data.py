@@ -28,7 +28,7 @@ DatasetArgument = Annotated[
     str,
     typer.Argument(
         metavar="DATASET",
-        help="mnist, fashion-mnist, kmnist, glyphs, or a path: pictures by class, IDX files, a .npz or CSV tables.",
+        help="mnist, fashion-mnist, kmnist, qmnist, glyphs, or a path: pictures by class, IDX files, .npz, CSV tables.",
     ),
 ]
 SizeOption = Annotated[

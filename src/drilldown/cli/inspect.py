@@ -171,9 +171,10 @@ def verdict(
 
 
 def _run_verdict(subject: str, overrides: list[str], runs_dir: Path, *, as_json: bool) -> bool:
-    from drilldown.analysis.documents import run_document
+    from drilldown.analysis.documents import interval_document, run_document
     from drilldown.runs.finding import find_run, rebudget
     from drilldown.runs.folder import DIVERGED, FINISHED, RUNNING
+    from drilldown.runs.interval import judged_interval
     from drilldown.terminal.console import make_console
     from drilldown.terminal.tables import print_verdict
 
@@ -185,11 +186,13 @@ def _run_verdict(subject: str, overrides: list[str], runs_dir: Path, *, as_json:
         raise DrilldownError(f"{run.path}: the run is still training; repeat the command when it has finished")
     if status != FINISHED:
         raise DrilldownError(f"{run.path}: the run is {status}; resume with: drilldown resume {run.path}")
-    judged = rebudget(run, overrides).read()
+    judged, interval = rebudget(run, overrides).read(), judged_interval(run)
     if as_json:
-        print_json(run_document(judged))
+        print_json({**run_document(judged), "test_interval": interval_document(interval)})
     else:
-        print_verdict(make_console(stderr=False), judged.verdict)
+        screen = make_console(stderr=False)
+        print_verdict(screen, judged.verdict)
+        screen.print(f"test accuracy {judged.summary.test}, 95 % interval {interval}")
     return judged.passed
 
 

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from drilldown.data.catalogue import (
     CATALOGUE,
     GLYPHS,
     QMNIST,
-    STEMS,
+    TEST_WRITERS,
     WRITERS,
     PublishedFile,
     check_dataset_name,
@@ -31,6 +30,7 @@ from drilldown.data.own.content import Content, Request, Source, Stamp
 from drilldown.data.own.idx_files import LABEL_BYTES, LOADING_BYTES, IdxSource
 from drilldown.data.own.readers import find_source, stamps
 from drilldown.data.own.sizes import fit_content
+from drilldown.data.qmnist import parse_labels, parse_splits
 from drilldown.data.travel import placed_folder
 from drilldown.data.writers import Writers
 from drilldown.errors import DrilldownError, Problem, quoted
@@ -39,10 +39,10 @@ from drilldown.memory import check_memory
 EMNIST_NOTICE = (
     'EMNIST\'s files hold transposed images: to turn them upright, say in [recipe]: orientation = "transposed"'
 )
-KEPT_DATASETS = 2
-"""The number of datasets kept in memory, so that training, evaluation and report read the pixels only once."""
 COUNTED_AT_ONCE = 2**22
 """The number of pixels that are converted at once to count them."""
+KEPT_LABELS = 4
+"""The number of files with writers that are kept in memory."""
 KEPT_DATASETS = 2
 """The number of datasets kept in memory, so that training, evaluation and report read the pixels only once."""
 
@@ -76,7 +76,7 @@ def load_dataset(
         return _read_own(name, _request(name, image), orientation)
     known = CATALOGUE[check_dataset_name(name)]
     folders = dataset_folders(name, folder)
-    files = find_files(folders, STEMS) or fetch_files(
+    files = find_files(folders, tuple(known)) or fetch_files(
         name, known, folders, on_download, title=name,
         instead="use the dataset that needs no files: --set recipe.dataset=glyphs",
     )  # fmt: skip
@@ -95,7 +95,7 @@ def is_on_disk(name: str, folder: Path | str | None = None) -> bool:
             find_source(name, placed_folder(name))
             return True
         return False
-    return find_files(dataset_folders(name, folder), STEMS) is not None
+    return find_files(dataset_folders(name, folder), tuple(CATALOGUE[name])) is not None
 
 
 def with_writers(
@@ -111,29 +111,46 @@ def with_writers(
     known = WRITERS.get(dataset.identity)
     if known is None:
         found = f'the writers of "{dataset.name}" are unknown'
-        raise DrilldownError(Problem(found=found, expected=f"the dataset {quoted(WRITERS)}"))
+        raise DrilldownError(Problem(found=found, expected=f"one of the datasets {quoted(WRITERS)}"))
     folders = dataset_folders(QMNIST, folder)
     files = find_files(folders, [known.stem]) or fetch_files(
         QMNIST, {known.stem: known}, folders, on_download,
         title=f"{QMNIST}, the file with the writers of {dataset.name},",
         instead="hold out images at random: --set recipe.holdout=10_000",
     )  # fmt: skip
-    return _add_writers(dataset, known, files)
+    (stamp,) = stamps(IdxSource(dataset.name, files))
+    train = _match_writers(dataset.train, _read_writers(known, stamp))
+    if train is None:
+        raise DrilldownError(
+            Problem(
+                file=stamp.path,
+                found="other classes than the training images have",
+                expected=f"the writers of {dataset.name}",
+            )
+        )
+    return replace(dataset, train=train)
 
 
 def with_local_writers(dataset: Dataset, folder: Path | str | None = None) -> Dataset:
-    """Returns the dataset with the writers of its training images, or as it is if this machine does not have them.
+    """Returns the dataset with the writers of its images, as far as this machine has the files that name them.
 
-    It is for a remark about the writers, which must not stop a training: nothing is fetched, and nothing is raised.
+    It is for remarks and intervals, which must not stop a training: nothing is fetched, and nothing is raised.
 
     *Arguments*: `folder`: the first folder to search.
     """
-    known = WRITERS.get(dataset.identity)
-    if known is not None:
-        with contextlib.suppress(DrilldownError):
-            files = find_files(dataset_folders(QMNIST, folder), [known.stem])
-            return _add_writers(dataset, known, files) if files else dataset
-    return dataset
+    train = _match_writers(dataset.train, _local_labels(WRITERS, dataset.identity, folder))
+    test = _match_writers(dataset.test, local_test_labels(dataset.identity, folder))
+    return replace(dataset, train=train or dataset.train, test=test or dataset.test) if train or test else dataset
+
+
+def local_test_labels(name: str, folder: Path | str | None = None) -> tuple[torch.Tensor, Writers] | None:
+    """Returns the classes and writers of a dataset's test images without reading the images.
+
+    *Arguments*: `name`: the dataset's name. `folder`: the first folder to search.
+
+    *Returns* None where the writers are unknown, or their file is not on this machine or is damaged.
+    """
+    return _local_labels(TEST_WRITERS, name, folder)
 
 
 def dataset_info(name: str, orientation: Orientation | None = None, image: ImageSettings | None = None) -> DatasetInfo:
@@ -181,6 +198,9 @@ def _read_known(name: str, request: Request) -> Dataset:
     check_memory(sum(sizes) + LABEL_BYTES * labels + LOADING_BYTES, "loading the dataset", file=name)
     assert isinstance(source, IdxSource)
     contents = {stem: known[stem].read(path) for stem, path in source.files.items()}
+    if name == QMNIST:
+        train, test = parse_splits(contents)
+        return _dataset(name, Content(train=train, test=test), identity=name)
     return _dataset(name, source.parse(contents), identity=name)
 
 
@@ -196,29 +216,29 @@ def _read_own(name: str, request: Request, orientation: Orientation | None) -> D
     return _dataset(name, fit_content(content, request.image), identity=identity)
 
 
-def _add_writers(dataset: Dataset, known: PublishedFile, files: Mapping[str, Path]) -> Dataset:
-    """Adds the writers to the training images; raises DrilldownError where file and images do not belong together."""
-    (stamp,) = stamps(IdxSource(dataset.name, files))
-    labels, writers = _read_writers(known, stamp)
-    if not torch.equal(labels, dataset.train.labels):
-        raise DrilldownError(
-            Problem(
-                file=stamp.path,
-                found="other classes than the training images have",
-                expected=f"the writers of {dataset.name}",
-            )
-        )
-    return replace(dataset, train=replace(dataset.train, writers=writers))
+def _local_labels(
+    catalogue: Mapping[str, PublishedFile], name: str, folder: Path | str | None
+) -> tuple[torch.Tensor, Writers] | None:
+    """Returns the classes and writers of the catalogue's file for a dataset; None where there is no right file."""
+    known = catalogue.get(name)
+    if known is not None:
+        with contextlib.suppress(DrilldownError):
+            files = find_files(dataset_folders(QMNIST, folder), [known.stem])
+            return _read_writers(known, *stamps(IdxSource(name, files))) if files else None
+    return None
 
 
-@functools.lru_cache(maxsize=KEPT_DATASETS)
+def _match_writers(split: Split, known: tuple[torch.Tensor, Writers] | None) -> Split | None:
+    """Adds the writers to images, which are the first that the labels describe; None where the classes differ."""
+    if known is None or not torch.equal(known[0][: len(split)], split.labels):
+        return None
+    return replace(split, writers=known[1].take(torch.arange(len(split))))
+
+
+@functools.lru_cache(maxsize=KEPT_LABELS)
 def _read_writers(known: PublishedFile, stamp: Stamp) -> tuple[torch.Tensor, Writers]:
-    """Reads classes and writers of the training images from a file with the extended labels of QMNIST."""
-    # The checksum has verified the header, which has 12 bytes. The columns are class, source (NIST's series of forms),
-    # writer, and five that are not needed.
-    table = np.frombuffer(known.read(stamp.path), ">i4", offset=12).reshape(-1, 8)
-    labels, sources, ids = (torch.from_numpy(column.astype("int64")) for column in table.T[:3])
-    return labels, Writers(ids, sources)
+    """Reads classes and writers from a file with the extended labels of QMNIST."""
+    return parse_labels(known.read(stamp.path))
 
 
 @functools.lru_cache(maxsize=64)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from drilldown.data.catalogue import QMNIST
 from drilldown.data.conventions import Centre, Conventions, Framing, Polarity
 from drilldown.data.dataset import Dataset
 from drilldown.data.framing import INK, layout_of
@@ -40,7 +41,7 @@ def conventions_of(dataset: Dataset, polarity: Polarity | None = None, framing: 
     'light on dark, in a box of 57 % of the side, centred by the middle of their sides'
     """
     key = dataset.identity, polarity, framing
-    if key == ("mnist", None, None):
+    if key in (("mnist", None, None), (QMNIST, None, None)):  # QMNIST's images were made in the same way
         return Conventions()
     if key not in _found:
         framing = framing or _KNOWN_FRAMING.get(dataset.identity)

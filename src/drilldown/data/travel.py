@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from drilldown.data.catalogue import GLYPHS, QMNIST, STEMS, WRITERS, is_dataset_path
+from drilldown.data.catalogue import CATALOGUE, GLYPHS, QMNIST, WRITERS, is_dataset_path
 from drilldown.data.finding import dataset_folders, find_files
 from drilldown.data.image_settings import ImageSettings
 from drilldown.data.own.cache import cached_files, is_cached
@@ -35,7 +35,7 @@ def dataset_files(name: str, folder: Path | str | None = None, image: ImageSetti
         if is_cached(source):
             return _below(OWN, cached_files(Request(stamps(source), image, source)))
         return _below(OWN, source.files)
-    files = _named(name, find_files(dataset_folders(name, folder), STEMS))
+    files = _named(name, find_files(dataset_folders(name, folder), tuple(CATALOGUE[name])))
     if name in WRITERS:
         files |= _named(QMNIST, find_files(dataset_folders(QMNIST, folder), [WRITERS[name].stem]))
     return files

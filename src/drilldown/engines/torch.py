@@ -22,7 +22,7 @@ from drilldown.engines.engine import PROGRESS_PER_EPOCH, EpochPlan, OnProgress, 
 from drilldown.engines.onednn import onednn_forward, onednn_is_faster, reorder_layers
 from drilldown.evaluation.predictions import Evaluation, normalise_pixels, predict_logits
 from drilldown.evaluation.records import Tally
-from drilldown.experiment.experiment import Recipe
+from drilldown.experiment.recipe import Recipe
 from drilldown.network.layout import call_network
 from drilldown.network.modules import Layers, fold_network
 from drilldown.randomness import global_seed

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from drilldown.data.dataset import Split
+from drilldown.evaluation.bootstrap import AccuracyInterval, accuracy_interval
 from drilldown.evaluation.records import Tally
 from drilldown.network.layout import call_network
 from drilldown.randomness import global_stream
@@ -85,6 +86,15 @@ class Predictions(Shown):
     def predicted(self) -> torch.Tensor:
         """(N), int64: the predicted class of each image."""
         return self.logits.argmax(1)
+
+    @property
+    def correct(self) -> torch.Tensor:
+        """(N), bool: whether the predicted class of each image is right."""
+        return self.predicted == self.split.labels
+
+    def interval(self) -> AccuracyInterval:
+        """The 95 % interval of the accuracy: by a bootstrap over writers where they are known, else Wilson's."""
+        return accuracy_interval(self.correct, self.split.writers)
 
     @property
     def misclassified(self) -> tuple[Misclassified, ...]:

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from drilldown.errors import did_you_mean
 from drilldown.experiment.budget import Budget
-from drilldown.experiment.experiment import Network, Recipe
+from drilldown.experiment.network import Network
+from drilldown.experiment.recipe import Recipe
 
 _TABLES: dict[str, type[BaseModel]] = {"recipe": Recipe, "budget": Budget, "network": Network}
 _CHOSEN = ("optimizer", "schedule", "augment")

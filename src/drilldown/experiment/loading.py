@@ -16,10 +16,11 @@ from pydantic import BaseModel, ValidationError
 from drilldown.data.catalogue import is_dataset_path
 from drilldown.errors import DrilldownError, Problem, did_you_mean, quoted
 from drilldown.experiment.dictionary import check_experiment_name, plain_values
-from drilldown.experiment.experiment import Experiment, Recipe
+from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.hints import setting_called, syntax_hint
 from drilldown.experiment.origins import Origin, Source, one_line
 from drilldown.experiment.problems import explain_validation_error, locate_problem, toml_literal
+from drilldown.experiment.recipe import Recipe
 from drilldown.experiment.studies import find_experiment_file
 from drilldown.experiment.toml_lines import KeyPath
 from drilldown.network.blocks import texts_in

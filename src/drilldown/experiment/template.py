@@ -15,8 +15,9 @@ from pydantic import BaseModel
 from drilldown.data.transforms import Augmentation, Transform
 from drilldown.errors import DrilldownError, Problem
 from drilldown.experiment.budget import Budget
-from drilldown.experiment.experiment import Experiment, Recipe
+from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.optimizers import Optimizer
+from drilldown.experiment.recipe import Recipe
 from drilldown.experiment.schedules import Schedule
 from drilldown.experiment.studies import Study
 from drilldown.experiment.toml_text import dump_toml

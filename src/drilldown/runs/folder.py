@@ -42,7 +42,7 @@ DAMAGED = "damaged"
 EXPERIMENT, PARENT = "experiment.toml", "parent.toml"
 STATE, RECORDS, LOG = "state.safetensors", "epochs.jsonl", "train.log"
 WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.safetensors"
-SUMMARY, DIVERGENCE = "summary.json", "diverged.json"
+SUMMARY, DIVERGENCE, AUDIT = "summary.json", "diverged.json", "audit.json"
 OnUnreadable = Callable[[DrilldownError], None]
 """Called with the error of a folder that cannot be read."""
 OWNER_KEY = "drilldown"
@@ -50,7 +50,7 @@ OWNER_KEY = "drilldown"
 
 
 REPORT_FILES = ("report.html", "report.md")
-TRAINED_FILES = (SUMMARY, DIVERGENCE, STATE, WEIGHTS, PREDICTIONS, RECORDS, LOG)
+TRAINED_FILES = (SUMMARY, AUDIT, DIVERGENCE, STATE, WEIGHTS, PREDICTIONS, RECORDS, LOG)
 """The files that a repeated training removes: first the one without which the others do not count."""
 LOCK_PATIENCE_SECONDS = 1.0
 """Longer than another process takes to see whether a lock is held."""

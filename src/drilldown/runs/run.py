@@ -32,6 +32,7 @@ from drilldown.files import (
     file_digest,
 )
 from drilldown.runs.folder import (
+    AUDIT,
     DIVERGED,
     EXPERIMENT,
     FINISHED,
@@ -123,7 +124,10 @@ class Run(Shown, RunFolder):
     @property
     def report_digest(self) -> str:
         """The SHA-256 of all that the report of the finished run is made from; the report carries it."""
-        return file_digest(f"{self.summary_digest}\n{(self.source or self.trained_experiment).to_toml()}".encode())
+        made_from = f"{self.summary_digest}\n{(self.source or self.trained_experiment).to_toml()}"
+        if self.has(AUDIT):
+            made_from += f"\n{file_digest(read_bytes(self.path / AUDIT))}"
+        return file_digest(made_from.encode())
 
     def read(self) -> FinishedRun:
         """Reads the records of a finished run, once; raises DrilldownError where it is not finished."""
@@ -248,13 +252,12 @@ class Run(Shown, RunFolder):
         return tensors["scores"]
 
     def dataset(self, data_dir: Path | str | None = None) -> Dataset:
-        """The dataset that it was trained on; `data_dir`: the first place to look.
+        """The dataset that it was trained on, with its writers where this machine has them.
 
-        With a validation split, it has the writers of the training images where this machine has them.
+        *Arguments*: `data_dir`: the first place to look.
         """
         recipe = self.experiment.recipe
-        dataset = recipe.load_without_writers(data_dir)
-        return dataset if recipe.holdout is None else with_local_writers(dataset, data_dir)
+        return with_local_writers(recipe.load_without_writers(data_dir), data_dir)
 
     def predictions(self, data_dir: Path | str | None = None) -> Predictions:
         """The model's predictions for the test images, as they were judged."""

@@ -11,8 +11,9 @@ from typing import Any
 
 from drilldown.data.catalogue import GLYPHS, is_dataset_path
 from drilldown.data.transforms import Affine, Augmentation
-from drilldown.experiment.experiment import Experiment, Recipe
+from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.origins import Source
+from drilldown.experiment.recipe import Recipe
 from drilldown.search.default_layers import vary_layers
 from drilldown.search.space import Space
 from drilldown.search.tables import Choice, Dimension, FloatDimension, Value

@@ -18,10 +18,11 @@ from pydantic import ValidationError
 from drilldown.data.image_settings import ImageSettings
 from drilldown.data.loading import dataset_info
 from drilldown.errors import DrilldownError, Problem
-from drilldown.experiment.experiment import Experiment, Recipe
+from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import Parent, anchor_dataset, check_experiment, set_value
 from drilldown.experiment.origins import Origin, Source
 from drilldown.experiment.problems import toml_literal
+from drilldown.experiment.recipe import Recipe
 from drilldown.experiment.toml_lines import KeyPath
 from drilldown.network.blocks import Block, map_texts, texts_in
 from drilldown.network.layers import Shape

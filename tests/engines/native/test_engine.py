@@ -23,8 +23,9 @@ from drilldown.engines.native import engine as native_engine
 from drilldown.engines.native.engine import MEMORY_LIMIT, why_unsupported
 from drilldown.errors import DrilldownError
 from drilldown.evaluation.records import Tally
-from drilldown.experiment.experiment import Experiment, Recipe
+from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.optimizers import SGD
+from drilldown.experiment.recipe import Recipe
 from drilldown.randomness import stream
 from drilldown.settings import Compute
 from support.cli import drilldown, start

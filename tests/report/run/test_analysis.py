@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from drilldown import Run
 from drilldown.data.transforms import Augmentation, Rotate
+from drilldown.evaluation.bootstrap import independent_interval
 from drilldown.evaluation.predictions import Misclassified
 from drilldown.evaluation.records import EpochRecord, Tally
 from drilldown.experiment.budget import Budget
@@ -152,6 +153,7 @@ def test_every_sentence_is_true_of_any_run(
             ),
             misclassified=wrong,
             confusions=[(*pair, count) for pair, count in counts.most_common()],
+            interval=independent_interval(test, TOTAL),
         )
     )
 

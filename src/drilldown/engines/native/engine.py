@@ -31,8 +31,9 @@ from drilldown.engines.native.library import (
 from drilldown.engines.native.specs import describe, why_no_entry
 from drilldown.evaluation.predictions import Evaluation, predict_logits
 from drilldown.evaluation.records import Tally
-from drilldown.experiment.experiment import Experiment, Recipe
+from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.optimizers import SGD, Adam, AdamW
+from drilldown.experiment.recipe import Recipe
 from drilldown.network.modules import fold_network
 from drilldown.settings import EngineName
 from drilldown.wording import join_words

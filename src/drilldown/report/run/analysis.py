@@ -16,6 +16,7 @@ from drilldown.evaluation.verdict import meets_bar
 from drilldown.network.blocks import layers_in
 from drilldown.network.layers import Dropout
 from drilldown.report.run.evidence import RunEvidence
+from drilldown.runs.audit import WARNING
 from drilldown.wording import count_text, difference_text, join_words, loss_text, percent_text
 
 HIGH_CONFIDENCE = 0.9
@@ -32,6 +33,8 @@ def run_sentences(evidence: RunEvidence) -> list[str]:
         *_split_sentences(evidence),
         *_bar_sentences(evidence),
         *_steadiness_sentences(evidence),
+        *_interval_sentences(evidence),
+        *_audit_sentences(evidence),
         *_overfitting_sentences(evidence),
         *_regularisation_sentences(evidence),
         *_progress_sentences(evidence),
@@ -97,6 +100,17 @@ def _steadiness_sentences(evidence: RunEvidence) -> Iterator[str]:
         f"In each of the last {len(last)} epochs, {correct} of {count_text(total, 'image')} "
         f"{'was' if total == 1 else 'were'} correct{spread}{sampling if error else ''}."
     )
+
+
+def _interval_sentences(evidence: RunEvidence) -> Iterator[str]:
+    test, interval = evidence.summary.test, evidence.interval
+    taken = "; it takes all images as independent" if interval.writers is None else ""
+    yield f"The test accuracy of the final model is {test}, and its 95 % interval is {interval}{taken}."
+
+
+def _audit_sentences(evidence: RunEvidence) -> Iterator[str]:
+    if evidence.audit is not None:
+        yield f"{' '.join(evidence.audit.sentences)} {WARNING}"
 
 
 def _overfitting_sentences(evidence: RunEvidence) -> Iterator[str]:

@@ -11,12 +11,15 @@ from drilldown.data.dataset import Dataset
 from drilldown.data.loading import with_local_writers
 from drilldown.data.writers import count_writers
 from drilldown.evaluation.activation_maps import has_activation_maps
+from drilldown.evaluation.bootstrap import AccuracyInterval
 from drilldown.evaluation.predictions import Misclassified
 from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.holdout import describe_split
 from drilldown.report.run.activation import Activation, gather_activations
+from drilldown.runs.audit import Audit, read_audit
+from drilldown.runs.interval import judged_interval
 from drilldown.runs.run import FinishedRun, Run
 from drilldown.runs.summary import RunSummary
 
@@ -38,6 +41,10 @@ class RunEvidence:
     """(classes, classes), int64: test images by true class (row) and predicted class (column)."""
     activations: tuple[Activation, ...]
     """The class activation maps of some test images; empty for a network without them."""
+    interval: AccuracyInterval
+    """The 95 % interval of the test accuracy."""
+    audit: Audit | None
+    """The accuracy on images that nobody could choose on; None without an audit."""
     split_text: str | None
     """The validation split in words, and whether it shares writers with the training images; None without one."""
 
@@ -83,6 +90,8 @@ def gather_run(run: Run, data_dir: Path | str | None = None, dataset: Dataset | 
         confusions=predictions.confusions,
         confusion=predictions.confusion,
         activations=gather_activations(run, predictions) if has_activation_maps(experiment.layout) else (),
+        interval=judged_interval(run, data_dir),
+        audit=read_audit(run),
         split_text=_describe_split(finished, experiment, dataset, data_dir),
     )
 

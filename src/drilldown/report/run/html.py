@@ -29,7 +29,7 @@ SAMPLES_SIDE = 1024
 """The longest side, in pixels, of the picture with all augmented samples."""
 SHADES = 5
 """The number of shades in the confusion matrix."""
-NOUNS = {"mnist": "digit", "glyphs": "digit", "kmnist": "character"}
+NOUNS = {"mnist": "digit", "qmnist": "digit", "glyphs": "digit", "kmnist": "character"}
 """The word for an image, by dataset; `picture` for every other dataset."""
 SCRIPTS = ("page.js", "prepare.js", "network.js", "pad.js")
 """The scripts of a run's page; all but the first belong to the network in it."""
