@@ -7,7 +7,6 @@ read. `writer.py` writes the files.
 from __future__ import annotations
 
 import contextlib
-import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from drilldown.data.dataset import Dataset, Split
 from drilldown.data.loading import is_on_disk, with_local_writers
 from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.activation_maps import HEAD, activation_maps, has_activation_maps
-from drilldown.evaluation.predictions import Predictions, predict_logits
+from drilldown.evaluation.predictions import Predictions, as_batch, predict_logits
 from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict, judge
 from drilldown.experiment.experiment import Experiment
@@ -235,13 +234,8 @@ class Run(Shown, RunFolder):
 
         experiment, conventions = self.experiment, self.conventions(data_dir)
         channels, height, width = experiment.image[0]
-        image = experiment.recipe.image
-
-        def read(file: Path | str) -> torch.Tensor:
-            fit = image.fit if image else None
-            return read_picture(file, height, width, conventions, channels=channels, fit=fit)
-
-        return conventions, read
+        fit = experiment.recipe.image and experiment.recipe.image.fit
+        return conventions, lambda file: read_picture(file, height, width, conventions, channels=channels, fit=fit)
 
     def logits(self) -> torch.Tensor:
         """The model's logits for the test images, (N, classes), as they were judged."""
@@ -296,7 +290,7 @@ class Run(Shown, RunFolder):
 
         *Returns* (N, classes), float32.
         """
-        return predict_logits(self.model(), self._batch(images), *self.normalisation)
+        return predict_logits(self.model(), as_batch(images, self.experiment.image[0]), *self.normalisation)
 
     def activation_maps(self, images: torch.Tensor) -> torch.Tensor:
         """The class activation maps of images: how much each position adds to the logit of each class.
@@ -312,16 +306,8 @@ class Run(Shown, RunFolder):
         layout = self.experiment.layout
         if not has_activation_maps(layout):
             raise DrilldownError(Problem(place="network", found="it has no class activation maps", expected=HEAD))
-        return activation_maps(self.model(), layout, self._batch(images), *self.normalisation)
-
-    def _batch(self, images: torch.Tensor) -> torch.Tensor:
-        """Checks the shape of images, and makes one image a batch."""
-        shape = self.experiment.image[0]
-        if images.shape[-2:] != shape[1:] or images.dim() < 2 or images.numel() % math.prod(shape):
-            raise DrilldownError(
-                Problem(found=f"images of shape {tuple(images.shape)}", expected=f"(N, {', '.join(map(str, shape))})")
-            )
-        return images.reshape(-1, *shape)
+        batch = as_batch(images, self.experiment.image[0])
+        return activation_maps(self.model(), layout, batch, *self.normalisation)
 
     def checkpoint(self, experiment: Experiment, seed: int) -> Checkpoint | None:
         """Where training can continue; None where nothing is saved yet.
