@@ -234,7 +234,7 @@ class Run(Shown, RunFolder):
 
         experiment, conventions = self.experiment, self.conventions(data_dir)
         channels, height, width = experiment.image[0]
-        fit = experiment.recipe.image and experiment.recipe.image.fit
+        fit = None if (image := experiment.recipe.image) is None else image.fit
         return conventions, lambda file: read_picture(file, height, width, conventions, channels=channels, fit=fit)
 
     def logits(self) -> torch.Tensor:
