@@ -152,7 +152,7 @@ def test_an_audit_set_that_cannot_be_fetched_is_reported_with_folders_and_mirror
         load_test_split()
     message = str(caught.value)
     assert message.startswith(f"{IMAGES}, a file of the audit set, is not on this machine and could not be fetched.")
-    for part in (f"{folder / QMNIST}\n", f"{NOWHERE}{IMAGES}.gz: no connection", f"copy {IMAGES} (plain or .gz)"):
+    for part in (f"{folder / QMNIST}\n", f"{NOWHERE}{IMAGES}.gz: no connection", f"copy {IMAGES} (as .gz)"):
         assert part in message
 
 
