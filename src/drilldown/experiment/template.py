@@ -26,8 +26,10 @@ from drilldown.network.layers import LAYERS
 
 WIDTH = 100
 """The width of comments in characters."""
+ANALYSIS = '# analysis = "What the result shows, in your own words (Markdown); write it after the training."'
+"""A setting that is written after the training, as a comment."""
 _OPTIONAL = {
-    "orientation": '"transposed"', "polarity": '"dark-on-light"', "framing": '"whole"', "ema": "0.999",
+    "image": '{ size = 28, fit = "pad" }', "orientation": '"transposed"', "polarity": '"dark-on-light"', "framing": '"whole"', "ema": "0.999",
     "holdout": "10_000",
 }  # fmt: skip
 """Example values for the optional settings of a recipe."""
@@ -82,7 +84,7 @@ def next_step_text(parent: Experiment, file: Path) -> str:
         "target": f"The weakness of {parent.name} that this step should remove, and by how much.",
     }
     lines = [
-        *_head(file), "", *dump_toml(described).splitlines(), "",
+        *_head(file), "", *dump_toml(described).splitlines(), ANALYSIS, "",
         "# Write below only the settings that change; a value that you write replaces the whole value.",
         f"# These are the settings of {parent.name}:", "#",
         *(f"# {line}".rstrip() for line in f"[network]{settings}".splitlines()),
@@ -139,7 +141,8 @@ def template_text(source: Experiment, file: Path) -> str:
             "reported": None,
         }
     )
-    return "\n".join([*_head(file), "", *_commented(copy.to_toml())]) + "\n"
+    described, brackets, tables = copy.to_toml().partition("\n[")
+    return "\n".join([*_head(file), "", described, ANALYSIS, *_commented(brackets + tables)]) + "\n"
 
 
 def _target(source: Experiment) -> str:
