@@ -80,8 +80,8 @@ def test_mnist_is_the_published_dataset(mnist):
 
 def test_mean_and_deviation_of_mnist_agree_with_numpy(mnist):
     pixels = mnist.train.images.numpy()
-    assert mnist.mean == pytest.approx(pixels.mean(dtype=np.float64) / 255, abs=5e-5)
-    assert mnist.std == pytest.approx(pixels.std(dtype=np.float64) / 255, abs=5e-5)
+    assert mnist.mean[0] == pytest.approx(pixels.mean(dtype=np.float64) / 255, abs=5e-5)
+    assert mnist.std[0] == pytest.approx(pixels.std(dtype=np.float64) / 255, abs=5e-5)
 
 
 @pytest.mark.parametrize("subfolder", [".", "mnist", "MNIST/raw"])

@@ -115,7 +115,7 @@ def assert_same_weights(actual: nn.Module, expected: dict[str, torch.Tensor]) ->
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_engine_makes_the_same_steps_as_pytorch(optimizer: str, tiny: Dataset) -> None:
     experiment = small(f"recipe.optimizer={optimizer}", 'recipe.schedule={name = "step", every = 1, gamma = 0.5}')
-    training = Training(experiment, tiny, seed=SEED, compute=Compute(device="cpu"))
+    training = Training(experiment, tiny, seed=SEED, compute=Compute(engine="torch", device="cpu"))
     epochs = list(training)
     steps = list(by_hand(training, OPTIMIZERS[optimizer], factor=0.5))
     assert len(steps) == 2 * 4
@@ -199,7 +199,7 @@ def test_an_epoch_counts_every_image_once_also_in_a_smaller_last_batch(batch_siz
 
 
 def test_an_evaluation_is_the_mean_over_all_images_in_evaluation_mode(tiny: Dataset) -> None:
-    many = replace(tiny, test=Split(tiny.test.images.repeat(11, 1, 1), tiny.test.labels.repeat(11)))  # two batches
+    many = replace(tiny, test=Split(tiny.test.images.repeat(11, 1, 1, 1), tiny.test.labels.repeat(11)))  # two batches
     training = Training(small("recipe.augment={ rotate = 20 }"), many, seed=SEED, compute=Compute(device="cpu"))
     epochs = list(training)
     network = copy.deepcopy(training.engine.model()).eval()

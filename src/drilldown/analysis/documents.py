@@ -20,7 +20,7 @@ from drilldown.analysis.comparison import Comparison, Contrast
 from drilldown.analysis.seeds import Seeds
 from drilldown.analysis.study import StepEffect, StudyEvidence, StudyStep
 from drilldown.data.conventions import Conventions
-from drilldown.data.dataset import Dataset, Split, class_name
+from drilldown.data.dataset import Dataset, Split
 from drilldown.data.recognition import conventions_of
 from drilldown.errors import Problem
 from drilldown.evaluation.bootstrap import AccuracyInterval
@@ -195,7 +195,7 @@ def predictions_document(
             {
                 "picture": str(file),
                 "class": number,
-                "name": class_name(class_names, number),
+                "name": class_names and class_names[number],
                 "confidence": max(percent),
                 "percents": percent,
             }

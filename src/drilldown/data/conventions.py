@@ -73,7 +73,7 @@ class Conventions:
         polarity = self.polarity.replace("-", " ") if self.polarity else "light and dark backgrounds"
         if self.framing == "whole":
             return f"{polarity}, whole pictures"
-        centred = "mass" if self.centre == "mass" else "the middle of their sides"
+        centred = "mass" if self.centre == "mass" else "their middle"
         return f"{polarity}, in a box of {100 * self.box:.0f} % of the side, centred by {centred}"
 
     def admits(self, layout: Layout, slack: float = 0.03) -> bool:

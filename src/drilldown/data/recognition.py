@@ -38,7 +38,7 @@ def conventions_of(dataset: Dataset, polarity: Polarity | None = None, framing: 
     *Arguments*: `polarity`, `framing`: where the user stated them.
 
     >>> str(conventions_of(drilldown.load("under-8k", ["recipe.dataset=glyphs"]).recipe.load_dataset()))
-    'light on dark, in a box of 57 % of the side, centred by the middle of their sides'
+    'light on dark, in a box of 57 % of the side, centred by their middle'
     """
     key = dataset.identity, polarity, framing
     if key in (("mnist", None, None), (QMNIST, None, None)):  # QMNIST's images were made in the same way

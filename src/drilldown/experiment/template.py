@@ -29,7 +29,8 @@ WIDTH = 100
 ANALYSIS = '# analysis = "What the result shows, in your own words (Markdown); write it after the training."'
 """A setting that is written after the training, as a comment."""
 _OPTIONAL = {
-    "image": '{ size = 28, fit = "pad" }', "orientation": '"transposed"', "polarity": '"dark-on-light"', "framing": '"whole"', "ema": "0.999",
+    "image": '{ size = 28, fit = "pad" }', "orientation": '"transposed"', "polarity": '"dark-on-light"',
+    "framing": '"whole"', "ema": "0.999",
     "holdout": "10_000",
 }  # fmt: skip
 """Example values for the optional settings of a recipe."""

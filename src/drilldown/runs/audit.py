@@ -122,6 +122,10 @@ def audit_run(run: Run, data_dir: Path | str | None = None, *, on_download: OnDo
 
     *Raises* DrilldownError where the run is not finished or was not trained on MNIST, where the images are missing and
     cannot be fetched, or where the folder cannot be written.
+
+    >>> drilldown.audit("last")
+    Traceback (most recent call last):
+    drilldown.errors.DrilldownError: run: found "last"; expected a run, as drilldown.perform returns it
     """
     check_argument("run", run, Run, "a run, as drilldown.perform returns it")
     _check_dataset(run)

@@ -94,7 +94,7 @@ def bar_lengths(model_summary: ModelSummary) -> list[tuple[float, float]]:
 
 def _coloured(activation: Activation) -> str:
     """The picture of a class activation map."""
-    return picture_address(colour_map(activation.image, activation.map))
+    return picture_address(colour_map(activation.image, activation.map), largest=96)
 
 
 def _examples(evidence: RunEvidence) -> list[dict[str, Any]]:
