@@ -35,7 +35,7 @@ def audit(
     as_json: JsonOption = False,
     _trust: TrustOption = False,
 ) -> None:
-    """Evaluate a finished run on the 50,000 test images that only QMNIST has.
+    """Evaluate a run on QMNIST's 50,000 further test images.
 
     Say how its accuracy on MNIST's test images compares. The result is stored in the run's folder. Never choose by an
     audit: images that decide are no longer an audit set.

@@ -121,7 +121,7 @@ def predict(
     as_json: JsonOption = False,
     _trust: TrustOption = False,
 ) -> None:
-    """Classify pictures, prepared as the images of the run's dataset were.
+    """Classify pictures, prepared as the run's dataset was.
 
     A picture that cannot be read is one line; the others are still classified, and the exit code is 2.
     """

@@ -59,7 +59,7 @@ def report(
     runs: RunsOption = RUNS_DIR,
     _trust: TrustOption = False,
 ) -> None:
-    """Write report.html and report.md of a run, a study or a search.
+    """Write the report of a run, a study or a search.
 
     report.html is a single file; report.md has its figures in a folder beside it. Print the path of report.html.
     """
