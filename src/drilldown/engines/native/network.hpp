@@ -134,7 +134,11 @@ class Network {
       case Spec::HARD_SWISH: return activation(HardSwish{});
       case Spec::PRELU: return std::make_unique<PRelu>(shape);
       case Spec::CHANNEL_DROPOUT: return std::make_unique<ChannelDropout>(shape, spec.number, number);
-      case Spec::SUM: return std::make_unique<Sum>(shape, place(spec.other));
+      case Spec::SUM: {
+        const bool has_relu = i < int(specs.size()) && specs[i].kind == Spec::RELU && follows(i);
+        i += has_relu;
+        return std::make_unique<Sum>(shape, place(spec.other), has_relu);
+      }
       default: throw std::invalid_argument("the library does not know a layer of the network");
     }
   }

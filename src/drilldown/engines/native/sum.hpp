@@ -19,31 +19,52 @@ inline void transfer(const Layout& from_layout, const float* from, const Layout&
     }
 }
 
+// The sum, and a relu behind it if `has_relu`: together they are one pass over memory.
 class Sum : public Layer {
  public:
   int other;                        // the second slot that it reads
   bool other_adds = false;          // as `adds`, for the second slot
   Layout other_in, other_gradient;  // as `in` and `in_gradient`
 
-  Sum(const Layout& shape, int other) : other(other) {
+  Sum(const Layout& shape, int other, bool has_relu) : other(other), has_relu(has_relu) {
     in = out = Layout::plain(shape.channels, shape.height, shape.width);
   }
+
+  // As wide as the output, so that a pixel of both has one offset.
+  Layout wanted_gradient() const override { return out; }
 
   void forward(const Pass&, const Tile& tile, const float* from, float* to) override {
     const float* second = tile.values[other];
     for (int c = 0; c < in.channels; ++c)
-      for (int y = 0; y < in.height; ++y)
-        for (int x = 0; x < in.width; ++x)
-          store(to + out.at(c, y, x), load(from + in.at(c, y, x)) + load(second + other_in.at(c, y, x)));
+      for (int y = 0; y < in.height; ++y) {
+        const float *a = from + in.at(c, y, 0), *b = second + other_in.at(c, y, 0);
+        float* pixel = to + out.at(c, y, 0);
+        for (long x = 0; x < in.width * in.step(); x += in.step()) {
+          const V value = load(a + x) + load(b + x);
+          store(pixel + x, has_relu ? relu(value) : value);
+        }
+      }
   }
 
-  void backward(const Pass&, const Tile& tile, const float*, const float*, const float* gradients,
+  void backward(const Pass&, const Tile& tile, const float*, const float* to, const float* gradients,
                 float* input_gradients) override {
-    if (input_gradients) transfer<false>(out_gradient, gradients, in_gradient, input_gradients);
     float* second = tile.gradients[other];
-    if (second && other_adds) transfer<true>(out_gradient, gradients, other_gradient, second);
-    if (second && !other_adds) transfer<false>(out_gradient, gradients, other_gradient, second);
+    for (int c = 0; c < in.channels; ++c)
+      for (int y = 0; y < in.height; ++y) {
+        const long place = out.at(c, y, 0);
+        float* a = input_gradients ? input_gradients + in_gradient.at(c, y, 0) : nullptr;
+        float* b = second ? second + other_gradient.at(c, y, 0) : nullptr;
+        for (long x = 0; x < in.width * in.step(); x += in.step()) {
+          V gradient = load(gradients + place + x);
+          if (has_relu) gradient = load(to + place + x) > 0.0f ? gradient : V{};
+          if (a) store(a + x, gradient);
+          if (b) store(b + x, other_adds ? load(b + x) + gradient : gradient);
+        }
+      }
   }
+
+ private:
+  bool has_relu;
 };
 
 }  // namespace drilldown
