@@ -14,7 +14,7 @@ DRILLDOWN_DATA := $(firstword $(wildcard $(CURDIR)/data $(CURDIR)/../data $(CURD
 endif
 export DRILLDOWN_DATA
 
-.PHONY: run test faults sanitize docs setup clean
+.PHONY: run test coverage faults sanitize docs setup clean
 
 run: setup
 	$(BIN)/drilldown run
@@ -26,9 +26,13 @@ test: setup
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir build/site
+	$(BIN)/pytest -m "not slow" -n 3
+	$(BIN)/pytest -m slow -n 2 tests
+
+# The share of lines and branches that the fast tests reach. It is no part of `make test`: it makes them half as slow again.
+coverage: setup
 	$(BIN)/pytest -m "not slow" -n 3 --cov --cov-report=
 	$(BIN)/coverage report --format=total --fail-under=$(COVERAGE_FLOOR)
-	$(BIN)/pytest -m slow -n 2 tests
 
 # Faults: 50 kills, each write, flush and rename failing once, each region of each file damaged, processes at once.
 # `make test` tries a part of them.

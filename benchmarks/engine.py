@@ -18,7 +18,8 @@ from drilldown.benchmark.measure import ROUNDS, measure_speed
 from drilldown.data.dataset import Dataset, Split
 from drilldown.data.loading import load_dataset
 from drilldown.engines.native.engine import NativeEngine
-from drilldown.experiment.experiment import Experiment, Network
+from drilldown.experiment.experiment import Experiment
+from drilldown.experiment.network import Network
 from drilldown.settings import Compute
 from drilldown.training.training import Training
 

@@ -19,7 +19,8 @@ import drilldown
 from drilldown.benchmark.measure import ROUNDS, measure_speed
 from drilldown.data.dataset import Dataset, Split
 from drilldown.data.loading import load_dataset
-from drilldown.experiment.experiment import Experiment, Network
+from drilldown.experiment.experiment import Experiment
+from drilldown.experiment.network import Network
 from drilldown.network.blocks import Block
 
 FLAGSHIP = "under-8k"

@@ -29,6 +29,8 @@ from drilldown.search.tables import KINDS, SearchSettings
 ROOT = Path(__file__).parents[1]
 MARK = "<!-- generated: {} -->"
 Schema = dict[str, Any]
+ORDER = {"name": 0, "p": 2, "fade": 2}
+"""The keys that come first and last in their tables."""
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -63,7 +65,14 @@ def command_line() -> Any:
 
 def _command(name: str, command: Any) -> Iterator[str]:
     usage = " ".join(_usage(parameter) for parameter in command.params)
-    yield from [f"## drilldown {name} {{#{name}}}", "", "```text", f"drilldown {name} {usage}".rstrip(), "```", ""]
+    yield from [
+        f"## drilldown {name} {{#{name.replace(' ', '-')}}}",
+        "",
+        "```text",
+        f"drilldown {name} {usage}".rstrip(),
+        "```",
+        "",
+    ]
     yield from [command.help, ""]
     arguments = [(_argument(p), p) for p in command.params if not _is_option(p)]
     options = [(_option(p), p) for p in command.params if _is_option(p)]
@@ -146,7 +155,7 @@ def _section(label: str, table: Schema, root: Schema, level: int) -> Iterator[st
     description = table.get("description", "").partition("\n>>>")[0].replace("*Source*:", "Source:")
     yield from [description.strip(), ""]
     rows = []
-    for key, value in sorted(table["properties"].items(), key=lambda item: item[0] != "name"):
+    for key, value in sorted(table["properties"].items(), key=lambda item: ORDER.get(item[0], 1)):
         if any("$ref" in choice for choice in _choices(value)):
             described = value.get("description", "") or "A table, described below."
         else:
@@ -168,7 +177,12 @@ def _choices(value: Schema) -> list[Schema]:
 
 
 def _type(value: Schema, root: Schema) -> str:
-    types = ["table" if "$ref" in choice else _plain_type(choice, root) for choice in _choices(value)]
+    types = []
+    for choice in _choices(value):
+        table = _resolve(choice, root) if "$ref" in choice else {}
+        if "main" in table:  # the value of this setting can stand in place of the table
+            types.append(_type(table["properties"][table["main"]], root))
+        types.append("table" if table else _plain_type(choice, root))
     return " or ".join(dict.fromkeys(types))
 
 
@@ -206,10 +220,16 @@ def _literal(default: Any, value: Schema) -> str:
 def layers() -> str:
     """The layers of the block notation."""
     rows = [
-        [f"`{kind.usage}`", _first_paragraph(kind.__doc__), "yes" if kind.parameters is not Layer.parameters else "no"]
+        [f"`{kind.usage}`", _description(kind), "yes" if kind.parameters is not Layer.parameters else "no"]
         for kind in LAYERS.values()
     ]
     return "\n".join(_table(["layer", "meaning", "has parameters"], rows))
+
+
+def _description(kind: type[Layer]) -> str:
+    """A layer's docstring without its source and examples."""
+    text = re.split(r"\n\s*(?:\*Source\*|>>>)", inspect.cleandoc(kind.__doc__ or ""))[0]
+    return " ".join(text.split())
 
 
 def python() -> str:
@@ -264,6 +284,7 @@ RUN_FOLDER = {
     "weights.safetensors": "The trained model that was judged.",
     "predictions.safetensors": "The logits of this model for all test images.",
     "summary.json": "The result: accuracy, counts, parameters, seconds, versions, verdict. It ends the run.",
+    "audit.json": "The accuracy on QMNIST's further test images. Only after `drilldown audit`.",
     "diverged.json": "The reason why training diverged. Only then.",
     "report.html": "The report as one file.",
     "report.md": "The report as Markdown, with its pictures in `figures/`.",
@@ -275,10 +296,6 @@ RUN_FOLDER = {
 def run_folder() -> str:
     """The files of a run."""
     return "\n".join(_table(["file", "content"], [[f"`{name}`", content] for name, content in RUN_FOLDER.items()]))
-
-
-def _first_paragraph(text: str | None) -> str:
-    return " ".join((text or "").split("\n\n")[0].split())
 
 
 def _table(head: list[str], rows: list[list[str]]) -> Iterator[str]:

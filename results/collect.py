@@ -30,8 +30,8 @@ from matplotlib.lines import Line2D
 from drilldown.analysis.ablation import Removal
 from drilldown.analysis.seeds import Seeds, measure_effect
 from drilldown.analysis.study import StudyEvidence, StudyStep, gather_study, is_folder_of_runs
-from drilldown.experiment.experiment import Reported
 from drilldown.experiment.loading import read_experiment
+from drilldown.experiment.reported import Reported
 from drilldown.experiment.studies import Study, available_studies
 from drilldown.report.ablation import write_ablation_report
 from drilldown.report.axes import Axis, drawable_accuracy, spread_labels

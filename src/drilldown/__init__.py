@@ -16,8 +16,9 @@ The commands as Python objects, which show themselves in a notebook:
 | `Lines` | a callback for `perform` that prints one line per epoch, in a notebook with a bar |
 | `Tracking` | a callback for `perform` that mirrors runs in TensorBoard, MLflow or Weights & Biases |
 | `all_runs`, `find_run` | the runs on disk; the `last` one, or one by its folder |
-| `Run` | a run on disk: `verdict`, `epochs`, `model()`, `predictions()`, `evaluate(split)`, `predict(images)` |
-| `Predictions` | logits with labels: `tally`, `misclassified`, `confusion` |
+| `Run` | a run on disk: `verdict`, `model()`, `predictions()`, `evaluate(split)`, `read_picture()`, `predict()` |
+| `Predictions` | logits with labels: `tally`, `interval()`, `misclassified`, `confusion` |
+| `audit` | evaluates a run on QMNIST's further test images, on which nobody could choose |
 | `read_picture` | reads a picture file and prepares it as MNIST's digits were |
 | `find_network` | searches for the best or the smallest network, on several workers or machines |
 | `compare` | sets experiments or runs side by side: the difference and its effect |
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from drilldown.notebook import plot
     from drilldown.notebook.lines import Lines
     from drilldown.report.run.writing import write_run_report as write_report
+    from drilldown.runs.audit import audit_run as audit
     from drilldown.runs.finding import all_runs, find_run
     from drilldown.runs.perform import perform
     from drilldown.runs.run import Run
@@ -68,6 +70,7 @@ __all__ = [
     "Training",
     "TrainingDivergedError",
     "all_runs",
+    "audit",
     "compare",
     "dataset",
     "find_network",
@@ -90,6 +93,7 @@ _HOMES = {
     "Training": "training.training:Training",
     "TrainingDivergedError": "errors:TrainingDivergedError",
     "all_runs": "runs.finding:all_runs",
+    "audit": "runs.audit:audit_run",
     "compare": "analysis.comparison:compare",
     "dataset": "data.loading:load_dataset",
     "find_network": "search.interface:find_network",

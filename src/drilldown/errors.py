@@ -32,10 +32,14 @@ class Problem:
 
     def __str__(self) -> str:
         file = None if self.file is None else f"{self.file}:{self.line}" if self.line else str(self.file)
-        expected = f"expected {self.expected}" if self.expected else None
         where = ": ".join(part for part in (file, self.place) if part)
-        message = "; ".join(part for part in (self.found, expected, self.suggestion) if part)
-        return f"{where}: {message}" if where else message
+        return f"{where}: {self.message}" if where else self.message
+
+    @property
+    def message(self) -> str:
+        """The line without file and place."""
+        expected = f"expected {self.expected}" if self.expected else None
+        return "; ".join(part for part in (self.found, expected, self.suggestion) if part)
 
 
 class DrilldownError(Exception):

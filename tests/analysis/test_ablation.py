@@ -18,7 +18,8 @@ from drilldown.errors import DrilldownError, TrainingDivergedError
 from drilldown.experiment.difference import changed_components
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import read_experiment
-from drilldown.network.layers import BatchNorm, Dropout, GlobalAveragePool, parse_block
+from drilldown.network.blocks import layers_in, network_text
+from drilldown.network.layers import BatchNorm, Dropout, GlobalAveragePool
 from drilldown.report.ablation import ablation_markdown, ablation_sentences
 from drilldown.resources import resource_folder
 from drilldown.runs.perform import perform
@@ -55,7 +56,7 @@ def without(full: Experiment, component: str) -> Experiment:
 
 
 def layers(experiment: Experiment) -> str:
-    return ", ".join(experiment.network.layers or ())
+    return network_text(experiment.network.layers or ())
 
 
 @pytest.mark.parametrize("step", SHIPPED)
@@ -76,7 +77,7 @@ def test_each_variation_of_a_shipped_step_lacks_only_its_component(step: str, tm
             assert experiment.name < full.name
         changed = changed_components(full, experiment)
         if variation.component in KINDS:
-            kinds = [type(layer) for block in experiment.network.layers or () for layer in parse_block(block)]
+            kinds = [type(layer) for layer in layers_in(experiment.network.layers or ())]
             assert KINDS[variation.component] not in kinds
             name = DIFFERENCE_NAMES.get(variation.component, variation.component)
             assert name in changed
@@ -289,3 +290,54 @@ def test_a_recipe_without_components_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DrilldownError, match="no component"):
         command("ablate", "bare.toml", cwd=tmp_path)
     assert not (tmp_path / "runs").exists()
+
+
+def test_components_inside_of_tables_are_removed() -> None:
+    body = ["conv 3x3 4 pad=same expand=2, bn, relu", {"skip": ["se 2, dropout 0.1"]}]
+    full = load(
+        {
+            "title": "Given",
+            "network": {"layers": ["conv 3x3 4, gn 2", {"skip": body}, "ln, gap, linear 10"]},
+            "recipe": {"dataset": "glyphs"},
+        }
+    )
+    expected: dict[str, list[object]] = {
+        "batch norm": ["conv 3x3 4, gn 2", {"skip": ["conv 3x3 4 pad=1 expand=2, relu", body[1]]}],
+        "group norm": ["conv 3x3 4", {"skip": ["conv 3x3 4 pad=1 expand=2, bn, relu", body[1]]}],
+        "skip connections": ["conv 3x3 4, gn 2", "conv 3x3 4 pad=1 expand=2, bn, relu", "se 2, dropout 0.1"],
+        "squeeze and excitation": [
+            "conv 3x3 4, gn 2",
+            {"skip": ["conv 3x3 4 pad=1 expand=2, bn, relu", {"skip": ["dropout 0.1"]}]},
+        ],
+        "expansion": ["conv 3x3 4, gn 2", {"skip": ["conv 3x3 4 pad=1, bn, relu", body[1]]}],
+        "dropout": ["conv 3x3 4, gn 2", {"skip": ["conv 3x3 4 pad=1 expand=2, bn, relu", {"skip": ["se 2"]}]}],
+    }
+    variations, _ = list_variations(full)
+    found = {variation.component: variation.experiment for variation in variations}
+    for component, blocks in expected.items():
+        assert list(found[component].network.layers or ())[:-1] == blocks, component
+    assert found["layer norm"].network.layers is not None
+    assert found["layer norm"].network.layers[-1] == "gap, linear 10"
+    assert found["gap head"].network.layers is not None
+    assert found["gap head"].network.layers[-1] == "ln, flatten, linear 10"
+    for component in (
+        "batch norm",
+        "group norm",
+        "layer norm",
+        "skip connections",
+        "squeeze and excitation",
+        "dropout",
+    ):
+        assert changed_components(full, found[component]) == (component,)
+
+
+def test_a_gap_inside_of_a_table_is_not_removed() -> None:
+    full = load(
+        {
+            "title": "Given",
+            "network": {"layers": ["conv 3x3 10", {"repeat": 1, "shared": True, "layers": ["gap"]}]},
+            "recipe": {"dataset": "glyphs"},
+        }
+    )
+    _, skipped = list_variations(full)
+    assert [(one.component, one.why) for one in skipped] == [("gap head", "the last gap is inside of a table")]

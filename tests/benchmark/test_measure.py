@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from PIL import Image
 from drilldown import load
 from drilldown.benchmark import plain
 from drilldown.benchmark.measure import FLOOR, benchmark_document, measure_speed
-from drilldown.data.augmentation import Affine, Augmentation
+from drilldown.benchmark.plain_transforms import make_pil_transform
 from drilldown.data.dataset import Dataset, Split
 from drilldown.data.loading import load_dataset
+from drilldown.data.transforms import Affine, Augmentation
 from drilldown.errors import DrilldownError
 
 
@@ -64,7 +66,26 @@ def test_the_affine_coefficients_are_the_inverse_map_that_pil_expects() -> None:
     """An image with one bright corner, scaled to half its size without randomness."""
     image = Image.fromarray(np.pad(np.full((7, 7), 255, np.uint8), ((0, 21), (0, 21))))
     still = Augmentation(affine=Affine(scale=(0.5, 0.5)))
-    small = np.asarray(plain.make_pil_transform(still)(image), dtype=float)
+    small = np.asarray(make_pil_transform(still)(image), dtype=float)
     rows, columns = np.nonzero(small > 127)
     assert rows.min() == columns.min() == 7
     assert math.isclose((small > 127).sum(), 12.25, abs_tol=4)
+
+
+@pytest.mark.parametrize(
+    "augment",
+    [
+        {"crop": 20}, {"flip": {"p": 1}}, {"flip": {"direction": "both", "p": 1}}, {"rotate": [5, 10]},
+        {"affine": {"translate": [3, 0.2], "shear": [1, 5]}}, {"perspective": {"p": 1}}, {"elastic": {}},
+        {"jitter": {"brightness": [0.5, 0.6]}}, {"erase": {"p": 1}},
+    ],
+)  # fmt: skip
+def test_the_plain_pipeline_makes_every_transform_with_its_probability(augment: dict[str, Any]) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(1, 256, (28, 28), np.uint8))
+    ((name, settings),) = augment.items()
+    changed = make_pil_transform(Augmentation.model_validate(augment))(image)
+    assert (changed.size, changed.mode) == (image.size, "L")
+    assert np.asarray(changed).tolist() != np.asarray(image).tolist()
+    settings = settings if isinstance(settings, dict) else {"size" if name == "crop" else "degrees": settings}
+    never = make_pil_transform(Augmentation.model_validate({name: settings | {"p": 0}}))(image)
+    assert np.asarray(never).tolist() == np.asarray(image).tolist()

@@ -82,6 +82,26 @@ def test_predict_refuses_a_file_that_is_no_picture(lab: Path, tmp_path: Path) ->
     assert [line.split()[-1] for line in mixed.stdout.splitlines()[1:]] == [str(tmp_path / "three.png")]
 
 
+def test_predict_reads_folders_and_patterns_and_keeps_what_it_read(lab: Path, tmp_path: Path) -> None:
+    for number in (3, 4):
+        template = Image.fromarray(_template(number, "DejaVuSans.ttf").numpy())
+        template.save(tmp_path / f"{number}.png")
+    (tmp_path / "5.png").write_bytes(b"%PDF-1.7")
+    for path in (str(tmp_path), str(tmp_path / "*.png")):
+        shown = drilldown("predict", "last", "--json", path, cwd=lab)
+        assert shown.returncode == 2
+        assert shown.stderr.splitlines() == [
+            f"drilldown: {tmp_path / '5.png'}: not a picture, but a PDF document; expected a picture file such as PNG; "
+            "export its page as PNG"
+        ]
+        document = json.loads(shown.stdout)
+        assert [Path(read["picture"]).name for read in document["predictions"]] == ["3.png", "4.png"]
+        assert document["problems"] == [
+            {"picture": str(tmp_path / "5.png"), "problem": shown.stderr.strip().partition("5.png: ")[2]}
+        ]
+        assert document["prepared"].startswith("light on dark, in a box")
+
+
 def test_predict_needs_a_finished_run(lab: Path, tmp_path: Path) -> None:
     run = plain_run(lab)
     unfinished = tmp_path / "unfinished"

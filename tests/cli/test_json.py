@@ -96,7 +96,7 @@ def test_documents_have_the_figures_of_the_text(lab: Path, documents: dict[tuple
 
 def test_an_error_prints_no_document(lab: Path, documents: dict[tuple[str, ...], Any]) -> None:  # noqa: ARG001
     (lab / "text.png").write_text("not a picture")
-    for call in (("predict", "last", "three.png", "text.png"), ("verdict", "absent.toml"), ("compare", "tiny.toml")):
+    for call in (("verdict", "absent.toml"), ("compare", "tiny.toml")):
         out = io.StringIO()
         with contextlib.chdir(lab), contextlib.redirect_stdout(out), pytest.raises(DrilldownError):
             app([*call, "--json"], standalone_mode=False)

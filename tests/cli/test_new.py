@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from drilldown import load
-from drilldown.data.augmentation import Augmentation
+from drilldown.data.transforms import Augmentation
 from drilldown.errors import DrilldownError
 from drilldown.experiment.holdout import Holdout
+from drilldown.network.blocks import layers_in
 from support.cli import drilldown, plain_run
 from support.study import command
 
@@ -36,8 +37,7 @@ def test_new_starts_with_a_small_first_network_which_is_not_the_solution(tmp_pat
     first = load(tmp_path / "climb" / "01-first.toml")
     assert first.model_summary.parameters < 5_000
     assert first.budget == load("eva5-s5").budget
-    layers = [layer for block in first.network.layers or () for layer in block.split(", ")]
-    assert not {"bn", "dropout"} & {layer.split()[0] for layer in layers}
+    assert not {"bn", "dropout"} & {layer.word for layer in layers_in(first.network.layers or ())}
     assert first.recipe.augment == Augmentation()
 
 

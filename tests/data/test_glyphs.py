@@ -31,7 +31,7 @@ def test_glyphs_look_like_mnist():
     assert drawn.image_shape == (1, 28, 28)
     assert drawn.train.labels.bincount().tolist() == [600] * 10
     assert drawn.test.labels.bincount().tolist() == [100] * 10
-    ink = drawn.train.images.float().mean(dim=0)
+    ink = drawn.train.images.float().mean(dim=(0, 1))
     # Light ink in the centre on a dark background.
     assert ink[10:18, 10:18].mean() > 3 * torch.cat([ink[:3].flatten(), ink[-3:].flatten()]).mean()
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from drilldown.data.idx import parse_idx, read_header, read_unpacked
+from drilldown.data.idx import idx_header, parse_idx, read_header, read_unpacked
 from drilldown.errors import DrilldownError
 
 LIMIT = 1_000
@@ -77,7 +77,7 @@ def test_any_bytes_are_read_or_refused(content, dimensions):
         array = parse_idx(content, dimensions, "file")
     except DrilldownError:
         return
-    assert idx_bytes(array.shape, array.tobytes()) == content
+    assert idx_header(array) + array.tobytes() == content
 
 
 SIZES = st.sampled_from([0, 1, 2, 255, 2**16, 2**31 - 1, 2**31, 2**32 - 1])
@@ -135,10 +135,21 @@ def test_the_message_about_another_format_shows_the_first_bytes():
     assert "byte 0: the file begins with b'<!DO'" in error_of(b"<!DOCTYPE html>", 3)
 
 
-@pytest.mark.parametrize("element", [0x09, 0x0B, 0x0C, 0x0D, 0x0E])
+@pytest.mark.parametrize("element", [0x00, 0x0A, 0x0D, 0x0E])
 def test_other_element_types_are_refused(element):
     message = error_of(idx_bytes((2,), bytes(16), element=element), 1)
     assert f"byte 2: element type 0x{element:02x}; expected 0x08" in message
+
+
+@pytest.mark.parametrize(("element", "code"), [(0x08, "B"), (0x09, "b"), (0x0B, ">h"), (0x0C, ">i")])
+def test_whole_numbers_of_any_length_are_read(element, code):
+    data = struct.pack(f">3{code.removeprefix('>')}", 0, 7, 100)
+    assert parse_idx(idx_bytes((3,), data, element=element), 1, "labels").tolist() == [0, 7, 100]
+
+
+def test_images_with_channels_and_labels_with_columns_are_read():
+    assert parse_idx(idx_bytes((2, 3, 1, 2), bytes(range(12))), 3, "images").shape == (2, 3, 1, 2)
+    assert parse_idx(idx_bytes((2, 8), bytes(16)), 1, "labels").shape == (2, 8)
 
 
 def test_images_in_a_label_file_are_recognised():
@@ -152,7 +163,7 @@ def test_labels_in_an_image_file_are_recognised():
 
 
 def test_other_numbers_of_dimensions_are_refused_without_a_suggestion():
-    assert "swapped" not in error_of(idx_bytes((1, 1, 2, 2), bytes(4)), 3)  # colour images
+    assert "swapped" not in error_of(idx_bytes((1, 1, 2, 2, 1), bytes(4)), 3)
 
 
 # ---- read_unpacked
@@ -181,7 +192,7 @@ def test_any_bytes_are_read_back(file, content, level):
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_the_header_alone_gives_the_sizes(file, pack):
     file.write_bytes(pack(idx_bytes((2, 3, 3), bytes(18))))
-    assert read_header(file, 3) == (2, 3, 3)
+    assert read_header(file, 3).sizes == (2, 3, 3)
 
 
 @settings(max_examples=50, deadline=None)
@@ -190,7 +201,7 @@ def test_a_plain_file_of_a_wrong_length_is_refused_with_the_message_of_the_reade
     content = (idx_bytes((2, 3, 3), bytes(18)) + bytes(40))[:length]
     file.write_bytes(content)
     if length == 16 + 18:
-        assert read_header(file, 3) == (2, 3, 3)
+        assert read_header(file, 3).sizes == (2, 3, 3)
         return
     with pytest.raises(DrilldownError) as caught:
         read_header(file, 3)

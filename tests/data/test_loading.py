@@ -80,8 +80,8 @@ def test_mnist_is_the_published_dataset(mnist):
 
 def test_mean_and_deviation_of_mnist_agree_with_numpy(mnist):
     pixels = mnist.train.images.numpy()
-    assert mnist.mean == pytest.approx(pixels.mean(dtype=np.float64) / 255, abs=5e-5)
-    assert mnist.std == pytest.approx(pixels.std(dtype=np.float64) / 255, abs=5e-5)
+    assert mnist.mean[0] == pytest.approx(pixels.mean(dtype=np.float64) / 255, abs=5e-5)
+    assert mnist.std[0] == pytest.approx(pixels.std(dtype=np.float64) / 255, abs=5e-5)
 
 
 @pytest.mark.parametrize("subfolder", [".", "mnist", "MNIST/raw"])
@@ -221,9 +221,17 @@ def test_a_gap_in_the_labels_is_refused_with_the_first_label_above_it(folder):
     ) in message
 
 
-def test_labels_that_begin_at_one_have_a_gap(folder):
-    assert "training label 0: class 1, but there is no image of class 0" in error_of(
-        folder(train_labels=np.arange(12) % 3 + 1)
+def test_labels_that_begin_at_one_are_shifted_and_keep_their_numbers_as_names(folder):
+    path = folder(train_labels=np.arange(12) % 3 + 1, test_labels=np.arange(6) % 3 + 1)
+    dataset = load_dataset(str(path))
+    assert dataset.train.labels.tolist() == (np.arange(12) % 3).tolist()
+    assert dataset.class_names == dataset_info(str(path)).class_names == ("1", "2", "3")
+    assert dataset.notices == ("the labels begin at 1: class 1 is the network's first output, class 3 its last",)
+
+
+def test_labels_that_begin_at_two_have_a_gap(folder):
+    assert "training label 0: class 2, but there is no image of class 0" in error_of(
+        folder(train_labels=np.arange(12) % 3 + 2)
     )
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drilldown.data import loading
 from drilldown.data.catalogue import STEMS
 from drilldown.data.loading import load_dataset
+from drilldown.data.own import idx_files
 from drilldown.errors import DrilldownError
 from support.cli import drilldown, environment
 
@@ -76,7 +76,7 @@ def test_too_large_a_dataset_is_refused_with_both_figures_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write_terabyte(tmp_path / "letters")
-    monkeypatch.setattr(loading, "read_unpacked", None)  # nothing is read
+    monkeypatch.setattr(idx_files, "parse_idx", None)  # nothing is read
     with pytest.raises(DrilldownError, match=r"loading the dataset takes about 2,000.1 GB of memory; .* GB are free"):
         load_dataset(str(folder))
 
@@ -93,6 +93,7 @@ LIMITED = """
 import resource, sys
 import psutil
 from drilldown.data.loading import load_dataset
+from drilldown.data.own import idx_files
 from drilldown.errors import DrilldownError
 load_dataset(sys.argv[1])  # a small dataset: all modules are loaded, and PyTorch has its threads
 mapped = psutil.Process().memory_info().vms

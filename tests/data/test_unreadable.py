@@ -131,8 +131,8 @@ def test_what_the_user_may_not_read_is_refused_with_its_path(open_folder):
     labels = lock(write_dataset(open_folder / "labels") / "t10k-labels-idx1-ubyte", 0o000)
     packed = lock(write_dataset(open_folder / "kmnist", naming="{}.gz") / f"{first}.gz", 0o000)
     cases = {
-        str(closed): closed / first,
-        str(listed): listed / first,
+        str(closed): closed,
+        str(listed): listed / "t10k-images-idx3-ubyte",
         str(plain.parent): plain,
         str(labels.parent): labels,
         f"mnist={closed}": closed / "mnist" / first,

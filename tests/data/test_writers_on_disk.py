@@ -75,7 +75,10 @@ def test_a_dataset_without_known_writers_is_refused_or_returned_as_it_is(tmp_pat
     dataset = load_dataset(str(write_dataset(tmp_path / "letters")))
     with pytest.raises(DrilldownError) as caught:
         with_writers(dataset)
-    assert str(caught.value) == f'the writers of "{tmp_path / "letters"}" are unknown; expected the dataset "mnist"'
+    assert (
+        str(caught.value)
+        == f'the writers of "{tmp_path / "letters"}" are unknown; expected one of the datasets "mnist", "qmnist"'
+    )
     assert with_local_writers(dataset) is dataset
 
 

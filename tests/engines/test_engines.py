@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drilldown import Training, load
-from drilldown.data.augmentation import Augmentation, AugmentationDraws, draw_augmentation
+from drilldown.data.augmentation import AugmentationDraws, draw_augmentation
+from drilldown.data.transforms import Augmentation
 from drilldown.engines.engine import Engine, Progress
 from drilldown.engines.native.specs import ENTRIES
 from drilldown.errors import DrilldownError, TrainingDivergedError
-from drilldown.experiment.experiment import Recipe
 from drilldown.experiment.optimizers import SGD, Adam, AdamW
+from drilldown.experiment.recipe import Recipe
 from drilldown.network.blocks import Block
 from drilldown.network.layers import LAYERS, SeparableConv
 from drilldown.randomness import stream

@@ -38,6 +38,13 @@ OPTIMIZERS: dict[str, Callable[[Parameters], torch.optim.Optimizer]] = {
         p, 0.01, betas=(0.8, 0.95), eps=1e-4, weight_decay=0.1
     ),
     '{ name = "adamw", lr = 0.01, eps = 1e-4 }': lambda p: torch.optim.AdamW(p, 0.01, eps=1e-4),
+    '{ name = "nadam", lr = 0.01, betas = [0.8, 0.95], eps = 1e-4, momentum_decay = 0.01 }': lambda p: (
+        torch.optim.NAdam(p, 0.01, betas=(0.8, 0.95), eps=1e-4, momentum_decay=0.01)
+    ),
+    '{ name = "rmsprop", lr = 0.001, alpha = 0.9, eps = 1e-3, momentum = 0.5, centered = true, weight_decay = 0.1 }': (
+        lambda p: torch.optim.RMSprop(p, 0.001, 0.9, 1e-3, 0.1, 0.5, centered=True)
+    ),
+    '{ name = "rmsprop", lr = 0.001, eps = 1e-3 }': lambda p: torch.optim.RMSprop(p, 0.001, eps=1e-3),
 }
 NESTEROV = list(OPTIMIZERS)[1]
 
@@ -75,6 +82,7 @@ def by_hand(
     *,
     epsilon: float = 0.0,
     factor: float = 1.0,
+    l1: float = 0.0,
 ) -> Iterator[tuple[nn.Module, float, int]]:
     """Trains in plain PyTorch with the same batches; yields after each step the network, and the batch's loss and hits.
 
@@ -92,7 +100,7 @@ def by_hand(
             logits = network(images[rows]) if layers is None else onednn_forward(layers, images[rows])
             loss = smoothed_loss(logits, labels, epsilon)
             optimizer.zero_grad()
-            loss.backward()
+            (loss + l1 * sum(weight.abs().sum() for weight in network.parameters())).backward()
             optimizer.step()
             yield network, loss.item() * len(rows), int((logits.argmax(1) == labels).sum())
         for group in optimizer.param_groups:
@@ -107,7 +115,7 @@ def assert_same_weights(actual: nn.Module, expected: dict[str, torch.Tensor]) ->
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_engine_makes_the_same_steps_as_pytorch(optimizer: str, tiny: Dataset) -> None:
     experiment = small(f"recipe.optimizer={optimizer}", 'recipe.schedule={name = "step", every = 1, gamma = 0.5}')
-    training = Training(experiment, tiny, seed=SEED, compute=Compute(device="cpu"))
+    training = Training(experiment, tiny, seed=SEED, compute=Compute(engine="torch", device="cpu"))
     epochs = list(training)
     steps = list(by_hand(training, OPTIMIZERS[optimizer], factor=0.5))
     assert len(steps) == 2 * 4
@@ -124,6 +132,15 @@ def test_label_smoothing_agrees_with_its_formula(epsilon: float, tiny: Dataset) 
     steps = list(by_hand(training, OPTIMIZERS[NESTEROV], epsilon=epsilon))
     assert_same_weights(training.engine.model(), steps[-1][0].state_dict())
     assert epochs[1].train.loss == pytest.approx(sum(loss for _, loss, _ in steps[4:]) / 200, rel=1e-4)
+
+
+def test_an_l1_penalty_changes_the_gradient_and_not_the_recorded_loss(tiny: Dataset) -> None:
+    training = Training(small("recipe.l1=0.01"), tiny, seed=SEED, compute=Compute(device="cpu"))
+    epochs = list(training)
+    steps = list(by_hand(training, OPTIMIZERS[NESTEROV], l1=0.01))
+    assert_same_weights(training.engine.model(), steps[-1][0].state_dict())
+    for epoch, part in zip(epochs, (steps[:4], steps[4:]), strict=True):
+        assert epoch.train.loss == pytest.approx(sum(loss for _, loss, _ in part) / 200, rel=1e-4)
 
 
 @pytest.mark.parametrize("decay", [0.3, 0.999])
@@ -182,7 +199,7 @@ def test_an_epoch_counts_every_image_once_also_in_a_smaller_last_batch(batch_siz
 
 
 def test_an_evaluation_is_the_mean_over_all_images_in_evaluation_mode(tiny: Dataset) -> None:
-    many = replace(tiny, test=Split(tiny.test.images.repeat(11, 1, 1), tiny.test.labels.repeat(11)))  # two batches
+    many = replace(tiny, test=Split(tiny.test.images.repeat(11, 1, 1, 1), tiny.test.labels.repeat(11)))  # two batches
     training = Training(small("recipe.augment={ rotate = 20 }"), many, seed=SEED, compute=Compute(device="cpu"))
     epochs = list(training)
     network = copy.deepcopy(training.engine.model()).eval()

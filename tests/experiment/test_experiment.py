@@ -8,13 +8,16 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from drilldown.data.augmentation import Affine, Augmentation, Jitter
+from drilldown.data.transforms import Affine, Augmentation, Jitter
 from drilldown.errors import DrilldownError
 from drilldown.experiment.budget import Budget
-from drilldown.experiment.experiment import Experiment, Network, Recipe, Reported
+from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.holdout import Holdout
 from drilldown.experiment.loading import load_experiment, read_experiment
+from drilldown.experiment.network import Network
 from drilldown.experiment.optimizers import Optimizer
+from drilldown.experiment.recipe import Recipe
+from drilldown.experiment.reported import Reported
 from drilldown.experiment.schedules import Schedule
 
 TABLES: list[type[BaseModel]] = [

@@ -73,6 +73,15 @@ def test_every_setting_changes_the_fingerprint(write):
             "sgd": ["", ", momentum = 0.5", ", momentum = 0.5, nesterov = true", ", weight_decay = 0.1"],
             "adam": ["", ", betas = [0.8, 0.999]", ", betas = [0.9, 0.99]", ", eps = 1e-7", ", weight_decay = 0.1"],
             "adamw": ["", ", weight_decay = 0.1"],
+            "nadam": ["", ", betas = [0.8, 0.999]", ", eps = 1e-7", ", weight_decay = 0.1", ", momentum_decay = 0.1"],
+            "rmsprop": [
+                "",
+                ", alpha = 0.9",
+                ", eps = 1e-7",
+                ", momentum = 0.5",
+                ", centered = true",
+                ", weight_decay = 0.1",
+            ],
         }.items()
         for more in extras
     ]
@@ -85,6 +94,11 @@ def test_every_setting_changes_the_fingerprint(write):
                 for rest in ("every = 1, gamma = 0.5", "every = 2, gamma = 0.5", "every = 1, gamma = 0.6")
             ),
             *("'cosine'", "'cosine', warmup = 0.1", "'cosine', floor = 0.001", "'cosine', finish = 0.5"),
+            *("'multistep', at = [5]", "'multistep', at = [0.5]", "'multistep', at = [5], gamma = 0.5"),
+            *("'exponential', gamma = 0.5", "'exponential', gamma = 0.6", "'exponential', gamma = 0.5, warmup = 0.1"),
+            *("'plateau'", "'plateau', patience = 2", "'plateau', factor = 0.5", "'plateau', threshold = 0.1"),
+            *("'plateau', floor = 0.001", "'restarts', period = 2", "'restarts', period = 3"),
+            *("'restarts', period = 2, multiplier = 2", "'restarts', period = 2, floor = 0.001"),
             *("'onecycle'", "'onecycle', warmup = 0.2", "'onecycle', div = 2", "'onecycle', final_div = 2"),
         ]
     ]
@@ -92,6 +106,11 @@ def test_every_setting_changes_the_fingerprint(write):
         f"recipe.augment.{setting}"
         for setting in [
             *("rotate=1", "interpolation=nearest", "affine.rotate=1", "affine.translate=0.1", "affine.shear=1"),
+            *("rotate=[0, 1]", "rotate={degrees = 1, p = 0.5}", "rotate={degrees = 1, fade = 0.5}"),
+            *("affine={rotate = 1, p = 0.5}", "affine.translate=[0.1, 0.2]", "affine.translate=1"),
+            *("crop=20", "crop=0.5", "crop={size = 20, p = 0.5}", "flip=horizontal", "flip=vertical", "flip=both"),
+            *("flip={p = 0.2}", "perspective=0.5", "perspective=0.2", "elastic=34", "elastic={sigma = 5}", "erase={}"),
+            *("erase=0.1", "erase={ratio = [1, 1]}", "jitter.brightness=[0.9, 1.2]"),
             *("affine.scale=[0.9, 1]", "affine.scale=[1, 1.1]", "jitter.brightness=0.1", "jitter.contrast=0.1"),
         ]
     ]

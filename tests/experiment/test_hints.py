@@ -37,7 +37,7 @@ def test_every_hinted_place_exists() -> None:
     from drilldown.experiment import hints
     from drilldown.experiment.problems import tables_of
 
-    for place in {*hints._OTHER_WORDS.values(), *hints._places().values()}:
+    for place in {*hints._OTHER_WORDS.values(), *hints._TRANSFORM_WORDS, *hints._places().values()}:
         models: list[type[BaseModel]] = [Experiment]
         for key in place.split("."):
             fields = [model.model_fields[key] for model in models if key in model.model_fields]
@@ -55,7 +55,25 @@ def test_every_hinted_place_exists() -> None:
         ("recipe.accuracy=99", "it is a setting of [budget]: budget.accuracy"),
         ("budget.batch_size=3", "it is a setting of [recipe]: recipe.batch_size"),
         ("recipe.schedule.pct_start=0.2", "it is a setting of the schedule: recipe.schedule.warmup"),
-        ("recipe.augment.rotate=[-7, 7]", "give the largest value alone: 7"),
+        ("recipe.schedule.div_factor=10", "it is a setting of the schedule: recipe.schedule.div"),
+        ("recipe.schedule.T_0=5", "it is a setting of the schedule: recipe.schedule.period"),
+        ("recipe.schedule.milestones=[5, 9]", "it is a setting of the schedule: recipe.schedule.at"),
+        ("recipe.optimizer.epsilon=1e-7", "it is a setting of the optimizer: recipe.optimizer.eps"),
+        ("recipe.l1_lambda=1e-4", "it is a setting of [recipe]: recipe.l1"),
+        ("recipe.augment.RandomErasing=0.1", "here it is recipe.augment.erase"),
+        ("recipe.augment.translate=0.1", "here it is recipe.augment.affine.translate"),
+        ("recipe.augment.color_jitter=0.1", "here it is recipe.augment.jitter"),
+        ("recipe.augment={ erase = { scale = [0.1, 0.2] } }", "here it is recipe.augment.erase.area"),
+        (
+            "recipe.augment={ perspective = { distortion_scale = 0.2 } }",
+            "here it is recipe.augment.perspective.distortion",
+        ),
+        ("recipe.augment.fade=0.3", "as in rotate = { degrees = 7, fade = 0.5 }"),
+        ("recipe.augment.affine.translate=[-0.1, 0.1]", "as in [0.1, 0.1]"),
+        ('recipe.schedule={ name = "StepLR" }', 'did you mean "step"?'),
+        ('recipe.schedule={ name = "ReduceLROnPlateau" }', 'did you mean "plateau"?'),
+        ('recipe.schedule="MultiStepLR"', 'recipe.schedule = { name = "multistep", … }'),
+        ('recipe.optimizer={ name = "RMSProp", lr = 0.01 }', 'did you mean "rmsprop"?'),
     ],
 )
 def test_a_setting_in_the_wrong_place_gets_the_right_one(write, override, hint):

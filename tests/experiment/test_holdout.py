@@ -86,11 +86,11 @@ def test_set_changes_the_number_the_way_or_both(write, line, override, expected)
         (f'{MNIST}holdout = {{ images = 5, by = "wirter" }}\n',
          'a.toml:5: recipe.holdout.by: found "wirter"; expected "class" or "writer"; did you mean "writer"?'),
         (f"{PLAIN}{BY_WRITER}\n",
-         'a.toml:6: recipe.holdout: by = "writer" with the dataset "glyphs"; expected "mnist", the only dataset whose '
-         "writers are known; hold out at random: holdout = 500"),
+         'a.toml:6: recipe.holdout: by = "writer" with the dataset "glyphs"; expected "mnist", "qmnist", the datasets '
+         "whose writers are known; hold out at random: holdout = 500"),
         (f'{MNIST}dataset = "minst"\n{BY_WRITER}\n',
          'a.toml:5: recipe.dataset: unknown dataset "minst"; expected one of "mnist", "fashion-mnist", "kmnist", '
-         '"glyphs", or a folder of IDX files such as ./minst; did you mean "mnist"?'),
+         '"qmnist", "glyphs", or the path of a folder or a file, such as ./minst; did you mean "mnist"?'),
     ],
 )  # fmt: skip
 def test_a_wrong_split_is_refused_with_one_message(write, text, message):

@@ -11,12 +11,26 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, StepLR
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    ExponentialLR,
+    LinearLR,
+    LRScheduler,
+    MultiStepLR,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    StepLR,
+)
 
 from drilldown.experiment.schedules import (
     ConstantSchedule,
     CosineSchedule,
+    ExponentialSchedule,
+    MultiStepSchedule,
     OneCycleSchedule,
+    PlateauSchedule,
+    RestartsSchedule,
     Schedule,
     StepSchedule,
     learning_rates,
@@ -65,7 +79,75 @@ def test_step_agrees_with_pytorch(every: int, gamma: float) -> None:
     assert ours(StepSchedule(name="step", every=every, gamma=gamma)) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize(("at", "gamma"), [([1], 0.5), ([3, 4, 9], 0.15), ([2, 20], 0.1)])
+def test_multistep_agrees_with_pytorch(at: list[int], gamma: float) -> None:
+    expected = scheduled(lambda o: MultiStepLR(o, at, gamma), TOTAL, every=STEPS_PER_EPOCH)
+    schedule = MultiStepSchedule.model_validate({"name": "multistep", "at": at, "gamma": gamma})
+    assert ours(schedule) == pytest.approx(expected, rel=1e-12)
+
+
+def test_fractions_of_the_training_are_times_of_drops_too() -> None:
+    schedule = MultiStepSchedule(name="multistep", at=(0.5, 0.9), gamma=0.5)
+    expected = scheduled(lambda o: MultiStepLR(o, [35, 63], 0.5), TOTAL)  # of 70 steps
+    assert ours(schedule) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("at", [[], [0], [3, 2], [2, 2], [1.5], [-1]])
+def test_times_that_are_no_epochs_and_no_fractions_are_refused(at: list[float]) -> None:
+    with pytest.raises(ValidationError):
+        MultiStepSchedule.model_validate({"name": "multistep", "at": at})
+
+
+@pytest.mark.parametrize("gamma", [0.9, 0.5, 1.0])
+def test_exponential_agrees_with_pytorch(gamma: float) -> None:
+    expected = scheduled(lambda o: ExponentialLR(o, gamma), TOTAL, every=STEPS_PER_EPOCH)
+    assert ours(ExponentialSchedule(name="exponential", gamma=gamma)) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(("period", "multiplier", "floor"), [(1, 1, 0.0), (2, 2, 0.01), (3, 1, 0.0), (1, 3, 0.1)])
+def test_restarts_agree_with_pytorch(period: int, multiplier: int, floor: float) -> None:
+    steps = period * STEPS_PER_EPOCH
+    expected = scheduled(lambda o: CosineAnnealingWarmRestarts(o, steps, multiplier, floor), TOTAL)
+    schedule = RestartsSchedule(name="restarts", period=period, multiplier=multiplier, floor=floor)
+    assert ours(schedule) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_first_period_begins_after_the_warm_up() -> None:
+    warm = ours(RestartsSchedule(name="restarts", period=2, warmup=0.2))
+    cold = ours(RestartsSchedule(name="restarts", period=2))
+    assert warm[:14] == pytest.approx(warmed_up(14), rel=1e-12)
+    assert warm[14:] == cold[: TOTAL - 14]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.floats(0.1, 3) | st.sampled_from([0.5, 0.49, 0.4999]), max_size=30),
+    st.integers(0, 4), st.sampled_from([0.1, 0.5]), st.sampled_from([0.0, 1e-4, 0.1]), st.sampled_from([0.0, 0.03]),
+)  # fmt: skip
+def test_plateau_agrees_with_pytorch(
+    losses: list[float], patience: int, factor: float, threshold: float, floor: float
+) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=PEAK)
+    optimizer.step()  # PyTorch warns if its scheduler comes first
+    reference = ReduceLROnPlateau(optimizer, factor=factor, patience=patience, threshold=threshold, min_lr=floor, eps=0)
+    schedule = PlateauSchedule(name="plateau", patience=patience, factor=factor, threshold=threshold, floor=floor)
+    for epoch in range(1, len(losses) + 2):
+        rates = learning_rates(schedule, PEAK, STEPS_PER_EPOCH, len(losses) + 1, epoch, losses[: epoch - 1])
+        assert rates == pytest.approx([optimizer.param_groups[0]["lr"]] * STEPS_PER_EPOCH, rel=1e-12)
+        if epoch <= len(losses):
+            reference.step(losses[epoch - 1])
+
+
+def test_plateau_has_the_defaults_of_pytorch() -> None:
+    reference = ReduceLROnPlateau(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=PEAK))
+    schedule = PlateauSchedule(name="plateau")
+    found = (schedule.factor, schedule.patience, schedule.threshold, schedule.floor)
+    assert found == (reference.factor, reference.patience, reference.threshold, reference.min_lrs[0])
+
+
 @pytest.mark.parametrize("schedule", [ConstantSchedule(name="constant", warmup=0.2),
+                                      MultiStepSchedule(name="multistep", at=(5,), warmup=0.2),
+                                      PlateauSchedule(name="plateau", warmup=0.2),
                                       StepSchedule(name="step", every=5, gamma=0.1, warmup=0.2)])  # fmt: skip
 def test_a_warm_up_agrees_with_pytorch(schedule: Schedule) -> None:
     length = 14  # a fifth of 70
@@ -134,6 +216,23 @@ def schedules(draw: st.DrawFn) -> tuple[Schedule, float]:
                 warmup=FRACTION,
             ),
             st.builds(
+                MultiStepSchedule,
+                name=st.just("multistep"),
+                at=st.sets(FRACTION.filter(bool) | st.integers(1, 9), min_size=1, max_size=4).map(sorted),
+                gamma=st.floats(1e-3, 1),
+                warmup=FRACTION,
+            ),
+            st.builds(ExponentialSchedule, name=st.just("exponential"), gamma=st.floats(1e-3, 1), warmup=FRACTION),
+            st.builds(PlateauSchedule, name=st.just("plateau"), floor=st.floats(0, peak), warmup=FRACTION),
+            st.builds(
+                RestartsSchedule,
+                name=st.just("restarts"),
+                period=st.integers(1, 12),
+                multiplier=st.integers(1, 3),
+                floor=st.floats(0, peak),
+                warmup=FRACTION,
+            ),
+            st.builds(
                 CosineSchedule,
                 name=st.just("cosine"),
                 warmup=st.sampled_from([0.0, warmup]),
@@ -162,6 +261,17 @@ def test_every_learning_rate_is_finite_and_between_zero_and_the_peak(
     rates = all_rates(schedule, peak, steps_per_epoch, epochs)
     assert len(rates) == steps_per_epoch * epochs
     assert all(math.isfinite(rate) and 0 <= rate <= peak * (1 + 1e-12) for rate in rates)
+
+
+@settings(max_examples=100, deadline=None)
+@given(schedules(), st.lists(st.floats(0, 9), max_size=6))
+def test_after_the_warm_up_no_learning_rate_is_below_the_floor(
+    scheduled: tuple[Schedule, float], losses: list[float]
+) -> None:
+    schedule, peak = scheduled
+    floor = getattr(schedule, "floor", 0.0)
+    rates = [rate for n in range(1, 8) for rate in learning_rates(schedule, peak, 5, 7, n, losses[: n - 1])]
+    assert all(rate >= floor * (1 - 1e-12) for rate in rates[round(schedule.warmup * 35) :])
 
 
 @settings(max_examples=100, deadline=None)

@@ -12,6 +12,7 @@ from drilldown import Training, load
 from drilldown.data.dataset import Dataset
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.studies import available_studies
+from drilldown.network.blocks import network_text
 from drilldown.resources import resource_folder
 
 # For each step: the number of parameters, and the training and test accuracy that its author reports.
@@ -55,7 +56,7 @@ def shipped(step: str, *overrides: str) -> Experiment:
 
 
 def layers(step: str) -> str:
-    return ", ".join(shipped(step).network.layers or ())
+    return network_text(shipped(step).network.layers or ())
 
 
 def each(blocks: str, tail: str) -> str:

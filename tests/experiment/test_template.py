@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from drilldown.errors import DrilldownError
-from drilldown.experiment.experiment import Recipe
 from drilldown.experiment.loading import load_experiment, read_experiment
+from drilldown.experiment.recipe import Recipe
 from drilldown.experiment.studies import available_studies
 from drilldown.experiment.template import template_text, write_template
 from drilldown.network.layers import LAYERS

@@ -172,3 +172,24 @@ def test_the_line_of_every_key_and_item_is_found_in_any_document(generated):
 def test_any_text_has_a_line_or_none(text, key_path):
     line = line_of(text, tuple(key_path))
     assert line is None or 1 <= line <= text.count("\n") + 1
+
+
+def test_keys_and_items_inside_of_tables_have_their_own_lines():
+    text = """[network]
+layers = [
+  "a", # "x", {
+  { skip = [
+      "b",
+      { repeat = 2, layers = ["c",
+          "d"], "shared" =
+          true },
+  ] }, "e",
+]
+"""
+    lines = {
+        (0,): 3, (1,): 4, (1, "skip"): 4, (1, "skip", 0): 5, (1, "skip", 1): 6, (1, "skip", 1, "repeat"): 6,
+        (1, "skip", 1, "layers", 0): 6, (1, "skip", 1, "layers", 1): 7, (1, "skip", 1, "shared"): 7, (2,): 9,
+    }  # fmt: skip
+    for path, line in lines.items():
+        assert line_of(text, ("network", "layers", *path)) == line, path
+    assert line_of(text, ("network", "layers", 1, "skip", 1, "missing")) == 6

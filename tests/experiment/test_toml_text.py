@@ -44,3 +44,21 @@ def test_a_written_experiment_depends_on_no_other_file(write, tmp_path):
     assert reread.settings() == child.settings()
     assert reread.fingerprint == child.fingerprint
     assert "extends" not in tomllib.loads(child.to_toml())
+
+
+def test_a_long_table_of_blocks_has_a_line_for_each_of_them():
+    blocks = [
+        "conv 3x3 8, relu",
+        {"skip": ["relu"]},
+        {"repeat": 2, "shared": True, "layers": [{"skip": ["conv 3x3 8 pad=1, bn, relu"] * 4}, "relu"]},
+    ]
+    text = dump_toml({"network": {"layers": blocks}})
+    assert tomllib.loads(text)["network"]["layers"] == blocks
+    assert text.splitlines()[2:7] == [
+        "layers = [",
+        '  "conv 3x3 8, relu",',
+        '  { skip = ["relu"] },',
+        "  { repeat = 2, shared = true, layers = [",
+        "    { skip = [",
+    ]
+    assert max(map(len, text.splitlines())) < 100

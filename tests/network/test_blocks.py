@@ -80,7 +80,7 @@ def test_a_plain_repetition_is_the_same_network_as_the_layers_written_out() -> N
 
 
 def test_layers_are_counted_after_all_repetitions() -> None:
-    nested = [{"repeat": 3, "layers": ["relu, bn", {"repeat": 2, "layers": [{"skip": ["relu"]}]}]}, "gap"]
+    nested: list[Any] = [{"repeat": 3, "layers": ["relu, bn", {"repeat": 2, "layers": [{"skip": ["relu"]}]}]}, "gap"]
     assert count_layers(nested) == 3 * (2 + 2) + 1
     assert network_text(without_skips(nested)) == ", ".join(["relu, bn, relu, relu"] * 3 + ["gap"])
 

@@ -166,7 +166,7 @@ def test_predict_gives_the_logits_that_were_judged(run: Run) -> None:
     images = run.dataset().test.images
     torch.testing.assert_close(run.predict(images), run.logits(), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(run.predict(images[7]), run.logits()[7:8], rtol=1e-4, atol=1e-4)
-    with pytest.raises(DrilldownError, match=r"images of shape \(5, 5\); expected \(N, 28, 28\)"):
+    with pytest.raises(DrilldownError, match=r"images of shape \(5, 5\); expected \(N, 1, 28, 28\)"):
         run.predict(torch.zeros(5, 5))
 
 

@@ -34,13 +34,13 @@ def opened(address: str) -> Image.Image:
 
 
 def test_a_small_image_keeps_its_pixels() -> None:
-    image = torch.from_numpy(random_images(1, 28, 28)[0].astype(np.uint8))
-    assert np.array_equal(255 - np.asarray(opened(picture_address(image))), image.numpy())
+    image = torch.from_numpy(random_images(1, 28, 28).astype(np.uint8))
+    assert np.array_equal(255 - np.asarray(opened(picture_address(image))), image[0].numpy())
 
 
 def test_a_large_image_is_reduced_with_its_proportions() -> None:
-    assert opened(picture_address(torch.zeros(1_000, 500, dtype=torch.uint8))).size == (128, 256)
-    assert opened(picture_address(torch.zeros(1_000, 500, dtype=torch.uint8), largest=600)).size == (300, 600)
+    assert opened(picture_address(torch.zeros(1, 1_000, 500, dtype=torch.uint8))).size == (128, 256)
+    assert opened(picture_address(torch.zeros(1, 1_000, 500, dtype=torch.uint8), largest=600)).size == (300, 600)
 
 
 def test_the_page_of_a_run_on_photographs_is_small(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import drilldown
-from drilldown.data import loading as data_loading
+from drilldown.data.own import idx_files
 from drilldown.experiment import experiment as experiments
 from support.cli import world
 
@@ -30,7 +30,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         monkeypatch.setattr(module, name, counting)
 
     # `read_unpacked` reads whole files; headers are read by `read_header`, within idx.py.
-    count(data_loading, "read_unpacked", lambda file, _: f"read {file.name}")
+    count(idx_files, "read_unpacked", lambda file, _: f"read {file.name}")
     count(tomllib, "loads", lambda _: "parse TOML")
     count(experiments, "lay_out", lambda *_: "lay out")
     return counted

@@ -10,9 +10,9 @@ import pytest
 
 from drilldown import Compute, load
 from drilldown.errors import DrilldownError
-from drilldown.runs.folder import INTERRUPTED
+from drilldown.runs.folder import INTERRUPTED, TRAINED_FILES
 from drilldown.runs.perform import perform, resume_run
-from drilldown.runs.run import TRAINED_FILES, Run
+from drilldown.runs.run import Run
 from drilldown.runs.writer import RunWriter
 from drilldown.training.training import Training
 from support.cli import world

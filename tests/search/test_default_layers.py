@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drilldown.experiment.experiment import Experiment, Network
+from drilldown.experiment.experiment import Experiment
+from drilldown.experiment.network import Network
 from drilldown.network.layers import Shape, ShapeError, parse_block
 from drilldown.search.default_layers import vary_layers
 from drilldown.search.tables import Choice, IntDimension

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from drilldown.errors import DrilldownError
 from drilldown.experiment.loading import read_experiment
+from drilldown.search.fit import fit
 from drilldown.search.reading import read_search
 from drilldown.search.space import Space
 from support.datasets import write_two_images
@@ -211,3 +212,78 @@ def test_choosing_an_optimizer_as_a_whole_table(write: Write) -> None:
     text = search_text(f'"recipe.optimizer" = {{ one_of = {tables} }}', 'layers = ["gap, linear 10"]')
     space = read_search(write("a.toml", text)).space
     assert {space.experiment(space.sample(Random(seed))).recipe.optimizer.name for seed in range(20)} == {"sgd", "adam"}
+
+
+TABLES = """
+title = "A search"
+[network]
+layers = [
+  "conv 3x3 {w1}, relu",
+  { skip = ["conv 3x3 {w1} pad=same, {norm}, relu", "{more}"] },
+  { repeat = "{depth}", shared = true, layers = [
+    "conv 3x3 {w1} pad=same, {norm}",
+  ] },
+  "gap, linear 10",
+]
+[recipe]
+dataset = "glyphs"
+[space]
+w1 = { int = [4, 8] }
+norm = { one_of = ["bn", ""] }
+more = { one_of = ["", "conv 1x1 {w2}"] }
+w2 = { int = [4, 8] }
+depth = { int = [1, 3] }
+"""
+
+
+def test_names_can_stand_in_tables_and_in_place_of_a_number(write: Write) -> None:
+    space = read_search(write("a.toml", TABLES)).space
+    values: dict[str, Any] = {"w1": 5, "norm": "", "more": "", "w2": 4, "depth": 2}
+    assert space.layers(values) == (
+        "conv 3x3 5, relu",
+        {"skip": ["conv 3x3 5 pad=same, relu"]},
+        {"repeat": 2, "shared": True, "layers": ["conv 3x3 5 pad=same"]},
+        "gap, linear 10",
+    )
+    assert space.used(values) == {"w1", "norm", "more", "depth"}
+    assert space.widths == {"w1", "w2"}
+    assert space.widths_of(values) == ("w1",)
+    candidate = space.experiment(values | {"norm": "bn", "more": "conv 1x1 {w2}", "w2": 5})
+    assert candidate.network.layers is not None
+    assert candidate.network.layers[1] == {"skip": ["conv 3x3 5 pad=1, bn, relu", "conv 1x1 5"]}
+    fitted = fit(space, values, 600)
+    assert fitted is not None
+    assert fitted.parameters == space.experiment(fitted.values).model_summary.parameters <= 600
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"{more}"] }', '"{mroe}"] }', 'a.toml:5: network.layers[1].skip[1] "{mroe}": unknown name "mroe"'),
+        ('"conv 3x3 {w1} pad=same, {norm}",', '"conv 3x3 {w1}, {norm}x",', "a.toml:6: network.layers[2].layers[0]"),
+        ('{ skip = ["conv', '{ skp = ["conv', 'network.layers[1]: unknown key "skp"'),
+    ],
+)
+def test_a_wrong_name_in_a_table_is_reported_with_its_place(write: Write, old: str, new: str, message: str) -> None:
+    assert old in TABLES
+    with pytest.raises(DrilldownError) as caught:
+        read_search(write("a.toml", TABLES.replace(old, new).lstrip("\n")))
+    assert message in str(caught.value)
+
+
+def test_an_experiment_with_tables_is_searched_over_its_recipe_alone(write: Write) -> None:
+    text = 'title = "A"\n[network]\nlayers = [{ skip = ["conv 3x3 1 pad=same"] }, "gap, linear 10"]\n'
+    space = read_search(write("a.toml", f'{text}[recipe]\ndataset = "glyphs"\n')).space
+    assert all(name.startswith("recipe.") for name in space.dimensions)
+    assert space.experiment(space.centre).network.layers == ({"skip": ["conv 3x3 1 pad=1"]}, "gap, linear 10")
+
+
+def test_a_search_varies_the_widths_of_separable_convolutions_and_grouped_norms(write: Write) -> None:
+    text = 'layers = ["conv 3x3 8, gn 4, silu", "sep 3x3 12 pad=same, gn 2", "maxpool 2", "gap, linear 10"]'
+    space = read_search(write("a.toml", f'title = "A"\n[network]\n{text}\n[recipe]\ndataset = "glyphs"\n')).space
+    assert space.original is not None
+    own = space.experiment(space.original).model_summary
+    assert own.parameters == read_experiment(space.path).model_summary.parameters
+    rng = Random(0)
+    for _ in range(5):
+        space.experiment(space.sample(rng))

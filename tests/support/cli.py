@@ -14,6 +14,7 @@ from typing import IO
 from drilldown import load
 from drilldown.data.glyphs import draw_glyphs
 from drilldown.runs.run import Run
+from support.prepared import can_run, run_prepared
 
 TINY = """\
 title = "Tiny"
@@ -64,6 +65,8 @@ def environment(**extra: str) -> dict[str, str]:
 
 def drilldown(*arguments: str, cwd: Path, timeout: float = 120, **env: str) -> subprocess.CompletedProcess[str]:
     """Runs the command; its output is captured."""
+    if can_run(arguments, env):
+        return run_prepared(arguments, cwd, environment(**env), timeout)
     return subprocess.run(
         [sys.executable, "-m", "drilldown", *arguments],
         cwd=cwd, env=environment(**env), capture_output=True, timeout=timeout, check=False,

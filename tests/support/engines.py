@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,16 +11,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from drilldown.data.augmentation import Augmentation, AugmentationDraws, augment_images
+from drilldown.data.augmentation import AugmentationDraws, augment_images
 from drilldown.data.dataset import Dataset, Split
+from drilldown.data.transforms import Augmentation
 from drilldown.engines.engine import Engine, EpochPlan
 from drilldown.engines.native.engine import NativeEngine
-from drilldown.engines.native.specs import describe
+from drilldown.engines.native.specs import describe, why_no_entry
 from drilldown.engines.torch import TorchEngine
-from drilldown.experiment.experiment import Experiment, Network, Recipe
-from drilldown.experiment.optimizers import SGD, AdamW
+from drilldown.experiment.experiment import Experiment
+from drilldown.experiment.network import Network
+from drilldown.experiment.optimizers import SGD, Adam, AdamW
+from drilldown.experiment.recipe import Recipe
 from drilldown.network.blocks import Block
 from drilldown.network.layers import Dropout2d
+from drilldown.network.layers.others import Excitation
 from drilldown.network.layout import lay_out
 from drilldown.randomness import stream, stream_seed
 
@@ -126,12 +129,14 @@ class Reference:
             if isinstance(child, nn.Dropout | nn.Dropout2d):
                 parent, _, own = name.rpartition(".")
                 setattr(self.module.get_submodule(parent), own, MaskedDropout(child.p))
-            elif isinstance(child, nn.ReLU | nn.LeakyReLU):
+            elif hasattr(child, "inplace"):
                 child.inplace = False
         self.average, self.single = copy.deepcopy(self.module), copy.deepcopy(self.module).float()
         for child in self.module.modules():
             if isinstance(child, nn.ReLU | nn.LeakyReLU | nn.PReLU | nn.Hardswish):
                 child.register_forward_pre_hook(self._watch_kink)
+            elif isinstance(child, Excitation):
+                child.squeeze.register_forward_hook(lambda module, _, output: self._watch_kink(module, (output,)))
             elif isinstance(child, nn.MaxPool2d):
                 child.register_forward_pre_hook(self._watch_maximum)
         self.optimizer = make_optimizer(self.recipe, self.module)
@@ -147,7 +152,8 @@ class Reference:
         self.module.train()
         self.closest = np.inf
         key = stream(0, "dropout", epoch).initial_seed()
-        steps = describe(self.placed).steps
+        is_native = not any(map(why_no_entry, self.placed))
+        steps = describe(self.placed).steps if is_native else list(range(len(self.placed)))
         for i, item in enumerate(self.placed):
             child = self.module.get_submodule(item.name)
             if isinstance(child, MaskedDropout):
@@ -219,8 +225,9 @@ class Reference:
         x, size = inputs[0].detach(), int(module.kernel_size)  # type: ignore[arg-type]
         if size == 1:
             return
-        padded = F.pad(x, [int(module.padding)] * 4, value=-math.inf)  # type: ignore[arg-type]
-        windows = F.unfold(padded.flatten(0, 1)[:, None], size, stride=int(module.stride))  # type: ignore[arg-type]
+        padding, stride = int(module.padding), int(module.stride)  # type: ignore[arg-type]
+        x = F.pad(x, [padding] * 4, value=-1e300)  # in place of minus infinity, whose differences are no numbers
+        windows = F.unfold(x.flatten(0, 1)[:, None], size, stride=stride)
         top = windows.topk(2, dim=1).values
         gaps = top[:, 0] - top[:, 1]
         gaps = gaps[gaps > 0]
@@ -236,6 +243,7 @@ def make_optimizer(recipe: Recipe, module: nn.Module) -> torch.optim.Optimizer:
             module.parameters(), 1.0, optimizer.momentum,
             nesterov=optimizer.nesterov, weight_decay=optimizer.weight_decay,
         )  # fmt: skip
+    assert isinstance(optimizer, Adam | AdamW)
     kind = torch.optim.AdamW if isinstance(optimizer, AdamW) else torch.optim.Adam
     return kind(module.parameters(), 1.0, betas=optimizer.betas, eps=optimizer.eps, weight_decay=optimizer.weight_decay)
 

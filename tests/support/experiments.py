@@ -19,6 +19,8 @@ PLAIN = f'title = "A"\n[network]\n{LAYERS}\n[recipe]\ndataset = "glyphs"\n'
 SETTINGS: dict[str, dict[str, tuple[object, object]]] = {
     "recipe": {
         "dataset": ("glyphs", "kmnist"),
+        "polarity": ("dark-on-light", "light-on-dark"),
+        "framing": ("whole", "box"),
         "epochs": (7, 8),
         "batch_size": (32, 33),
         "optimizer": (
@@ -28,6 +30,7 @@ SETTINGS: dict[str, dict[str, tuple[object, object]]] = {
         "schedule": ({"name": "cosine", "warmup": 0.25, "floor": 0.001}, {"name": "cosine", "finish": 0.75}),
         "augment": ({"rotate": 6, "affine": {"shear": 5}, "interpolation": "nearest"}, {"jitter": {"contrast": 0.5}}),
         "label_smoothing": (0.1, 0.2),
+        "l1": (0.001, 0.002),
         "ema": (0.99, 0.999),
         "holdout": (500, 600),
         "precision": ("bf16", "fp32"),
@@ -106,6 +109,12 @@ def with_known_writers(recipe: dict[str, Any]) -> dict[str, Any]:
     return recipe | {"dataset": "mnist"} if isinstance(holdout, dict) and holdout.get("by") == "writer" else recipe
 
 
+def pairs(numbers: st.SearchStrategy[float]) -> st.SearchStrategy[list[float]]:
+    """A lower and an upper end."""
+    return st.lists(numbers, min_size=2, max_size=2).map(sorted)
+
+
+WHEN = {"p": st.floats(0, 1), "fade": st.floats(0, 1)}
 ADAM = {"betas": st.lists(FRACTION, min_size=2, max_size=2), "eps": ABOVE_ZERO, "weight_decay": st.floats(0, 1)}
 VALID = table(
     {
@@ -128,11 +137,19 @@ VALID = table(
         dataset=st.sampled_from(["mnist", "fashion-mnist", "kmnist", "glyphs"]),
         epochs=st.integers(1, 10_000),
         batch_size=st.integers(1, 1_000_000),
+        l1=st.floats(0, 1),
         optimizer=table({"name": st.just("sgd"), "lr": ABOVE_ZERO}, momentum=FRACTION, weight_decay=st.floats(0, 1))
-        | table({"name": st.sampled_from(["adam", "adamw"]), "lr": ABOVE_ZERO}, **ADAM),
+        | table({"name": st.sampled_from(["adam", "adamw", "nadam"]), "lr": ABOVE_ZERO}, **ADAM)
+        | table({"name": st.just("rmsprop"), "lr": ABOVE_ZERO}, alpha=FRACTION, centered=st.booleans()),
         schedule=table({"name": st.just("constant")}, warmup=FRACTION)
         | table({"name": st.just("step"), "every": st.integers(1, 9), "gamma": st.floats(0.01, 1)}, warmup=FRACTION)
         | table({"name": st.just("cosine")}, warmup=st.floats(0, 0.4), finish=st.floats(0.5, 1), floor=st.floats(0, 1))
+        | table(
+            {"name": st.just("multistep"), "at": st.sets(st.integers(1, 99), min_size=1).map(sorted)}, warmup=FRACTION
+        )
+        | table({"name": st.just("exponential"), "gamma": st.floats(0.01, 1)}, warmup=FRACTION)
+        | table({"name": st.just("plateau")}, patience=st.integers(0, 9), threshold=FRACTION, floor=st.floats(0, 1))
+        | table({"name": st.just("restarts"), "period": st.integers(1, 9)}, multiplier=st.integers(1, 3))
         | table(
             {"name": st.just("onecycle")},
             warmup=st.floats(0.1, 0.4),
@@ -141,9 +158,20 @@ VALID = table(
         ),
         augment=table(
             {},
-            rotate=st.floats(0, 180),
-            affine=table({}, rotate=st.floats(0, 180), translate=FRACTION, shear=st.floats(0, 89)),
-            jitter=table({}, brightness=FRACTION, contrast=FRACTION),
+            rotate=st.floats(0, 180) | pairs(st.floats(-180, 180)) | table({}, degrees=st.floats(0, 180), **WHEN),
+            affine=table(
+                {},
+                rotate=st.floats(0, 180),
+                translate=FRACTION | st.integers(1, 9) | st.lists(FRACTION, min_size=2, max_size=2),
+                shear=st.floats(0, 89),
+                **WHEN,
+            ),
+            jitter=table({}, brightness=FRACTION | pairs(st.floats(0, 3)), contrast=FRACTION, **WHEN),
+            crop=st.integers(2, 28) | st.floats(0.1, 0.9) | table({"size": st.integers(2, 28)}, **WHEN),
+            flip=st.sampled_from(["horizontal", "vertical", "both"]) | table({}, **WHEN),
+            perspective=st.floats(0, 0.6) | table({}, **WHEN),
+            elastic=st.floats(0, 99) | table({}, sigma=st.floats(1, 9), **WHEN),
+            erase=pairs(st.floats(0, 0.9)) | table({}, ratio=pairs(st.floats(0.1, 9)), **WHEN),
             interpolation=st.sampled_from(["bilinear", "nearest"]),
         ),
         label_smoothing=FRACTION,

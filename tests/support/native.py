@@ -22,8 +22,9 @@ from drilldown.engines.native.library import (
     _compiler,
     _declared,
 )
-from drilldown.experiment.experiment import Experiment, Recipe
+from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.optimizers import SGD
+from drilldown.experiment.recipe import Recipe
 from support.cli import start
 from support.engines import (
     CLASSES,

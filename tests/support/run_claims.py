@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -83,6 +84,15 @@ def check_range(evidence: RunEvidence, epochs: str, low: str, high: str, total: 
         assert float(error) == pytest.approx(stats.binom(TOTAL, counts[-1] / TOTAL).std(), abs=0.05)
 
 
+def check_interval(evidence: RunEvidence, accuracy: str, low: str, high: str) -> None:
+    right, total = evidence.summary.test.correct, evidence.summary.test.total
+    assert float(accuracy) == pytest.approx(100 * right / total, abs=0.00501)
+    share, z2 = right / total, 1.959964**2 / total
+    centre, half = share + z2 / 2, math.sqrt(z2 * (share * (1 - share) + z2 / 4))  # Wilson's formula
+    ends = [100 * end / (1 + z2) for end in (centre - half, centre + half)]
+    assert [float(low), float(high)] == pytest.approx(ends, abs=0.00501)
+
+
 def check_overfitting(evidence: RunEvidence, sign: str, clean: str, test: str, gap: str, errors: str) -> None:
     summary = evidence.summary
     right = np.array([summary.clean_train_correct, summary.test.correct])
@@ -110,7 +120,7 @@ def check_running(evidence: RunEvidence, running: str, distance: str, clean: str
         points, _, side = distance.split()
         assert float(points) == pytest.approx(abs(difference), abs=0.00501)
         assert (side == "below") == (difference > 0)
-    assert ("augmentation" in conditions) == bool(recipe.augment.warps)
+    assert ("augmentation" in conditions) == bool(recipe.augment.active())
     assert "dropout" in conditions
     assert ("averaged" in conditions) == (recipe.ema is not None)
     assert ("final values" in conditions) == (last.lr > 0), "with a rate of 0, no weight changes"
@@ -190,6 +200,8 @@ CLAIMS: dict[str, Callable[..., None]] = {
     r"The bar of 95\.5 % was first reached in epoch (\d+) and held from epoch (\d+) on\.": check_bar_from,
     rf"In each of the last (\d+) epochs, {COUNT}(?: to {COUNT})? of {COUNT} images were correct"
     rf"(?:, a range of (\S+ images?))?(?:; with other images of the same kind, .* error of ([\d.]+))?\.": check_range,
+    rf"The test accuracy of the final model is {PERCENT}, and its 95 % interval is (\S+) to {PERCENT} \(Wilson\); "
+    r"it takes all images as independent\.": check_interval,
     rf"(A|No) sign of overfitting: .*mode\) {PERCENT}, test accuracy {PERCENT}, a gap of (\S+) points"
     r"(?:; two standard errors of such a gap are (\S+) points)?\.": check_overfitting,
     rf"The running training accuracy of the last epoch is {PERCENT}, (.+) the training accuracy without augmentation "

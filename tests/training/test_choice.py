@@ -44,10 +44,10 @@ def test_threads_are_the_given_number_or_all_cores() -> None:
 
 def test_auto_trains_natively_and_says_why_where_it_cannot(tiny: Dataset) -> None:
     notices: list[str] = []
-    adam = load("under-8k", [*GLYPHS, 'recipe.optimizer={ name = "adam", lr = 0.01 }'])
-    training = Training(adam, tiny, compute=Compute(device="cpu"), on_notice=notices.append)
+    nadam = load("under-8k", [*GLYPHS, 'recipe.optimizer={ name = "nadam", lr = 0.01 }'])
+    training = Training(nadam, tiny, compute=Compute(device="cpu"), on_notice=notices.append)
     assert training.engine.name == "torch"
-    assert notices == ["training with PyTorch; the native engine cannot: it has no adam, only sgd"]
+    assert notices == ["training with PyTorch; the native engine cannot: it has no nadam, only sgd, adam and adamw"]
 
 
 def test_a_network_that_pytorch_has_no_memory_for_is_refused_with_both_figures(
@@ -81,7 +81,13 @@ except Enough:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak in this way")
 @pytest.mark.parametrize(
-    "block", ["conv 3x3 32 pad=1, bn, relu", "conv 3x3 32 pad=1", "conv 3x3 32 pad=1, relu, dropout 0.1"]
+    "block",
+    [
+        "conv 3x3 32 pad=1, bn, relu",
+        "conv 3x3 32 pad=1",
+        "conv 3x3 32 pad=1, relu, dropout 0.1",
+        "conv 3x3 8 pad=1 expand=4, relu",
+    ],
 )
 def test_the_estimate_of_memory_is_about_what_a_step_takes(block: str) -> None:
     layers = f"network.layers={[block] * 12 + ['gap, linear 10']}"

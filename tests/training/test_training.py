@@ -8,6 +8,7 @@ import torch
 from drilldown import Compute, Training, load
 from drilldown.data.dataset import Dataset
 from drilldown.errors import DrilldownError
+from drilldown.settings import EngineName
 
 RECIPE = ["recipe.dataset=glyphs", "recipe.epochs=2", "recipe.batch_size=64"]
 
@@ -46,3 +47,57 @@ def test_each_epoch_yields_its_record(tiny: Dataset) -> None:
 def test_a_batch_larger_than_the_training_set_is_refused(tiny: Dataset) -> None:
     with pytest.raises(DrilldownError, match="at most 200, the number of training images"):
         Training(load("under-8k", ["recipe.dataset=glyphs", "recipe.batch_size=201"]), tiny)
+
+
+RESUMED = {
+    "plateau": ['recipe.schedule={ name = "plateau", patience = 0, threshold = 0.9, factor = 0.5, warmup = 0.1 }'],
+    "rmsprop": ['recipe.optimizer={ name = "rmsprop", lr = 0.001, momentum = 0.5, centered = true }'],
+    "nadam": ['recipe.optimizer={ name = "nadam", lr = 0.001 }', "recipe.l1=0.001"],
+    "augmentation": [
+        "recipe.augment={ crop = { size = 22, p = 0.3 }, flip = {}, rotate = { degrees = 9, fade = 0.5 } }"
+    ],
+    "more augmentation": ["recipe.augment={ perspective = 0.2, elastic = { fade = 0.5 }, erase = {} }"],
+}
+
+
+@pytest.mark.parametrize(("name", "engine"), [
+    *((name, "torch") for name in RESUMED), ("plateau", "native"), ("augmentation", "native"),
+])  # fmt: skip
+def test_a_resumed_training_ends_with_the_same_bits(name: str, engine: EngineName, tiny: Dataset) -> None:
+    experiment = load(
+        "eva5-s5/06", ["recipe.dataset=glyphs", "recipe.epochs=4", "recipe.batch_size=64", *RESUMED[name]]
+    )
+    compute = Compute(engine=engine, device="cpu", threads=1)
+    whole = Training(experiment, tiny, seed=3, compute=compute)
+    begun = Training(experiment, tiny, seed=3, compute=compute)
+    list(whole)
+    for _ in zip(range(2), begun, strict=False):
+        pass
+    resumed = Training(experiment, tiny, seed=3, compute=compute, checkpoint=begun.checkpoint())
+    list(resumed)
+    assert [epoch.lr for epoch in resumed.epochs] == [epoch.lr for epoch in whole.epochs]
+    expected = whole.engine.state()
+    assert all(torch.equal(tensor, expected[key]) for key, tensor in resumed.engine.state().items())
+
+
+def test_the_learning_rate_on_a_plateau_follows_from_the_training_losses_of_the_epochs_before(tiny: Dataset) -> None:
+    schedule = 'recipe.schedule={ name = "plateau", patience = 0, threshold = 0.5, factor = 0.1, floor = 1e-4 }'
+    training = Training(load("under-8k", [*RECIPE, "recipe.epochs=5", schedule]), tiny, compute=Compute(engine="torch"))
+    list(training)
+    expected, lowest, lr = [], float("inf"), training.experiment.recipe.optimizer.lr
+    for epoch in training.epochs:
+        expected.append(lr)
+        if epoch.train.loss < 0.5 * lowest:
+            lowest = epoch.train.loss
+        else:
+            lr = max(1e-4, 0.1 * lr)
+    assert len(set(expected)) > 2
+    assert [epoch.lr for epoch in training.epochs] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("augment", "place"), [("crop = 28", "crop.size"), ("affine = { translate = [2, 40] }", "affine.translate")]
+)
+def test_pixels_beyond_the_image_are_refused(augment: str, place: str, tiny: Dataset) -> None:
+    with pytest.raises(DrilldownError, match=rf"recipe\.augment\.{place}: found \d+ pixels, and the images are 28x28"):
+        Training(load("under-8k", [*RECIPE, f"recipe.augment={{ {augment} }}"]), tiny)

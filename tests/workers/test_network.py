@@ -31,7 +31,7 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5) as pla
     with contextlib.suppress(ConnectionResetError):
         sys.stdout.buffer.write(plain.recv(1))
 """
-EPOCHS = 400
+EPOCHS = 200
 """A training of some seconds."""
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from drilldown.analysis.seeds import Seeds
-from drilldown.data.augmentation import Augmentation
+from drilldown.data.transforms import Augmentation
 from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.effects import Effect, paired_effect
-from drilldown.experiment.experiment import Experiment, Network, Recipe
+from drilldown.experiment.experiment import Experiment
+from drilldown.experiment.network import Network
 from drilldown.experiment.optimizers import SGD
+from drilldown.experiment.recipe import Recipe
 from drilldown.experiment.schedules import ConstantSchedule, OneCycleSchedule
 from drilldown.network.blocks import Block, map_layers, without_skips
 from drilldown.network.layers import (
@@ -235,7 +237,7 @@ def _pooled_head(full: Experiment) -> dict[str, Any]:
 
 
 def _augmentation(full: Experiment) -> dict[str, Any]:
-    if not (full.recipe.augment.warps or full.recipe.augment.jitters):
+    if not full.recipe.augment.active():
         raise _AbsentError
     return {"augment": Augmentation()}
 
@@ -266,6 +268,12 @@ def _smoothing(full: Experiment) -> dict[str, Any]:
     if not full.recipe.label_smoothing:
         raise _AbsentError
     return {"label_smoothing": 0.0}
+
+
+def _l1_penalty(full: Experiment) -> dict[str, Any]:
+    if not full.recipe.l1:
+        raise _AbsentError
+    return {"l1": 0.0}
 
 
 def _decay(full: Experiment) -> dict[str, Any]:
@@ -304,6 +312,7 @@ _COMPONENTS: dict[str, Callable[[Experiment], dict[str, Any]]] = {
     "weight averaging": _averaging,
     "label smoothing": _smoothing,
     "weight decay": _decay,
+    "L1 penalty": _l1_penalty,
     "momentum": _momentum,
     "nesterov": _nesterov,
 }

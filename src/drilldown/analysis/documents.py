@@ -8,20 +8,28 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from drilldown.analysis.ablation import Ablation
+from drilldown.analysis.audits import AuditedSeeds
 from drilldown.analysis.comparison import Comparison, Contrast
 from drilldown.analysis.seeds import Seeds
 from drilldown.analysis.study import StepEffect, StudyEvidence, StudyStep
+from drilldown.data.conventions import Conventions
 from drilldown.data.dataset import Dataset, Split
+from drilldown.data.recognition import conventions_of
+from drilldown.errors import Problem
+from drilldown.evaluation.bootstrap import AccuracyInterval
 from drilldown.evaluation.effects import Effect
 from drilldown.evaluation.intervals import PassRate, Spread
+from drilldown.evaluation.records import Tally
 from drilldown.experiment.budget import Budget
 from drilldown.experiment.difference import ABSENT, Difference
+from drilldown.runs.audit import Audit
 from drilldown.runs.run import FinishedRun
 
 Document = dict[str, Any]
@@ -127,25 +135,78 @@ def ablation_document(ablation: Ablation) -> Document:
     }
 
 
-def predictions_document(run: Path, files: Sequence[Path], logits: torch.Tensor) -> Document:
-    """The predicted class of each picture; probabilities in percent, by class. `logits`: (N, classes)."""
+def audit_document(audit: Audit) -> Document:
+    """The audit of a run, beside its accuracy on the test images."""
+    ends = audit.difference_interval
+    return {
+        "experiment": audit.experiment,
+        "fingerprint": audit.fingerprint,
+        "seed": audit.seed,
+        "audit": _judged(audit.audit, audit.audit_interval) | {"independent": interval_document(audit.independent)},
+        "test": _judged(audit.test, audit.test_interval),
+        "difference": {"points": audit.difference, "interval": None if ends is None else interval_document(ends)},
+        "writers": audit.writers,
+        "shared_writers": audit.shared_writers,
+        "classes": [{"class": number, **of_class.model_dump()} for number, of_class in enumerate(audit.classes)],
+    }
+
+
+def audited_seeds_document(seeds: AuditedSeeds) -> Document:
+    """The audits of an experiment, and their figures over seeds."""
+    return {
+        "experiment": seeds.audits[0].experiment,
+        "audit": _spread(seeds.audit),
+        "test": _spread(seeds.test),
+        "difference": _effect(seeds.difference),
+        "audits": [audit_document(audit) for audit in seeds.audits],
+    }
+
+
+def _judged(tally: Tally, interval: AccuracyInterval) -> Document:
+    return {"accuracy": float(tally.accuracy), **asdict(tally), "interval": interval_document(interval)}
+
+
+def interval_document(interval: AccuracyInterval) -> Document:
+    """The interval of an accuracy; `writers` is null where images were taken as independent."""
+    return asdict(interval)
+
+
+def predictions_document(
+    run: Path,
+    conventions: Conventions,
+    files: Sequence[Path],
+    logits: torch.Tensor,
+    problems: Sequence[Problem],
+    class_names: Sequence[str] | None = None,
+) -> Document:
+    """The predicted class of each picture, and the problems of the others; probabilities in percent, by class.
+
+    *Arguments*: `conventions`: those by which the pictures were prepared. `logits`: (N, classes). `class_names`: None
+    where the classes are numbers.
+    """
     percents = (100 * logits.double().softmax(1)).tolist()
+    best = [max(range(len(percent)), key=percent.__getitem__) for percent in percents]
     return {
         "run": str(run),
+        "class_names": class_names and list(class_names),
+        "prepared": str(conventions),
+        "problems": [{"picture": str(problem.file), "problem": problem.message} for problem in problems],
         "predictions": [
             {
                 "picture": str(file),
-                "class": max(range(len(percent)), key=percent.__getitem__),
+                "class": number,
+                "name": class_names and class_names[number],
                 "confidence": max(percent),
                 "percents": percent,
             }
-            for file, percent in zip(files, percents, strict=True)
+            for file, percent, number in zip(files, percents, best, strict=True)
         ],
     }
 
 
 def dataset_document(dataset: Dataset) -> Document:
     """A dataset's statistics."""
+    conventions = conventions_of(dataset)
     channels, height, width = dataset.image_shape
     return {
         "dataset": dataset.name,
@@ -153,11 +214,15 @@ def dataset_document(dataset: Dataset) -> Document:
         "height": height,
         "width": width,
         "classes": dataset.classes,
+        "class_names": dataset.class_names and list(dataset.class_names),
         "mean": list(dataset.mean),
         "std": list(dataset.std),
+        "polarity": conventions.polarity,
+        "framing": conventions.framing,
         "train": _split(dataset.train, dataset.classes),
         "test": _split(dataset.test, dataset.classes),
         "notice": dataset.leakage_notice,
+        "notices": list(dataset.notices),
     }
 
 

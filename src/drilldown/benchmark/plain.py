@@ -9,24 +9,21 @@ as one tensor in memory, without augmentation, so that only PyTorch's own traini
 
 from __future__ import annotations
 
-import math
-import random
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageEnhance
+from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from drilldown.data.augmentation import Augmentation
+from drilldown.benchmark.plain_transforms import make_pil_transform, make_torchvision_transform
 from drilldown.data.dataset import Dataset, Split
+from drilldown.data.transforms import Augmentation
 from drilldown.experiment.experiment import Experiment
-
-Transform = Callable[[Image.Image], Image.Image]
 
 
 class Plain:
@@ -99,8 +96,11 @@ class TransformedImages(TorchDataset[tuple[torch.Tensor, int]]):
         self.images = dataset.train.images
         self.labels = dataset.train.labels
         self.mean, self.std = (torch.tensor(values).view(-1, 1, 1) for values in (dataset.mean, dataset.std))
-        make = make_torchvision_transform if find_spec("torchvision") else make_pil_transform
-        self.transform = make(augment)
+        _, height, width = dataset.image_shape
+        torchvision = find_spec("torchvision") is not None
+        self.transform = (
+            make_torchvision_transform(augment, (width, height)) if torchvision else make_pil_transform(augment)
+        )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -115,65 +115,3 @@ class TransformedImages(TorchDataset[tuple[torch.Tensor, int]]):
 def make_picture(image: torch.Tensor) -> Image.Image:
     """Makes a PIL image from bytes (channels, height, width); Pillow derives its mode from the channels."""
     return Image.fromarray(image.permute(1, 2, 0).squeeze(2).numpy())
-
-
-def make_torchvision_transform(augment: Augmentation) -> Transform:
-    """Makes the recipe's augmentation from torchvision's own classes."""
-    from torchvision import transforms
-    from torchvision.transforms import InterpolationMode
-
-    mode = InterpolationMode(augment.interpolation)
-    chain = []
-    if augment.rotate:
-        chain.append(transforms.RandomRotation(augment.rotate, interpolation=mode))
-    if augment.affine:
-        a = augment.affine
-        chain.append(
-            transforms.RandomAffine(
-                a.rotate,
-                translate=(a.translate, a.translate),
-                scale=a.scale,
-                shear=a.shear,
-                interpolation=mode,
-            )
-        )
-    if augment.jitter:
-        chain.append(transforms.ColorJitter(brightness=augment.jitter.brightness, contrast=augment.jitter.contrast))
-    composed: Transform = transforms.Compose(chain)
-    return composed
-
-
-def make_pil_transform(augment: Augmentation) -> Transform:
-    """Makes the same augmentation from the PIL calls that torchvision makes for PIL images."""
-    mode = Image.Resampling.BILINEAR if augment.interpolation == "bilinear" else Image.Resampling.NEAREST
-
-    def transform(image: Image.Image) -> Image.Image:
-        if augment.rotate:
-            image = image.rotate(random.uniform(-augment.rotate, augment.rotate), mode)
-        if augment.affine:
-            image = image.transform(image.size, Image.Transform.AFFINE, _inverse(augment, image.size), mode)
-        if augment.jitter:
-            for enhance, spread in (
-                (ImageEnhance.Brightness, augment.jitter.brightness),
-                (ImageEnhance.Contrast, augment.jitter.contrast),
-            ):
-                image = enhance(image).enhance(random.uniform(1 - spread, 1 + spread))
-        return image
-
-    return transform
-
-
-def _inverse(augment: Augmentation, size: tuple[int, int]) -> tuple[float, ...]:
-    """Returns PIL's six numbers of a random affine map from output to input pixels, about the image's centre."""
-    affine = augment.affine
-    assert affine is not None
-    angle = math.radians(random.uniform(-affine.rotate, affine.rotate))
-    skew = math.tan(math.radians(random.uniform(-affine.shear, affine.shear)))
-    scale = random.uniform(*affine.scale)
-    dx, dy = (random.uniform(-affine.translate, affine.translate) * side for side in size)
-    cos, sin, cx, cy = math.cos(angle), math.sin(angle), size[0] / 2, size[1] / 2
-    # (rotation · shear · scale)⁻¹, written out.
-    a, b = (cos - skew * sin) / scale, (sin + skew * cos) / scale
-    d, e = -sin / scale, cos / scale
-    x, y = cx + dx, cy + dy
-    return a, b, cx - a * x - b * y, d, e, cy - d * x - e * y

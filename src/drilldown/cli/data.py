@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,32 +15,44 @@ from drilldown.cli.options import (
     TrustOption,
     folders_from,
     print_json,
+    print_notice,
 )
 from drilldown.errors import DrilldownError, Problem
 from drilldown.settings import RUNS_DIR
 
+if TYPE_CHECKING:
+    from drilldown.data.dataset import Dataset
+
+
+DatasetArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATASET",
+        help="mnist, fashion-mnist, kmnist, qmnist, glyphs, or a path: pictures by class, IDX files, .npz, CSV tables.",
+    ),
+]
+SizeOption = Annotated[
+    int | None, typer.Option("--size", metavar="N", help="Scale own images to N x N pixels, as `image` in a recipe.")
+]
+FitOption = Annotated[
+    str, typer.Option("--fit", metavar="FIT", help="Images that are not square: pad, crop or stretch.")
+]
+
 
 def data(
-    name: Annotated[
-        str, typer.Argument(help="mnist, fashion-mnist, kmnist, glyphs or a folder of IDX files.")
-    ] = "mnist",
+    name: DatasetArgument = "mnist",
     preview: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw samples of each class.")] = None,
+    size: SizeOption = None,
+    fit: FitOption = "pad",
     folder: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fetch, verify and describe a dataset."""
     from drilldown.analysis.documents import dataset_document
-    from drilldown.data.loading import load_dataset
     from drilldown.terminal.console import echo, make_console
-    from drilldown.terminal.live import LiveDisplay
     from drilldown.terminal.tables import print_dataset
 
-    folders = folders_from(folder)
-    live = LiveDisplay()
-    try:
-        dataset = load_dataset(name, folders.data, on_download=live.on_download)
-    finally:
-        live.stop()
+    dataset = _load(name, folder, size, fit)
     if not as_json:
         print_dataset(make_console(stderr=False), dataset)
     if preview is not None:
@@ -56,39 +68,87 @@ def data(
         print_json(dataset_document(dataset))
 
 
+def convert(
+    source: DatasetArgument,
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The folder to write; it must not exist.")],
+    to: Annotated[
+        str, typer.Option("--to", metavar="KIND", help="idx: four IDX files; pictures: PNG files in folders by class.")
+    ] = "idx",
+    size: SizeOption = None,
+    fit: FitOption = "pad",
+    folder: DataOption = None,
+) -> None:
+    """Write a dataset as IDX files, or as folders of pictures.
+
+    Reading it again gives the same images, classes and names.
+    """
+    from drilldown.data.own.writing import write_dataset
+    from drilldown.terminal.console import echo
+
+    dataset = _load(source, folder, size, fit)
+    write_dataset(dataset, target, to)
+    for notice in dataset.notices:
+        print_notice(notice)
+    echo(f"wrote {len(dataset.train):,} training and {len(dataset.test):,} test images to {target}")
+
+
+def _load(name: str, folder: Path | None, size: int | None, fit: str) -> Dataset:
+    """Loads the dataset that a command names; raises DrilldownError where an option is wrong."""
+    from drilldown.data.catalogue import is_dataset_path
+    from drilldown.data.image_settings import read_image_settings
+    from drilldown.data.loading import load_dataset
+    from drilldown.terminal.live import LiveDisplay
+
+    folders = folders_from(folder)
+    image = read_image_settings(size, fit)
+    if image is not None and not is_dataset_path(name):
+        raise DrilldownError(Problem(place="--size", found=f'given with "{name}"', expected="the path of own data"))
+    live = LiveDisplay()
+    try:
+        return load_dataset(name, folders.data, image=image, on_download=live.on_download)
+    finally:
+        live.stop()
+
+
 def predict(
     run: RunArgument,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files, one digit each.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE...", help="Picture files, folders of them, or patterns such as '*.png'."),
+    ],
+    data: DataOption = None,
     runs: RunsOption = RUNS_DIR,
     as_json: JsonOption = False,
     _trust: TrustOption = False,
 ) -> None:
-    """Classify pictures, prepared in the same way as MNIST's digits."""
+    """Classify pictures, prepared as the run's dataset was.
+
+    A picture that cannot be read is one line; the others are still classified, and the exit code is 2.
+    """
     import torch
 
     from drilldown.analysis.documents import predictions_document
-    from drilldown.data.pictures import read_picture
+    from drilldown.data.pictures import find_pictures
     from drilldown.runs.finding import find_run
     from drilldown.terminal.console import make_console
     from drilldown.terminal.tables import print_predictions
 
-    trained = find_run(run, runs)
+    folders = folders_from(data, runs)
+    trained = find_run(run, folders.runs)
     trained.check_finished()
-    (_, height, width), _ = trained.experiment.image
+    (_, classes), names = trained.experiment.image, trained.experiment.class_names
+    conventions, read_picture = trained.picture_reader(folders.data)
     prepared: dict[Path, torch.Tensor] = {}
-    problems: list[Problem] = []
-    for file in dict.fromkeys(images):  # each file once, in the given order
+    files, problems = find_pictures(images)
+    for file in files:
         try:
-            prepared[file] = read_picture(file, height, width)
+            prepared[file] = read_picture(file)
         except DrilldownError as error:  # the other pictures are still read
             problems += error.problems
-    if as_json and problems:  # a script gets all predictions, or none
-        raise DrilldownError(*problems)
-    if prepared:
-        logits = trained.predict(torch.stack([*prepared.values()]))
-        if as_json:
-            print_json(predictions_document(trained.path, [*prepared], logits))
-        else:
-            print_predictions(make_console(stderr=False), [*prepared], logits)
+    logits = trained.predict(torch.stack([*prepared.values()])) if prepared else torch.zeros(0, classes)
+    if as_json:
+        print_json(predictions_document(trained.path, conventions, [*prepared], logits, problems, names))
+    elif prepared:
+        print_predictions(make_console(stderr=False), [*prepared], logits, names)
     if problems:
         raise DrilldownError(*problems)

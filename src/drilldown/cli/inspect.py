@@ -59,7 +59,7 @@ def report(
     runs: RunsOption = RUNS_DIR,
     _trust: TrustOption = False,
 ) -> None:
-    """Write report.html and report.md of a run, a study or a search.
+    """Write the report of a run, a study or a search.
 
     report.html is a single file; report.md has its figures in a folder beside it. Print the path of report.html.
     """
@@ -171,9 +171,10 @@ def verdict(
 
 
 def _run_verdict(subject: str, overrides: list[str], runs_dir: Path, *, as_json: bool) -> bool:
-    from drilldown.analysis.documents import run_document
+    from drilldown.analysis.documents import interval_document, run_document
     from drilldown.runs.finding import find_run, rebudget
     from drilldown.runs.folder import DIVERGED, FINISHED, RUNNING
+    from drilldown.runs.interval import judged_interval
     from drilldown.terminal.console import make_console
     from drilldown.terminal.tables import print_verdict
 
@@ -185,11 +186,13 @@ def _run_verdict(subject: str, overrides: list[str], runs_dir: Path, *, as_json:
         raise DrilldownError(f"{run.path}: the run is still training; repeat the command when it has finished")
     if status != FINISHED:
         raise DrilldownError(f"{run.path}: the run is {status}; resume with: drilldown resume {run.path}")
-    judged = rebudget(run, overrides).read()
+    judged, interval = rebudget(run, overrides).read(), judged_interval(run)
     if as_json:
-        print_json(run_document(judged))
+        print_json({**run_document(judged), "test_interval": interval_document(interval)})
     else:
-        print_verdict(make_console(stderr=False), judged.verdict)
+        screen = make_console(stderr=False)
+        print_verdict(screen, judged.verdict)
+        screen.print(f"test accuracy {judged.summary.test}, 95 % interval {interval}")
     return judged.passed
 
 
@@ -230,14 +233,13 @@ def bench(
     The pipelines take turns in one process, so changes in the machine's speed hardly affect the ratios.
     """
     from drilldown.benchmark.measure import ROUNDS, benchmark_document, measure_speed
-    from drilldown.data.loading import load_dataset
     from drilldown.experiment.loading import load_experiment
     from drilldown.terminal.console import make_console
     from drilldown.terminal.tables import print_timings
 
     folders = folders_from(data)
     loaded = load_experiment(experiment, overrides)
-    dataset = load_dataset(loaded.recipe.dataset, folders.data)
+    dataset = loaded.recipe.load_without_writers(folders.data)
 
     def print_epoch(number: int, name: str, seconds: float) -> None:
         print_notice(f"{f'round {number} of {ROUNDS}' if number else 'warm-up'}: {name} {seconds:.2f} s")

@@ -185,7 +185,7 @@ def ablate(
     as_json: JsonOption = False,
     _trust: TrustOption = False,
 ) -> None:
-    """Ablation: remove one component at a time and measure the effect.
+    """Ablation: the effect of removing each component.
 
     Train the missing runs of the experiment and of each variation, then show the effects.
     """

@@ -89,13 +89,16 @@ def train_all(
 
 def show_finished(run: Run, data_dir: Path | None, *, write: bool = False, as_json: bool = False) -> None:
     """Prints the result of a finished run; first writes its report if it is missing or old, or if `write` is true."""
-    from drilldown.analysis.documents import run_document
+    from drilldown.analysis.documents import interval_document, run_document
+    from drilldown.runs.interval import judged_interval
     from drilldown.terminal.console import make_console
     from drilldown.terminal.tables import print_result
 
     write_missing_report(run, data_dir, write=write)
     if as_json:
-        print_json({**run_document(run.read()), "report": str(run.path / "report.html") if run.has_model else None})
+        interval = interval_document(judged_interval(run, data_dir))
+        report = str(run.path / "report.html") if run.has_model else None
+        print_json({**run_document(run.read()), "test_interval": interval, "report": report})
     else:
         print_result(make_console(stderr=False), run)
 

@@ -1,78 +1,32 @@
-"""Augmentation: one warp and one change of brightness and contrast per image, in batches, on the device that trains.
+"""Augmentation: the random changes of training images, in batches, on the device that trains.
 
-The random draws of all geometric transforms are multiplied into one 2×3 matrix per image, so every image is resampled
-only once. Augmentation works on raw pixels (0…255), before normalisation.
+The random draws of all geometric transforms are multiplied into one matrix per image, so every image is resampled only
+once. Augmentation works on raw pixels (0…255), before normalisation.
 """
 
 from __future__ import annotations
 
-import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
 import torch
-import torch.nn.functional as F
-from pydantic import Field, field_validator
 
-from drilldown.table import BelowOne, Table
-
-Degrees = Annotated[float, Field(ge=0, le=180)]
-Shear = Annotated[float, Field(ge=0, lt=90)]
-
-
-class Affine(Table):
-    """One random affine map about the image's centre: scale, shear along x, rotate, then shift."""
-
-    rotate: Degrees = 0.0
-    """The largest rotation, in degrees; the angle is uniform between −rotate and rotate."""
-    translate: BelowOne = 0.0
-    """The largest shift, as a fraction of the image's width and height; both shifts are uniform in both directions."""
-    scale: tuple[Annotated[float, Field(gt=0, le=10)], Annotated[float, Field(gt=0, le=10)]] = Field(
-        default=(1.0, 1.0), strict=False
-    )
-    """The smallest and the largest scale factor; the factor is uniform between them."""
-    shear: Shear = 0.0
-    """The largest shear, in degrees; the angle is uniform between −shear and shear."""
-
-    @field_validator("scale")
-    @classmethod
-    def _smallest_first(cls, scale: tuple[float, float]) -> tuple[float, float]:
-        if scale[0] > scale[1]:
-            raise ValueError(f"found {list(scale)}, expected the smallest factor first")
-        return scale
-
-
-class Jitter(Table):
-    """A random change of brightness and contrast."""
-
-    brightness: BelowOne = 0.0
-    """The largest change of brightness, as a fraction; a uniform factor in 1 ± brightness multiplies all pixels."""
-    contrast: BelowOne = 0.0
-    """The largest change of contrast, as a fraction; a uniform factor in 1 ± contrast scales distances to the mean."""
-
-
-class Augmentation(Table):
-    """The random changes of a training image, drawn again in every epoch."""
-
-    rotate: Degrees = 0.0
-    """The largest angle of a separate rotation before `affine`, in degrees; uniform between −rotate and rotate."""
-    affine: Affine | None = None
-    """The random affine map; none by default."""
-    jitter: Jitter | None = None
-    """The random change of brightness and contrast; none by default."""
-    interpolation: Literal["bilinear", "nearest"] = "bilinear"
-    """The rule for a value between pixels: `bilinear` or `nearest`; outside the image is background."""
-
-    @property
-    def warps(self) -> bool:
-        """Whether images are resampled."""
-        return bool(self.rotate) or self.affine not in (None, Affine())
-
-    @property
-    def jitters(self) -> bool:
-        """Whether brightness or contrast changes."""
-        return self.jitter not in (None, Jitter())
+from drilldown.data.ranges import fraction_of, spread
+from drilldown.data.transforms import (
+    Affine,
+    Augmentation,
+    Crop,
+    Elastic,
+    Erase,
+    Flip,
+    Jitter,
+    Perspective,
+    Rotate,
+    Transform,
+)
+from drilldown.data.warping import perspective_matrices, rotation_matrices, smooth_noise, warp_images
+from drilldown.randomness import stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,67 +34,195 @@ class AugmentationDraws:
     """The random numbers of an epoch, one row per image."""
 
     inverse: torch.Tensor | None
-    """The maps from output pixel to input pixel, (N, 2, 3), in pixels from the centre; None without a warp."""
+    """The maps from output pixel to input pixel, in pixels from the centre: (N, 2, 3), or (N, 3, 3) with a perspective;
+    None without a warp."""
     brightness_contrast: torch.Tensor | None
     """The factors of brightness and contrast, (N, 2); None where neither changes."""
+    elastic_seeds: torch.Tensor | None = None
+    """The seeds of the displacements, (N), int64; None without them."""
+    elastic_alphas: torch.Tensor | None = None
+    """The factors of the displacements, in pixels, (N)."""
+    elastic_sigma: float = 0.0
+    """The smoothness of the displacements, in pixels."""
+    erased: torch.Tensor | None = None
+    """The erased rectangles, (N, 4), int64: top, bottom, left, right, without the last row and column; None without
+    them."""
 
     def slice(self, start: int, stop: int) -> AugmentationDraws:
         """Returns the draws of the images from `start` to `stop` − 1."""
-        return AugmentationDraws(
-            None if self.inverse is None else self.inverse[start:stop],
-            None if self.brightness_contrast is None else self.brightness_contrast[start:stop],
-        )
+        return self._each(lambda tensor: tensor[start:stop])
 
     def to(self, device: torch.device) -> AugmentationDraws:
         """Returns a copy on another device."""
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> AugmentationDraws:
+        def changed(tensor: torch.Tensor | None) -> torch.Tensor | None:
+            return None if tensor is None else change(tensor)
+
         return AugmentationDraws(
-            None if self.inverse is None else self.inverse.to(device),
-            None if self.brightness_contrast is None else self.brightness_contrast.to(device),
-        )
+            changed(self.inverse), changed(self.brightness_contrast), changed(self.elastic_seeds),
+            changed(self.elastic_alphas), self.elastic_sigma, changed(self.erased),
+        )  # fmt: skip
 
 
 def draw_augmentation(
-    augment: Augmentation, count: int, generator: torch.Generator, height: int, width: int
+    augment: Augmentation, count: int, generator: torch.Generator, height: int, width: int, done: float = 0.0
 ) -> AugmentationDraws:
-    """Draws warp, brightness and contrast for `count` images.
+    """Draws all random changes of `count` images.
+
+    `rotate`, `affine` and `jitter` draw from `generator` itself; everything else draws from streams that are named by
+    the generator's seed and the transform. So a new transform does not change the draws of the others.
 
     *Arguments*: `generator`: the source of all random numbers. `height`, `width`: the size of the images in pixels.
+    `done`: the share of the training's epochs that is finished after this one; `fade` depends on it.
 
     >>> draws = draw_augmentation(Augmentation(rotate=10), 4, torch.Generator().manual_seed(0), 28, 28)
     >>> tuple(draws.inverse.shape), draws.brightness_contrast
     ((4, 2, 3), None)
     """
+    return _Draw(augment, count, generator, height, width, done).all()
 
-    def uniform(low: float, high: float) -> torch.Tensor:
-        return low + (high - low) * torch.rand(count, generator=generator, dtype=torch.float64)
 
-    inverse = brightness_contrast = None
-    if augment.warps:
-        # p_out = T · R₂ · Shear · Scale · R₁ · p_in: the two transforms of torchvision, one after the other.
-        # The inverse: p_in = R₁⁻¹ · (R₂ · Shear · Scale)⁻¹ · (p_out − t).
-        affine = augment.affine or Affine()
-        first = _rotation(uniform(-augment.rotate, augment.rotate))
-        second = _rotation(uniform(-affine.rotate, affine.rotate))
-        shear = torch.eye(2, dtype=torch.float64).repeat(count, 1, 1)
-        shear[:, 0, 1] = -torch.tan(torch.deg2rad(uniform(-affine.shear, affine.shear)))
-        scale = uniform(*affine.scale)[:, None, None]
+class _Draw:
+    """Draws the changes of an epoch, transform by transform; the arguments are those of `draw_augmentation`."""
+
+    def __init__(
+        self, augment: Augmentation, count: int, generator: torch.Generator, height: int, width: int, done: float
+    ) -> None:
+        self.active, self.done = augment.active(done), done
+        self.count, self.height, self.width = count, height, width
+        self.generator = generator
+
+    def all(self) -> AugmentationDraws:
+        """All draws, in the order on which the numbers of `generator` depend."""
+        inverse, brightness_contrast, elastic = self.inverse(), self.brightness_contrast(), self.active.get("elastic")
+        if not isinstance(elastic, Elastic):
+            return AugmentationDraws(inverse, brightness_contrast, erased=self.erased())
+        seeds = torch.randint(2**31, (self.count,), generator=self.stream("elastic"))
+        alphas = (elastic.alpha * torch.as_tensor(self.amounts("elastic", elastic))).expand(self.count).float()
+        return AugmentationDraws(inverse, brightness_contrast, seeds, alphas, elastic.sigma, self.erased())
+
+    def inverse(self) -> torch.Tensor | None:
+        """The maps from output to input, without the displacements of `elastic`.
+
+        p_out = P · T · R₂ · Shear · Scale · R₁ · Flip · Crop · p_in. The two transforms in the middle are those of
+        torchvision. The inverse: p_in = Crop⁻¹ · Flip⁻¹ · R₁⁻¹ · (R₂ · Shear · Scale)⁻¹ · (P⁻¹ · p_out − t).
+        """
+        if not self.active.keys() & {"crop", "flip", "rotate", "affine", "perspective", "elastic"}:
+            return None
+        if self.active.keys() & {"rotate", "affine"}:
+            linear, shift = self.rotations_and_affine()
+            inverse = torch.cat([linear, -linear @ shift[:, :, None]], dim=2)
+        else:
+            inverse = torch.eye(2, 3, dtype=torch.float64).repeat(self.count, 1, 1)
+        if self.active.keys() & {"crop", "flip"}:
+            inverse = self.crops_and_flips()[:, :, None] * inverse
+        perspective = self.active.get("perspective")
+        if isinstance(perspective, Perspective):
+            bottom = torch.tensor([0, 0, 1], dtype=torch.float64).expand(self.count, 1, 3)
+            inverse = torch.cat([inverse, bottom], dim=1) @ torch.linalg.inv(self.perspectives(perspective))
+        return inverse.float()
+
+    def rotations_and_affine(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The linear maps from output to input, (N, 2, 2), and the shifts in the output, (N, 2)."""
+        rotate, affine = self.active.get("rotate", Rotate()), self.active.get("affine", Affine())
+        assert isinstance(rotate, Rotate)
+        assert isinstance(affine, Affine)
+        rotated, moved = self.amounts("rotate", rotate), self.amounts("affine", affine)
+        first = rotation_matrices(_towards(0, self.uniform(*spread(rotate.degrees)), rotated))
+        second = rotation_matrices(_towards(0, self.uniform(*spread(affine.rotate)), moved))
+        shear = torch.eye(2, dtype=torch.float64).repeat(self.count, 1, 1)
+        angles = _towards(0, self.uniform(*spread(affine.shear)), moved)
+        shear[:, 0, 1] = -torch.tan(torch.deg2rad(angles))
+        scale = _towards(1, self.uniform(*affine.scale), moved)[:, None, None]
+        lengths = affine.translate if isinstance(affine.translate, tuple) else (affine.translate,) * 2
+        across, down = (fraction_of(n, side) for n, side in zip(lengths, (self.width, self.height), strict=True))
         shift = torch.stack(
-            [uniform(-affine.translate, affine.translate) * width,
-             uniform(-affine.translate, affine.translate) * height], dim=1
+            [_towards(0, self.uniform(-across, across) * self.width, moved),
+             _towards(0, self.uniform(-down, down) * self.height, moved)], dim=1
         )  # fmt: skip
-        linear = torch.linalg.inv(second @ shear * scale @ first)
-        inverse = torch.cat([linear, -linear @ shift[:, :, None]], dim=2).float()
-    if augment.jitters:
-        jitter = augment.jitter or Jitter()
-        brightness_contrast = torch.stack(
-            [uniform(1 - jitter.brightness, 1 + jitter.brightness),
-             uniform(1 - jitter.contrast, 1 + jitter.contrast)], dim=1
+        return torch.linalg.inv(second @ shear * scale @ first), shift
+
+    def crops_and_flips(self) -> torch.Tensor:
+        """The factors of x and y from output to input, (N, 2)."""
+        factors = torch.ones(self.count, 2, dtype=torch.float64)
+        crop, flip = self.active.get("crop"), self.active.get("flip")
+        if isinstance(crop, Crop):
+            sides = torch.tensor([self.width, self.height])
+            fractions = torch.tensor([fraction_of(crop.size, int(side)) for side in sides], dtype=torch.float64)
+            amounts = torch.as_tensor(self.amounts("crop", crop), dtype=torch.float64).expand(self.count)
+            factors = _towards(1, fractions, amounts[:, None])
+        if isinstance(flip, Flip):
+            draws = torch.rand(self.count, 2, generator=self.stream("flip"), dtype=torch.float64)
+            mirrored = draws < flip.p * flip.strength(self.done)
+            mirrored &= torch.tensor([flip.direction != "vertical", flip.direction != "horizontal"])
+            factors = torch.where(mirrored, -factors, factors)
+        return factors
+
+    def perspectives(self, perspective: Perspective) -> torch.Tensor:
+        """The perspective maps from input to output, (N, 3, 3)."""
+        corners = torch.tensor([[-1, -1], [1, -1], [1, 1], [-1, 1]], dtype=torch.float64)
+        corners = corners * torch.tensor([self.width / 2, self.height / 2], dtype=torch.float64)
+        draws = torch.rand(self.count, 4, 2, generator=self.stream("perspective"), dtype=torch.float64)
+        amounts = torch.as_tensor(self.amounts("perspective", perspective), dtype=torch.float64).expand(self.count)
+        inward = perspective.distortion * amounts[:, None, None] * draws
+        return perspective_matrices(corners * (1 - inward), self.height, self.width)
+
+    def brightness_contrast(self) -> torch.Tensor | None:
+        """The factors of brightness and contrast, (N, 2)."""
+        jitter = self.active.get("jitter")
+        if not isinstance(jitter, Jitter):
+            return None
+        amounts = self.amounts("jitter", jitter)
+        return torch.stack(
+            [_towards(1, self.uniform(*spread(jitter.brightness, 1)), amounts),
+             _towards(1, self.uniform(*spread(jitter.contrast, 1)), amounts)], dim=1
         ).float()  # fmt: skip
-    return AugmentationDraws(inverse, brightness_contrast)
+
+    def erased(self) -> torch.Tensor | None:
+        """The erased rectangles, (N, 4): top, bottom, left, right."""
+        erase = self.active.get("erase")
+        if not isinstance(erase, Erase):
+            return None
+        draws = torch.rand(4, self.count, generator=self.stream("erase"), dtype=torch.float64)
+        low, high = erase.area
+        area = (low + (high - low) * draws[0]) * self.amounts("erase", erase) * self.height * self.width
+        flattest, steepest = map(math.log, erase.ratio)
+        ratio = torch.exp(flattest + (steepest - flattest) * draws[1])
+        rows, columns = ((area * ratio).sqrt().round(), (area / ratio).sqrt().round())
+        rows, columns = rows.clamp(max=self.height), columns.clamp(max=self.width)
+        top = (draws[2] * (self.height - rows + 1)).floor()
+        left = (draws[3] * (self.width - columns + 1)).floor()
+        return torch.stack([top, top + rows, left, left + columns], dim=1).long()
+
+    def amounts(self, name: str, transform: Transform) -> torch.Tensor | float:
+        """The strength of a transform for each image, (N); one number where all have the same."""
+        strength = transform.strength(self.done)
+        if transform.p == 1:
+            return strength
+        chosen = torch.rand(self.count, generator=self.stream(f"{name} p"), dtype=torch.float64) < transform.p
+        return strength * chosen.double()
+
+    def uniform(self, low: float, high: float) -> torch.Tensor:
+        """Uniform numbers, (N)."""
+        return low + (high - low) * torch.rand(self.count, generator=self.generator, dtype=torch.float64)
+
+    def stream(self, purpose: str) -> torch.Generator:
+        """The random numbers of one transform."""
+        return stream(self.generator.initial_seed(), purpose)
+
+
+def _towards(neutral: float, values: torch.Tensor, amounts: torch.Tensor | float) -> torch.Tensor:
+    """Reduces the distance of values from a neutral one."""
+    # Without `p` and `fade` the values stay as they are, to the last bit.
+    if isinstance(amounts, float) and amounts == 1:
+        return values
+    return neutral + amounts * (values - neutral)
 
 
 def augment_images(images: torch.Tensor, draws: AugmentationDraws, interpolation: str = "bilinear") -> torch.Tensor:
-    """Warps a batch and changes its brightness and contrast.
+    """Warps a batch, changes its brightness and contrast, and erases rectangles.
 
     *Arguments*: `images`: (N, channels, height, width), uint8; all channels of an image change in the same way.
     `draws`: the draws of these N images, on the same device.
@@ -148,45 +230,20 @@ def augment_images(images: torch.Tensor, draws: AugmentationDraws, interpolation
     *Returns* images of the same shape, float32, 0…255.
     """
     pixels = images.float()
+    height, width = pixels.shape[2:]
     if draws.inverse is not None:
-        pixels = warp_images(pixels, draws.inverse, interpolation)
+        shifts = None
+        if draws.elastic_seeds is not None and draws.elastic_alphas is not None:
+            noise = smooth_noise(draws.elastic_seeds, draws.elastic_sigma, height, width)
+            shifts = draws.elastic_alphas[:, None, None, None] * noise
+        pixels = warp_images(pixels, draws.inverse, interpolation, shifts)
     if draws.brightness_contrast is not None:
         brightness, contrast = draws.brightness_contrast[:, :, None, None, None].unbind(1)
         mean = pixels.mean(dim=(1, 2, 3), keepdim=True)
         pixels = (brightness * (mean + contrast * (pixels - mean))).clamp(0, 255)
+    if draws.erased is not None:
+        top, bottom, left, right = draws.erased[:, :, None, None].unbind(1)
+        row, column = torch.arange(height, device=pixels.device)[:, None], torch.arange(width, device=pixels.device)
+        inside = (row >= top) & (row < bottom) & (column >= left) & (column < right)
+        pixels = pixels.masked_fill(inside[:, None], 0)
     return pixels
-
-
-def warp_images(pixels: torch.Tensor, inverse: torch.Tensor, interpolation: str) -> torch.Tensor:
-    """Resamples images by affine maps.
-
-    *Arguments*: `pixels`: (N, channels, height, width). `inverse`: the maps from output to input, (N, 2, 3), in pixels
-    from the centre. `interpolation`: `bilinear` or `nearest`.
-
-    *Returns* images of the same shape; pixels from outside the input are 0.
-    """
-    height, width = pixels.shape[2:]
-    to_halves, positions = _grid(height, width, inverse.dtype, inverse.device)
-    # `affine_grid` computes one small matrix product per image; one large product for all images is faster.
-    grid = ((inverse * to_halves).view(-1, 3) @ positions).view(-1, 2, height, width).permute(0, 2, 3, 1)
-    return F.grid_sample(pixels, grid, mode=interpolation, padding_mode="zeros", align_corners=False)
-
-
-@functools.lru_cache
-def _grid(height: int, width: int, dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Computes the constants of `warp_images`. PyTorch measures in half-images: u pixels from the centre are 2u/width.
-
-    *Returns* the factors that convert the elements of a (2, 3) map from pixels to half-images, and the positions of
-    all pixels in half-images, (3, height · width): column, row, and 1.
-    """
-    half = torch.tensor([width / 2, height / 2], dtype=dtype, device=device)
-    ys, xs = ((2 * torch.arange(n, dtype=dtype, device=device) + 1) / n - 1 for n in (height, width))
-    positions = torch.stack([xs.expand(height, width), ys[:, None].expand(height, width), xs.new_ones(height, width)])
-    return torch.cat([half, half.new_ones(1)]) / half[:, None], positions.view(3, -1)
-
-
-def _rotation(degrees: torch.Tensor) -> torch.Tensor:
-    """Returns rotation matrices, (N, 2, 2), for angles in degrees, (N)."""
-    angle = degrees * (math.pi / 180)
-    cos, sin = torch.cos(angle), torch.sin(angle)
-    return torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)

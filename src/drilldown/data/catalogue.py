@@ -29,12 +29,15 @@ class PublishedFile:
     """The file's name without `.gz`."""
     mirrors: tuple[str, ...]
     """The addresses of the folders that hold the file, each ending in a slash."""
-    sha256: str
+    sha256: str = ""
     """The checksum of the archive where `packed` is true, else of the decompressed bytes; 64 hex digits."""
+    md5: str = ""
+    """The checksum of the archive where no SHA-256 is published: 32 hex digits. It finds damage and mistakes, but does
+    not stop a person who makes a false file on purpose."""
     size: int
     """The number of decompressed bytes."""
     packed: bool = False
-    """Whether `sha256` is the checksum of the archive."""
+    """Whether the checksum is that of the archive."""
 
     def read(self, file: Path) -> bytearray:
         """Reads and verifies a stored file; returns its decompressed bytes.
@@ -43,7 +46,7 @@ class PublishedFile:
         """
         if self.packed:
             self.verify(file)  # before anything is decompressed
-            return read_unpacked(file, self.size)
+            return read_unpacked(self._archive(file), self.size)
         content = read_unpacked(file, self.size)
         self._compare(file, hashlib.sha256(content).hexdigest())
         return content
@@ -54,19 +57,27 @@ class PublishedFile:
         *Raises* DrilldownError where the file cannot be read, or is not the published one.
         """
         if self.packed:
+            file = self._archive(file)
+            algorithm = "sha256" if self.sha256 else "md5"
             with explain_read_errors(file), file.open("rb") as archive:
-                checksum = hashlib.file_digest(archive, "sha256").hexdigest()
+                checksum = hashlib.file_digest(archive, algorithm).hexdigest()
         else:
             checksum = hash_unpacked(file, self.size)
         self._compare(file, checksum)
 
+    def _archive(self, file: Path) -> Path:
+        """Returns the archive beside an unpacked file: other libraries keep both, and an archive can be verified."""
+        beside = file.with_name(f"{self.stem}.gz")
+        return beside if beside.is_file() else file
+
     def _compare(self, file: Path, checksum: str) -> None:
-        if checksum != self.sha256:
+        published, algorithm = (self.sha256, "SHA-256") if self.sha256 else (self.md5, "MD5")
+        if checksum != published:
             kind = "archive" if self.packed else "data"
             raise DrilldownError(
                 Problem(
                     file=file,
-                    found=f"the {kind}'s SHA-256 is {checksum[:12]}…, not {self.sha256[:12]}…",
+                    found=f"the {kind}'s {algorithm} is {checksum[:12]}…, not {published[:12]}…",
                     expected="the published dataset",
                     suggestion="delete the file to fetch it again, or give the folder's path as the dataset",
                 )
@@ -80,6 +91,34 @@ def _files(mirrors: tuple[str, ...], checksums: tuple[str, ...], *, packed: bool
     }
 
 
+QMNIST = "qmnist"
+"""The name of the dataset whose label files say who wrote each image of MNIST."""
+
+
+def _qmnist_file(stem: str, size: int, *, sha256: str = "", md5: str = "") -> PublishedFile:
+    mirrors = (
+        "https://raw.githubusercontent.com/facebookresearch/qmnist/master/",
+        "https://github.com/facebookresearch/qmnist/raw/master/",  # for networks that block the first name
+    )
+    return PublishedFile(stem=stem, mirrors=mirrors, sha256=sha256, md5=md5, size=size, packed=bool(md5))
+
+
+_QMNIST_IMAGES, _QMNIST_LABELS = 16 + 60_000 * 28 * 28, 12 + 60_000 * 8 * 4
+_QMNIST_FILES = (
+    # The MD5 sums are those of torchvision's loader, `torchvision.datasets.QMNIST.resources`.
+    _qmnist_file("qmnist-train-images-idx3-ubyte", _QMNIST_IMAGES, md5="ed72d4157d28c017586c42bc6afe6370"),
+    _qmnist_file(
+        "qmnist-train-labels-idx2-int",
+        _QMNIST_LABELS,
+        sha256="bb1b6e1ec7b04fd5696f1ed50b5f58f8ef195118edd5c93c81783df9740b8ac5",
+    ),
+    _qmnist_file("qmnist-test-images-idx3-ubyte", _QMNIST_IMAGES, md5="1394631089c404de565df7b7aeaf9412"),
+    _qmnist_file(
+        "qmnist-test-labels-idx2-int",
+        _QMNIST_LABELS,
+        sha256="92d0ccb8c25f9c6534270fb4be7e1d24a1c6d315edfc8a638bfbd31c70f362dd",
+    ),
+)
 CATALOGUE: dict[str, dict[str, PublishedFile]] = {
     "mnist": _files(
         (
@@ -120,38 +159,31 @@ CATALOGUE: dict[str, dict[str, PublishedFile]] = {
         ),
         packed=True,
     ),
+    QMNIST: {file.stem: file for file in _QMNIST_FILES},
 }
-"""The published datasets by name, and their files by stem."""
-QMNIST = "qmnist"
-"""The name of the dataset whose label files say who wrote each image of MNIST."""
-WRITERS: dict[str, PublishedFile] = {
-    "mnist": PublishedFile(
-        stem="qmnist-train-labels-idx2-int",
-        mirrors=(
-            "https://raw.githubusercontent.com/facebookresearch/qmnist/master/",
-            "https://github.com/facebookresearch/qmnist/raw/master/",  # for networks that block the first name
-        ),
-        sha256="bb1b6e1ec7b04fd5696f1ed50b5f58f8ef195118edd5c93c81783df9740b8ac5",
-        size=12 + 60_000 * 8 * 4,
-    )
-}
-"""The files that name the writers of the training images, by the name of the dataset.
+"""The published datasets by name, and their files by stem: of the training set, then of the test set.
 
-*Source*: Yadav and Bottou, "Cold Case: The Lost MNIST Digits", 2019.
+*Source* of QMNIST: Yadav and Bottou, "Cold Case: The Lost MNIST Digits", 2019.
 """
+WRITERS: dict[str, PublishedFile] = dict.fromkeys(("mnist", QMNIST), CATALOGUE[QMNIST]["qmnist-train-labels-idx2-int"])
+"""The files that name the writers of the training images, by the name of the dataset."""
+TEST_WRITERS: dict[str, PublishedFile] = dict.fromkeys(WRITERS, CATALOGUE[QMNIST]["qmnist-test-labels-idx2-int"])
+"""The files that name the writers of the test images, by the name of the dataset; MNIST's are the first rows."""
 GLYPHS = "glyphs"
 """The name of the dataset that is drawn and not fetched, see `glyphs.py`."""
 NAMES = (*CATALOGUE, GLYPHS)
-"""The datasets that have a name; any other dataset is a folder of IDX files."""
+"""The datasets that have a name; any other dataset is a path."""
+FILE_ENDINGS = (".npz", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
+"""The endings of files that hold a dataset."""
 
 
-def is_dataset_folder(name: str) -> bool:
-    """Whether a dataset is given as a path: the name contains a slash, or is `.` or `..`.
+def is_dataset_path(name: str) -> bool:
+    """Whether a dataset is given as a path: the name contains a slash, is `.` or `..`, or is that of a file.
 
-    >>> is_dataset_folder("./letters"), is_dataset_folder("mnist")
-    (True, False)
+    >>> is_dataset_path("./letters"), is_dataset_path("letters.npz"), is_dataset_path("mnist")
+    (True, True, False)
     """
-    return "/" in name or os.sep in name or name in (".", "..")
+    return "/" in name or os.sep in name or name in (".", "..") or name.lower().endswith(FILE_ENDINGS)
 
 
 def check_dataset_name(name: str) -> str:
@@ -167,7 +199,7 @@ def check_dataset_name(name: str) -> str:
     raise DrilldownError(
         Problem(
             found=f'unknown dataset "{name}"',
-            expected=f"one of {quoted(NAMES)}, or a folder of IDX files such as ./{name}",
+            expected=f"one of {quoted(NAMES)}, or the path of a folder or a file, such as ./{name}",
             suggestion=did_you_mean(name, NAMES),
         )
     )

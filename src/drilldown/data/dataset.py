@@ -43,6 +43,10 @@ class Split:
         """Returns a copy on another device, without the writers."""
         return Split(self.images.to(device), self.labels.to(device))
 
+    def transposed(self) -> Split:
+        """Returns a copy whose images have their rows and columns exchanged."""
+        return replace(self, images=self.images.transpose(-2, -1).contiguous())
+
     def take(self, indices: torch.Tensor) -> Split:
         """Returns the images, labels and writers at these indices, (M), in their order."""
         writers = self.writers.take(indices) if self.writers else None
@@ -86,6 +90,17 @@ class DatasetInfo:
     """The shape of an image: (channels, height, width)."""
     classes: int
     """The number of classes."""
+    class_names: tuple[str, ...] | None = None
+    """The names of the classes; None where they are the numbers from 0."""
+
+
+def class_name(names: Sequence[str] | None, number: int) -> str:
+    """The name of a class; its number where classes have no names.
+
+    >>> class_name(("cat", "dog"), 1), class_name(None, 1)
+    ('dog', '1')
+    """
+    return names[number] if names else str(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +122,10 @@ class Dataset(Shown):
     """
     identity: str
     """The part of a run's fingerprint that stands for the data: the name of a verified dataset, else a checksum."""
+    class_names: tuple[str, ...] | None = None
+    """The names of the classes; None where they are the numbers from 0."""
+    notices: tuple[str, ...] = ()
+    """Sentences about the way in which own files were read, such as how many images became test images."""
 
     def __repr__(self) -> str:
         images = f"{len(self.train):,} training and {len(self.test):,} test images of {image_size(self.image_shape)}"
@@ -117,6 +136,11 @@ class Dataset(Shown):
         """The shape of an image as a network takes it: (channels, height, width)."""
         channels, height, width = self.train.images.shape[1:]
         return int(channels), int(height), int(width)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each class; its number where the classes have no names."""
+        return self.class_names or tuple(map(str, range(self.classes)))
 
     @property
     def leakage_notice(self) -> str | None:

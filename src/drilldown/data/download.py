@@ -3,8 +3,8 @@
 `pooch` stores the file and calls two functions of this module: a downloader, which reads from the mirror, and a
 processor, which verifies the file. A wrong or incomplete file never reaches the dataset's folder.
 
-The decompressed bytes of MNIST are verified, since mirrors compress them differently. For Fashion-MNIST and KMNIST
-only the checksums of the archives are published, so those archives must be the published ones.
+The decompressed bytes of MNIST are verified, since mirrors compress them differently. For Fashion-MNIST, KMNIST and the
+images of QMNIST only the checksums of the archives are published, so those archives must be the published ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pooch
 import requests
 import urllib3
 
-from drilldown.data.catalogue import STEMS, WRITERS, PublishedFile
+from drilldown.data.catalogue import CATALOGUE, PublishedFile
 from drilldown.errors import DrilldownError, Problem
 from drilldown.files import lock_folder
 
@@ -81,7 +81,7 @@ def _temporary_prefix(stem: str) -> str:
 
 def _remove_leftovers(folder: Path) -> None:
     """Removes the temporary folders of killed downloads; the caller holds the lock."""
-    prefixes = tuple(map(_temporary_prefix, (*STEMS, *(file.stem for file in WRITERS.values()))))
+    prefixes = tuple(_temporary_prefix(stem) for files in CATALOGUE.values() for stem in files)
     for entry in folder.iterdir():
         if not entry.name.startswith(prefixes):
             continue

@@ -58,7 +58,9 @@ def find_files(folders: Iterable[Path], stems: Sequence[str]) -> dict[str, Path]
         files: dict[str, Path] = {}
         for stem in stems:
             # Some unpacked copies have a dot before idx where the published names have a dash.
-            names = (stem, stem.replace("-idx", ".idx"), f"{stem}.gz")
+            dotted = stem.replace("-idx", ".idx")
+            # Some archives are unpacked into folders that are named like the files in them.
+            names = (stem, dotted, f"{stem}.gz", f"{stem}/{stem}", f"{stem}/{dotted}", f"{dotted}/{dotted}")
             file = next((folder / name for name in names if _is_file(folder / name)), None)
             if file is None:
                 break
@@ -89,12 +91,13 @@ def fetch_files(
     try:
         return {stem: fetch_file(file, cache_folder() / name, on_download=on_download) for stem, file in files.items()}
     except UnreachableError as error:
+        form = "as .gz" if any(file.packed for file in files.values()) else "plain or .gz"
         raise DrilldownError(
             f"{title} is not on this machine and could not be fetched.\n"
             f"  Searched\n" + "\n".join(f"    {folder}" for folder in searched) + "\n"
             "  Tried\n" + "\n".join(f"    {line}" for line in error.attempts) + "\n"
             f"  To solve this: connect to the network and repeat the command;\n"
-            f"  or copy {', '.join(files)} (plain or .gz)\n"
+            f"  or copy {', '.join(files)} ({form})\n"
             f"  into a folder and name it with --data or DRILLDOWN_DATA;\n"
             f"  or {instead}"
         ) from None

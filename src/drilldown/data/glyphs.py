@@ -12,7 +12,8 @@ import matplotlib
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from drilldown.data.augmentation import Affine, Augmentation, Jitter, augment_images, draw_augmentation
+from drilldown.data.augmentation import augment_images, draw_augmentation
+from drilldown.data.transforms import Affine, Augmentation, Jitter
 from drilldown.randomness import stream
 
 SIDE = 28

@@ -13,6 +13,7 @@ import os
 import struct
 import zlib
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,11 @@ import numpy.typing as npt
 
 from drilldown.errors import DrilldownError, Problem
 
-UNSIGNED_BYTE = 0x08
-"""The element type in the header; other types are refused."""
+ELEMENTS = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4"}
+"""The element types in the header that are read, as NumPy names them; those of fractions are refused."""
+RANKS = {3: (3, 4), 1: (1, 2)}
+"""The numbers of dimensions of images (N, height, width) or (N, channels, height, width), and of labels (N) or
+(N, columns)."""
 LARGEST_RATIO = 1032
 """The largest ratio of decompressed to compressed bytes that gzip can reach."""
 CHUNK_BYTES = 2**20
@@ -30,34 +34,55 @@ GZIP = b"\x1f\x8b"
 """The first two bytes of gzip data."""
 
 
-def parse_idx(content: bytes | bytearray, dimensions: int, file: Path | str) -> npt.NDArray[np.uint8]:
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The header of an IDX file."""
+
+    sizes: tuple[int, ...]
+    """The sizes of the array."""
+    dtype: np.dtype[np.generic]
+    """The type of its elements."""
+
+    @property
+    def length(self) -> int:
+        """The number of bytes of the header."""
+        return 4 + 4 * len(self.sizes)
+
+    @property
+    def data_length(self) -> int:
+        """The number of bytes of the array."""
+        return math.prod(self.sizes) * self.dtype.itemsize
+
+
+def parse_idx(content: bytes | bytearray, dimensions: int, file: Path | str) -> npt.NDArray[np.generic]:
     """Reads the array from decompressed IDX bytes.
 
-    *Arguments*: `dimensions`: 3 for images (N, height, width), 1 for labels (N). `file`: the file's name in messages.
+    *Arguments*: `dimensions`: 3 for images (N, height, width), also with channels (N, channels, height, width); 1 for
+    labels (N), also with further columns (N, columns). `file`: the file's name in messages.
 
-    *Returns* the array as uint8. It is not a copy: it can be written to if `content` can.
+    *Returns* the array in the type of the file. It is not a copy: it can be written to if `content` can.
 
     *Raises* DrilldownError where the header, the element type, the number of dimensions or the length is wrong.
 
     >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 9]), dimensions=1, file="labels")
     array([7, 9], dtype=uint8)
     """
-    sizes = parse_header(content, dimensions, file)
-    _check_length(len(content), sizes, file)
+    header = parse_header(content, dimensions, file)
+    _check_length(len(content), header, file)
     try:
-        return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(sizes)
+        return np.frombuffer(content, header.dtype, offset=header.length).reshape(header.sizes)
     except ValueError:  # one size is zero, and another is too large for numpy
-        raise DrilldownError(Problem(file=file, found=f"an array of {sizes}", expected="some data")) from None
+        raise DrilldownError(Problem(file=file, found=f"an array of {header.sizes}", expected="some data")) from None
 
 
-def parse_header(content: bytes | bytearray, dimensions: int, file: Path | str) -> tuple[int, ...]:
-    """Reads the sizes of the array from the header of decompressed IDX bytes.
+def parse_header(content: bytes | bytearray, dimensions: int, file: Path | str) -> Header:
+    """Reads the header of decompressed IDX bytes.
 
     *Arguments*: `content`: the header, or more. `dimensions`, `file`: see `parse_idx`.
 
     *Raises* DrilldownError where the header, the element type or the number of dimensions is wrong.
 
-    >>> parse_header(bytes([0, 0, 8, 1, 0, 0, 0, 2]), dimensions=1, file="labels")
+    >>> parse_header(bytes([0, 0, 8, 1, 0, 0, 0, 2]), dimensions=1, file="labels").sizes
     (2,)
     """
     if len(content) < 4:
@@ -74,16 +99,16 @@ def parse_header(content: bytes | bytearray, dimensions: int, file: Path | str) 
                 expected="IDX data, which begins with two zero bytes",
             )
         )
-    if element != UNSIGNED_BYTE:
+    if element not in ELEMENTS:
         raise DrilldownError(
             Problem(
                 file=file,
                 place="byte 2",
                 found=f"element type 0x{element:02x}",
-                expected="0x08, unsigned bytes",
+                expected="0x08, unsigned bytes, or integers (0x09, 0x0b, 0x0c)",
             )
         )
-    if rank != dimensions:
+    if rank not in RANKS[dimensions]:
         kind = "images (count, height, width)" if dimensions == 3 else "labels (count)"
         raise DrilldownError(
             Problem(
@@ -98,42 +123,52 @@ def parse_header(content: bytes | bytearray, dimensions: int, file: Path | str) 
         raise DrilldownError(
             Problem(file=file, found=f"{len(content)} bytes", expected=f"a header of {4 + 4 * rank} bytes")
         )
-    return struct.unpack_from(f">{rank}I", content, 4)
+    return Header(struct.unpack_from(f">{rank}I", content, 4), np.dtype(ELEMENTS[element]))
 
 
-def read_header(file: Path, dimensions: int) -> tuple[int, ...]:
-    """Reads the sizes of the array from a file's header, without reading the data.
+def read_header(file: Path, dimensions: int) -> Header:
+    """Reads a file's header, without reading the data.
 
-    *Arguments*: `dimensions`: 3 for images (N, height, width), 1 for labels (N).
+    *Arguments*: `dimensions`: see `parse_idx`.
 
     *Raises* DrilldownError where the file cannot be read, its header is wrong, or a file that is not compressed has
     the wrong size.
     """
-    sizes = parse_header(_read_start(file, 4 + 4 * dimensions), dimensions, file)
+    header = parse_header(_read_start(file, 4 + 4 * max(RANKS[dimensions])), dimensions, file)
     with explain_read_errors(file), file.open("rb") as raw:
         packed, length = raw.read(2) == GZIP, raw.seek(0, os.SEEK_END)
     if not packed:  # of compressed data, the length is only known after unpacking
-        _check_length(length, sizes, file)
-    elif math.prod(sizes) > LARGEST_RATIO * length:
+        _check_length(length, header, file)
+    elif header.data_length > LARGEST_RATIO * length:
         raise DrilldownError(
             Problem(
                 file=file,
-                found=f"the header promises {math.prod(sizes):,} bytes ({_product(sizes)})",
+                found=f"the header promises {header.data_length:,} bytes ({_product(header.sizes)})",
                 expected=f"no more than {LARGEST_RATIO * length:,}, since the file has {length:,} compressed bytes",
             )
         )
-    return sizes
+    return header
 
 
-def _check_length(length: int, sizes: tuple[int, ...], file: Path | str) -> None:
+def idx_header(array: npt.NDArray[np.generic]) -> bytes:
+    """Returns the header of an IDX file for an array; the array's bytes follow it, big end first.
+
+    >>> idx_header(np.zeros((2, 3), np.uint8))[:4].hex(), idx_header(np.zeros(1, ">i4"))[:4].hex()
+    ('00000802', '00000c01')
+    """
+    element = next(number for number, name in ELEMENTS.items() if np.dtype(name) == array.dtype)
+    return struct.pack(f">HBB{array.ndim}I", 0, element, array.ndim, *array.shape)
+
+
+def _check_length(length: int, header: Header, file: Path | str) -> None:
     """Raises DrilldownError where the decompressed length, in bytes, is not the one that the header's sizes give."""
-    found, expected = length - 4 - 4 * len(sizes), math.prod(sizes)
+    found, expected = length - header.length, header.data_length
     if found != expected:
         raise DrilldownError(
             Problem(
                 file=file,
                 found=f"{found:,} bytes of data",
-                expected=f"{expected:,}, as the header says ({_product(sizes)})",
+                expected=f"{expected:,}, as the header says ({_product(header.sizes)})",
                 suggestion="is the file cut off?" if found < expected else None,
             )
         )

@@ -1,15 +1,14 @@
-"""Prepares a picture as MNIST's digits were prepared, so that a network trained on MNIST can classify it.
-
-*Source*: LeCun, Cortes and Burges, "The MNIST database of handwritten digits": digits were scaled to fit a box of
-20×20 keeping their proportions, and placed in 28×28 by their centre of mass.
-"""
+"""Reads picture files, and prepares them as the images of a dataset were prepared."""
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import struct
 import warnings
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,30 +16,45 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps
 
+from drilldown.data.conventions import Conventions
+from drilldown.data.fit import fit_picture
+from drilldown.data.image_settings import Fit
+from drilldown.data.other_files import name_other_file
+from drilldown.data.preparation import prepare_pixels, prepared_ink
 from drilldown.errors import DrilldownError, Problem, did_you_mean
 
-BOX = 20 / 28
-"""The side of the digit's box as a fraction of the image's side."""
-INK = 0.1
-"""A pixel with less than this fraction of the strongest ink is background."""
+MNIST = Conventions()
+"""The conventions of MNIST."""
 LARGEST_SIDE = 20_000
 """The largest side of a picture in pixels."""
 REDUCED_SIDE = 1_000
 """Larger pictures are reduced by a whole factor, to a longer side of at least this number of pixels."""
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 """The file formats that are read; Pillow would run other programs for some others, such as EPS."""
+ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+"""The endings of the files that are read of a folder."""
 _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, MemoryError, struct.error)
 """The exceptions that Pillow raises where a file is not a picture, or is damaged."""
 
 
-def read_picture(file: Path | str, height: int = 28, width: int = 28) -> torch.Tensor:
-    """Reads a picture file and prepares it for a network.
+def read_picture(
+    file: Path | str,
+    height: int = 28,
+    width: int = 28,
+    conventions: Conventions = MNIST,
+    *,
+    channels: int = 1,
+    fit: Fit | None = None,
+) -> torch.Tensor:
+    """Reads a picture file and prepares it for a network. `Run.read_picture` prepares it for the network of a run.
 
-    *Arguments*: `height`, `width`: the size of the result in pixels.
+    *Arguments*: `height`, `width`: the size of the result in pixels. `conventions`: those of the dataset. `channels`:
+    1 for shades of grey, 3 for colours; a picture in colour is a whole picture. `fit`: the way in which the dataset's
+    pictures were brought to this size, where they were.
 
-    *Returns* the image, (height, width), uint8, with light ink on a dark background.
+    *Returns* the image, (height, width), uint8, with the polarity of the dataset; (3, height, width) in colour.
 
-    *Raises* DrilldownError where the file is not a picture, or nothing differs from the background.
+    *Raises* DrilldownError where the file is not a picture, or shows no object, or several.
 
     >>> paper = Image.new("L", (60, 100), "white")
     >>> paper.paste(0, (25, 10, 35, 90))
@@ -50,20 +64,70 @@ def read_picture(file: Path | str, height: int = 28, width: int = 28) -> torch.T
     >>> image.shape, int(image.max())
     (torch.Size([28, 28]), 255)
     """
+    if channels not in (1, 3):
+        raise _refused(Path(file), "a picture", f"{channels} channels, as the images of the dataset have",
+                       "give images to `Run.predict` in Python")  # fmt: skip
+    if channels == 3:
+        return torch.from_numpy(fit_picture(read_colours(Path(file)), height, width, fit or "pad"))
+    if fit is not None:
+        fitted = shades_of(fit_picture(read_colours(Path(file)), height, width, fit))
+        if conventions.framing == "whole" or prepared_ink(fitted.astype(np.float32), conventions) is not None:
+            return torch.from_numpy(fitted.copy())
     pixels = _pixels(Path(file))
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    background = float(np.median(border))
-    ink = background - pixels if background > 127 else pixels - background
-    ink = ink.clip(0, None)
-    if ink.max() < 16:
-        raise DrilldownError(Problem(file=file, found="nothing stands out from the background", expected="a digit"))
-    return centre_digit(ink * (255 / ink.max()), height, width)
+    try:
+        return prepare_pixels(pixels, height, width, conventions)
+    except DrilldownError as error:
+        raise DrilldownError(*(replace(problem, file=file) for problem in error.problems)) from None
 
 
-def _pixels(file: Path) -> npt.NDArray[np.float32]:
-    """Reads a picture as a viewer shows it, in shades of grey: upright, with paper behind transparent parts.
+def find_pictures(paths: Iterable[Path]) -> tuple[list[Path], list[Problem]]:
+    """Finds picture files by paths: files, folders (their picture files, by name) and patterns such as `*.png`.
 
-    *Returns* (height, width), float32, 0…255.
+    *Returns* each file once, and the problems of the paths that have no pictures. A file that is named is returned even
+    if it does not exist or has another ending; reading it gives the message.
+    """
+    files: dict[Path, None] = {}
+    problems: list[Problem] = []
+    for path in paths:
+        if os.path.isdir(path):
+            found = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS)
+            if not found:
+                problems.append(Problem(file=path, found="a folder without pictures", expected=", ".join(ENDINGS)))
+        elif os.path.lexists(path) or not glob.has_magic(str(path)):
+            found = [path]
+        else:  # a shell that replaces no patterns, or a pattern in quotes
+            found = sorted(map(Path, glob.glob(str(path), recursive=True)))
+            if not found:
+                problems.append(Problem(file=path, found="no file has such a name"))
+        files.update(dict.fromkeys(found))
+    return [*files], problems
+
+
+def read_colours(file: Path) -> npt.NDArray[np.float32]:
+    """Reads a picture as a viewer shows it, in colour: upright, with paper behind transparent parts.
+
+    *Returns* (3, height, width), float32, 0…255: red, green and blue; the three are equal where the picture is grey.
+
+    *Raises* DrilldownError where the file is not a picture.
+    """
+    pixels = _pixels(file, "RGB")
+    return np.stack([pixels] * 3) if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def shades_of(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The shades of grey of a picture (3, height, width), as Pillow computes them; (height, width), uint8.
+
+    *Source*: ITU-R Recommendation BT.601, luma.
+    """
+    return np.asarray(Image.fromarray(np.ascontiguousarray(colours.transpose(1, 2, 0))).convert("L"))
+
+
+def _pixels(file: Path, mode: str = "L") -> npt.NDArray[np.float32]:
+    """Reads a picture as a viewer shows it: upright, with paper behind transparent parts.
+
+    *Arguments*: `mode`: `L` for shades of grey, `RGB` for colours.
+
+    *Returns* (height, width), or (height, width, 3) for colours; float32, 0…255. Pixels of more than 8 bits are grey.
     """
     if os.path.exists(file) and not os.path.isfile(file) and not os.path.isdir(file):
         raise _refused(file, "not a file", "a picture file such as PNG")  # a pipe would be read for ever
@@ -80,14 +144,14 @@ def _pixels(file: Path) -> npt.NDArray[np.float32]:
                     raise _refused(file, f"a picture of {size}", f"sides of at most {LARGEST_SIDE:,}")
                 image = _on_paper(ImageOps.exif_transpose(opened))
                 if image.mode[0] not in "IF":
-                    image = image.convert("L")
+                    image = image.convert(mode)
                     image = image.reduce(max(1, max(image.size) // REDUCED_SIDE))
                 pixels = np.asarray(image, dtype=np.float32)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         found = f"a picture of more than {(Image.MAX_IMAGE_PIXELS or 0) // 1_000_000} million pixels"
         raise _refused(file, found, "a smaller picture") from None
     except _PILLOW_ERRORS as error:
-        raise _refused(file, _reason(file, error), "a picture file such as PNG", _similar_name(file)) from None
+        raise _unreadable(file, error) from None
     if not np.isfinite(pixels).all():
         raise _refused(file, "some pixels are not finite numbers", "a picture file such as PNG")
     return pixels * np.float32(255 / max(255.0, float(pixels.max())))  # pixels may have 16 bits or more
@@ -108,13 +172,19 @@ def _refused(file: Path, found: str, expected: str, suggestion: str | None = Non
     return DrilldownError(Problem(file=file, found=found, expected=expected, suggestion=suggestion))
 
 
-def _reason(file: Path, error: Exception) -> str:
+def _unreadable(file: Path, error: Exception) -> DrilldownError:
+    expected = "a picture file such as PNG"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror[0].lower() + error.strerror[1:]
+        return _refused(file, error.strerror[0].lower() + error.strerror[1:], expected, _similar_name(file))
     with contextlib.suppress(OSError):
         if not file.stat().st_size:
-            return "an empty file"
-    return "a picture that is cut off" if "truncated" in str(error) else "not a picture that can be read"
+            return _refused(file, "an empty file", expected)
+        if other := name_other_file(file):
+            kind, suggestion = other
+            found = f"{kind}, which drilldown cannot read" if "picture" in kind else f"not a picture, but {kind}"
+            return _refused(file, found, expected, suggestion)
+    found = "a picture that is cut off" if "truncated" in str(error) else "not a picture that can be read"
+    return _refused(file, found, expected)
 
 
 def _similar_name(file: Path) -> str | None:
@@ -122,35 +192,3 @@ def _similar_name(file: Path) -> str | None:
     if file.exists() or not file.parent.is_dir():
         return None
     return did_you_mean(file.name, [other.name for other in file.parent.iterdir()])
-
-
-def centre_digit(ink: npt.NDArray[np.float32], height: int = 28, width: int = 28) -> torch.Tensor:
-    """Scales ink to the digit's box and puts its centre of mass into the centre of the image.
-
-    *Arguments*: `ink`: (rows, columns), any size, 0…255, light on dark. `height`, `width`: the size of the result.
-
-    *Returns* the image, (height, width), uint8.
-
-    >>> stroke = np.zeros((100, 60), np.float32)
-    >>> stroke[10:90, 25:35] = 255
-    >>> image = centre_digit(stroke)
-    >>> int((image.max(1).values > 0).sum())
-    20
-    """
-    rows, columns = (np.flatnonzero((ink > INK * 255).any(axis=axis)) for axis in (1, 0))
-    cropped = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = min(round(BOX * height) / cropped.shape[0], round(BOX * width) / cropped.shape[1])
-    size = max(1, round(cropped.shape[1] * scale)), max(1, round(cropped.shape[0] * scale))
-    small = np.asarray(
-        Image.fromarray(cropped).resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR)
-    )
-    small = small.clip(0, 255)
-    total = small.sum()
-    mass_row = float((small.sum(1) * np.arange(small.shape[0])).sum() / total)
-    mass_column = float((small.sum(0) * np.arange(small.shape[1])).sum() / total)
-    # The mass of a symmetric digit can lie exactly between two pixels; rounding errors must not decide then.
-    top = min(max(0, round(round((height - 1) / 2 - mass_row, 4))), height - small.shape[0])
-    left = min(max(0, round(round((width - 1) / 2 - mass_column, 4))), width - small.shape[1])
-    canvas = np.zeros((height, width), np.uint8)
-    canvas[top : top + small.shape[0], left : left + small.shape[1]] = small.round()
-    return torch.from_numpy(canvas)

@@ -2,7 +2,8 @@
 
 On a CPU, PyTorch draws a Bernoulli number per element through a generic random-number library: 29 % of an epoch of
 `eva5-s5/06` on two cores, more than all forward convolutions together. Sixteen random bits per element are as
-good and cheaper; benchmarks/README.md has the figures.
+good and cheaper; benchmarks/README.md has the figures. `dropout2d` draws one number for each channel, so PyTorch's own
+is cheap enough; it draws from the global generator, which has the same seed.
 """
 
 from __future__ import annotations

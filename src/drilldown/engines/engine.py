@@ -74,11 +74,17 @@ class Engine(Protocol):
         ...
 
     def model(self) -> nn.Module:
-        """The model that is judged: with weight averaging, the averaged weights."""
+        """The model that is judged: with weight averaging, the averaged weights.
+
+        Convolutions that are trained wider are folded after that: it has the names and shapes of `Experiment.build`.
+        """
         ...
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Copies of all weights, buffers, optimizer buffers and averages, on the CPU."""
+        """Copies of all weights, buffers, optimizer buffers and averages, on the CPU.
+
+        They are those of the trained network, not folded: of `Experiment.build_for_training`.
+        """
         ...
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:

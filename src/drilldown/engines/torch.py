@@ -22,11 +22,14 @@ from drilldown.engines.engine import PROGRESS_PER_EPOCH, EpochPlan, OnProgress, 
 from drilldown.engines.onednn import onednn_forward, onednn_is_faster, reorder_layers
 from drilldown.evaluation.predictions import Evaluation, normalise_pixels, predict_logits
 from drilldown.evaluation.records import Tally
-from drilldown.experiment.experiment import Recipe
+from drilldown.experiment.recipe import Recipe
 from drilldown.network.layout import call_network
 from drilldown.network.modules import Layers, fold_network
 from drilldown.randomness import global_seed
 from drilldown.settings import EngineName
+
+SCALARS = ("step", "mu_product")
+"""The numbers that an optimizer keeps on the CPU, unless it is fused; its other tensors belong on the device."""
 
 
 class TorchEngine:
@@ -70,6 +73,8 @@ class TorchEngine:
                 loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
+                if self.recipe.l1:
+                    add_l1_gradient(self.network, self.recipe.l1)
                 for group in self.optimizer.param_groups:
                     group["lr"] = lr
                 self.optimizer.step()
@@ -119,11 +124,17 @@ class TorchEngine:
         for name, parameter in self.network.named_parameters():
             buffers = part(f"optimizer.{name}.")
             if buffers:
+                on_cpu = () if self.optimizer.defaults.get("fused") else SCALARS
                 self.optimizer.state[parameter] = {
-                    # Adam keeps its step count on the CPU unless fused; the other tensors belong on the device.
-                    key: value.to(parameter.device)
-                    for key, value in buffers.items()
+                    key: value if key in on_cpu else value.to(parameter.device) for key, value in buffers.items()
                 }
+
+
+def add_l1_gradient(network: nn.Module, factor: float) -> None:
+    """Adds the gradient of factor · Σ|weight| to the gradients of all parameters; at 0 it is 0."""
+    trained = [(weight.detach(), weight.grad) for weight in network.parameters() if weight.grad is not None]
+    weights, gradients = ([pair[part] for pair in trained] for part in (0, 1))
+    torch._foreach_add_(gradients, torch._foreach_sign(weights), alpha=factor)
 
 
 class WeightAverage:

@@ -85,6 +85,14 @@ def measure_spread(values: Sequence[float]) -> Spread:
     return Spread(n=n, mean=mean, median=statistics.median(values), deviation=deviation, low=low, high=high)
 
 
+def wilson_interval(count: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a share of independent cases (Wilson, 1927), as two numbers from 0 to 1."""
+    from scipy import stats
+
+    interval = stats.binomtest(count, total).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
 @dataclass(frozen=True, slots=True)
 class PassRate:
     """The number of seeds that met the budget; a seed that diverged did not."""
@@ -110,10 +118,7 @@ class PassRate:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the rate (Wilson, 1927)."""
-        from scipy import stats
-
-        interval = stats.binomtest(self.passed, self.n).proportion_ci(method="wilson")
-        return float(interval.low), float(interval.high)
+        return wilson_interval(self.passed, self.n)
 
     def __str__(self) -> str:
         low, high = self.interval

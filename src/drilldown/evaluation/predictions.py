@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from drilldown.data.dataset import Split
+from drilldown.errors import DrilldownError, Problem
+from drilldown.evaluation.bootstrap import AccuracyInterval, accuracy_interval
 from drilldown.evaluation.records import Tally
+from drilldown.network.layers import Shape
 from drilldown.network.layout import call_network
 from drilldown.randomness import global_stream
 from drilldown.shown import Shown
@@ -73,6 +77,8 @@ class Predictions(Shown):
     split: Split
     logits: torch.Tensor
     """(N, classes), float32."""
+    class_names: tuple[str, ...] | None = None
+    """The names of the classes; None where they are the numbers from 0."""
 
     @property
     def tally(self) -> Tally:
@@ -83,6 +89,15 @@ class Predictions(Shown):
     def predicted(self) -> torch.Tensor:
         """(N), int64: the predicted class of each image."""
         return self.logits.argmax(1)
+
+    @property
+    def correct(self) -> torch.Tensor:
+        """(N), bool: whether the predicted class of each image is right."""
+        return self.predicted == self.split.labels
+
+    def interval(self) -> AccuracyInterval:
+        """The 95 % interval of the accuracy: by a bootstrap over writers where they are known, else Wilson's."""
+        return accuracy_interval(self.correct, self.split.writers)
 
     @property
     def misclassified(self) -> tuple[Misclassified, ...]:
@@ -114,6 +129,26 @@ class Predictions(Shown):
     def __repr__(self) -> str:
         tally = self.tally
         return f"<Predictions: {tally.correct:,} of {tally.total:,} correct ({tally}), loss {tally.loss:.4f}>"
+
+
+def as_batch(images: torch.Tensor, shape: Shape) -> torch.Tensor:
+    """Images as a batch.
+
+    *Arguments*: `images`: (N, channels, height, width) or one image, also without the dimension of a single channel.
+    `shape`: (channels, height, width).
+
+    *Returns* (N, channels, height, width).
+
+    *Raises* DrilldownError where the images have another shape.
+
+    >>> as_batch(torch.zeros(5, 28, 28), (1, 28, 28)).shape
+    torch.Size([5, 1, 28, 28])
+    """
+    if images.dim() < 2 or images.shape[-2:] != shape[1:] or images.numel() % math.prod(shape):
+        raise DrilldownError(
+            Problem(found=f"images of shape {tuple(images.shape)}", expected=f"(N, {', '.join(map(str, shape))})")
+        )
+    return images.reshape(-1, *shape)
 
 
 def normalise_pixels(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:

@@ -23,6 +23,7 @@ ABSENT = "—"
 """The text in place of a setting that one experiment does not have."""
 _NAMES = {
     "ema": "weight averaging",
+    "l1": "L1 penalty",
     "augment": "augmentation",
     "holdout": "validation split",
     "python": "network",

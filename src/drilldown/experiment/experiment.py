@@ -1,4 +1,4 @@
-"""The tables of an experiment file: network, recipe, and the experiment itself."""
+"""An experiment: its tables together, its fingerprint, and the network that it describes."""
 
 from __future__ import annotations
 
@@ -7,189 +7,37 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
-    AfterValidator,
-    Field,
-    PlainValidator,
     PrivateAttr,
     StringConstraints,
     ValidationError,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
 )
 from torch import nn
 
-from drilldown.data.augmentation import Augmentation
-from drilldown.data.catalogue import WRITERS, check_dataset_name, is_dataset_folder
-from drilldown.data.dataset import Dataset
-from drilldown.data.download import OnDownload
-from drilldown.data.loading import dataset_info, load_dataset, with_local_writers, with_writers
-from drilldown.errors import DrilldownError, InvalidValueError, Problem, quoted
+from drilldown.data.catalogue import is_dataset_path
+from drilldown.errors import DrilldownError, Problem
 from drilldown.experiment.budget import Budget
 from drilldown.experiment.dictionary import plain_values
-from drilldown.experiment.holdout import Holdout, add_number
-from drilldown.experiment.optimizers import SGD, Optimizer
-from drilldown.experiment.schedules import ConstantSchedule, Schedule
+from drilldown.experiment.network import Network
+from drilldown.experiment.recipe import Recipe
+from drilldown.experiment.reported import Reported
 from drilldown.experiment.toml_text import dump_toml
-from drilldown.files import is_utf8
-from drilldown.network.blocks import Block, canonical_block, network_text
+from drilldown.network.blocks import network_text
 from drilldown.network.cell_module import MODULE, cell_module, store_cell_module
 from drilldown.network.layers import Shape
 from drilldown.network.layout import PlacedLayer, lay_out
-from drilldown.network.module_arguments import check_values
 from drilldown.network.module_code import code_digest, module_files
 from drilldown.network.modules import build_network, fold_network
 from drilldown.network.summary import ModelSummary, summarise_layers, summarise_module
 from drilldown.network.user_module import build_user_network
 from drilldown.randomness import global_stream
 from drilldown.shown import Shown
-from drilldown.table import BelowOne, Percent, Table
+from drilldown.table import Table
 
 TRAINED = ("network", "recipe")
 """The tables of an experiment that a training depends on; the others can change after it."""
-
-
-_BLOCK_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "object"}]}
-
-
-class Network(Table):
-    """The network: layers in block notation, or a user's own module."""
-
-    layers: (
-        Annotated[
-            tuple[Annotated[Block, PlainValidator(canonical_block), WithJsonSchema(_BLOCK_SCHEMA)], ...],
-            Field(strict=False),
-        ]
-        | None
-    ) = None
-    """The blocks of layers, from the image to the logits: texts, and tables with the key `skip` or `repeat`."""
-    python: Annotated[str, StringConstraints(pattern=r"^[^/\\:]+\.py:[A-Za-z_]\w*$")] | None = None
-    """The user's own module as `FILE.py:CLASS`; the file is in the folder of the experiment."""
-    arguments: Annotated[dict[str, Any], AfterValidator(check_values)] = Field(default={})
-    """The keyword arguments of the user's class."""
-
-    @model_validator(mode="after")
-    def _either_layers_or_python(self) -> Self:
-        if (self.layers is None) == (self.python is None):
-            both = "neither" if self.layers is None else "both"
-            raise ValueError(f'{both} of "layers" and "python" given, expected one of the two')
-        if self.layers == ():
-            raise ValueError("no layers, expected at least one block")
-        if self.arguments and self.python is None:
-            raise ValueError('"arguments" given with "layers", expected "python"')
-        return self
-
-
-class Recipe(Table):
-    """The complete description of a training: data, optimizer, schedule, augmentation and regularisation."""
-
-    dataset: str = "mnist"
-    """The dataset: a name (mnist, fashion-mnist, kmnist, glyphs) or a folder of IDX files."""
-    epochs: Annotated[int, Field(ge=1, le=10_000)] = 15
-    """The number of passes over the training images."""
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 128
-    """The number of images in a batch; the last batch of an epoch can be smaller."""
-    optimizer: Optimizer = SGD(name="sgd", lr=0.01, momentum=0.9)
-    """The optimizer with its settings."""
-    schedule: Schedule = ConstantSchedule(name="constant")
-    """The learning-rate schedule with its settings."""
-    augment: Augmentation = Augmentation()
-    """The random changes of the training images; none by default."""
-    label_smoothing: BelowOne = 0.0
-    """The share ε of the target that is spread over all classes: (1 − ε)·onehot + ε/classes."""
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """The decay per step of an exponential average of the weights; the averaged weights are then the model."""
-    holdout: Annotated[Holdout | None, Field(json_schema_extra=add_number)] = None
-    """The validation split, as a number of training images or as a table; epochs are then evaluated on it, not on the
-    test images."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """The precision of the arithmetic in training; weights and evaluation always use fp32."""
-
-    @model_validator(mode="after")
-    def _floor_below_peak(self) -> Self:
-        floor = getattr(self.schedule, "floor", 0.0)
-        if floor > self.optimizer.lr:
-            raise ValueError(f"schedule.floor = {floor} is above the peak, expected at most lr = {self.optimizer.lr}")
-        return self
-
-    @field_validator("dataset")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if not is_utf8(name):
-            problem = Problem(found="the folder's path is not UTF-8", expected="a path in UTF-8")
-            raise InvalidValueError(problem)
-        try:
-            return name if is_dataset_folder(name) else check_dataset_name(name)
-        except DrilldownError as error:
-            raise InvalidValueError(error.problems[0]) from None
-
-    @field_validator("holdout")
-    @classmethod
-    def _writers_known(cls, holdout: Holdout | None, info: ValidationInfo) -> Holdout | None:
-        dataset = info.data.get("dataset")  # missing if it is wrong itself
-        if holdout is not None and holdout.by == "writer" and dataset not in (None, *WRITERS):
-            raise InvalidValueError(
-                Problem(
-                    found=f'by = "writer" with the dataset "{dataset}"',
-                    expected=f"{quoted(WRITERS)}, the only dataset whose writers are known",
-                    suggestion=f"hold out at random: holdout = {holdout.images}",
-                )
-            )
-        return holdout
-
-    def load_dataset(self, folder: Path | str | None = None, *, on_download: OnDownload | None = None) -> Dataset:
-        """Loads the dataset, with the writers of its training images if the validation split needs them.
-
-        For a random split, they are only added if this machine has them.
-
-        *Arguments*, *raises*: as of `load_dataset` and `with_writers`.
-
-        >>> len(drilldown.load("under-8k", ["recipe.dataset=glyphs"]).recipe.load_dataset().train)
-        6000
-        """
-        dataset = load_dataset(self.dataset, folder, on_download=on_download)
-        if self.holdout is None:
-            return dataset
-        if self.holdout.by == "writer":
-            return with_writers(dataset, folder, on_download=on_download)
-        return with_local_writers(dataset, folder)
-
-
-class Reported(Table):
-    """The accuracies that the source of an experiment reports; they are shown beside the measured ones."""
-
-    train: Percent | None = None
-    """The reported training accuracy in percent."""
-    test: Percent | None = None
-    """The reported test accuracy in percent."""
-    figure: Literal["best", "final", "mean_last"] = "best"
-    """The epochs of the reported accuracies: the best one, the last one, or roughly the mean of the last ones."""
-    note: str | None = None
-    """A remark about the reported accuracies."""
-
-    def __bool__(self) -> bool:
-        """Whether anything is reported."""
-        return any(value is not None for value in (self.train, self.test, self.note))
-
-    @property
-    def aside(self) -> str:
-        """The epochs in brackets, for a text after the accuracy; empty for the best epoch."""
-        return "" if self.figure == "best" else f" ({self.epochs})"
-
-    @property
-    def epochs(self) -> str:
-        """The epochs of the reported accuracies, in words."""
-        return {"best": "best epoch", "final": "last epoch", "mean_last": "about, last epochs"}[self.figure]
-
-    def __str__(self) -> str:
-        accuracies = ", ".join(
-            f"{name} {value:.2f} %" for name, value in (("train", self.train), ("test", self.test)) if value is not None
-        )
-        return f"{accuracies} ({self.epochs}). {self.note or ''}".rstrip() if accuracies else self.note or "nothing"
 
 
 class Experiment(Shown, Table):
@@ -309,8 +157,13 @@ class Experiment(Shown, Table):
     @cached_property
     def image(self) -> tuple[Shape, int]:
         """The shape of an image, (channels, height, width), and the number of classes."""
-        info = dataset_info(self.recipe.dataset)
+        info = self.recipe.dataset_info
         return info.image_shape, info.classes
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of the classes; None where they are the numbers from 0."""
+        return self.recipe.dataset_info.class_names
 
     @cached_property
     def layout(self) -> tuple[PlacedLayer, ...] | None:
@@ -395,8 +248,8 @@ class Experiment(Shown, Table):
             document["network"] = network_text(self.network.layers)  # the grouping of layers into blocks has no effect
         elif self.network.python is not None:
             document["network"]["content"] = code(self.code_files)
-        if is_dataset_folder(self.recipe.dataset):
-            document["recipe"]["dataset"] = load_dataset(self.recipe.dataset).identity
+        if is_dataset_path(self.recipe.dataset):
+            document["recipe"]["dataset"] = self.recipe.load_without_writers().identity
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:8]
 
     def to_toml(self) -> str:

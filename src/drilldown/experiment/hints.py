@@ -8,8 +8,10 @@ from typing import get_args
 
 from pydantic import BaseModel
 
+from drilldown.errors import did_you_mean
 from drilldown.experiment.budget import Budget
-from drilldown.experiment.experiment import Network, Recipe
+from drilldown.experiment.network import Network
+from drilldown.experiment.recipe import Recipe
 
 _TABLES: dict[str, type[BaseModel]] = {"recipe": Recipe, "budget": Budget, "network": Network}
 _CHOSEN = ("optimizer", "schedule", "augment")
@@ -33,8 +35,25 @@ _OTHER_WORDS = {
     "warmup_steps": "recipe.schedule.warmup",
     "warmup_epochs": "recipe.schedule.warmup",
     "step_size": "recipe.schedule.every",
+    "milestones": "recipe.schedule.at",
+    "div_factor": "recipe.schedule.div",
+    "final_div_factor": "recipe.schedule.final_div",
+    "t_0": "recipe.schedule.period",
+    "t_mult": "recipe.schedule.multiplier",
+    "t_max": "recipe.schedule.finish",
     "min_lr": "recipe.schedule.floor",
     "eta_min": "recipe.schedule.floor",
+    "rho": "recipe.optimizer.alpha",
+    "beta1": "recipe.optimizer.betas",
+    "beta2": "recipe.optimizer.betas",
+    "beta_1": "recipe.optimizer.betas",
+    "beta_2": "recipe.optimizer.betas",
+    "epsilon": "recipe.optimizer.eps",
+    "base_lr": "recipe.optimizer.lr",
+    "initial_lr": "recipe.optimizer.lr",
+    "l1_lambda": "recipe.l1",
+    "lambda_l1": "recipe.l1",
+    "l1_penalty": "recipe.l1",
     "degrees": "recipe.augment.rotate",
     "rotation": "recipe.augment.rotate",
     "params": "budget.parameters",
@@ -43,6 +62,35 @@ _OTHER_WORDS = {
     "target_accuracy": "budget.accuracy",
 }
 """Words of other libraries, and the setting that they stand for here."""
+_TRANSFORM_WORDS = {
+    "recipe.augment.crop": ("centercrop", "resizedcrop", "randomresizedcrop"),
+    "recipe.augment.flip": ("hflip", "vflip", "horizontalflip", "verticalflip", "mirror"),
+    "recipe.augment.rotate": ("degrees", "rotation", "rotationrange"),
+    "recipe.augment.affine": ("shiftscalerotate",),
+    "recipe.augment.affine.translate": ("translate", "widthshiftrange", "heightshiftrange"),
+    "recipe.augment.affine.scale": ("scale", "zoomrange"),
+    "recipe.augment.affine.shear": ("shear", "shearrange"),
+    "recipe.augment.perspective.distortion": ("distortionscale",),
+    "recipe.augment.elastic": ("elastictransform",),
+    "recipe.augment.jitter": ("colorjitter",),
+    "recipe.augment.jitter.brightness": ("brightness", "brightnessrange"),
+    "recipe.augment.jitter.contrast": ("contrast",),
+    "recipe.augment.erase": ("erasing", "cutout", "coarsedropout"),
+    "recipe.augment.erase.area": ("erase.scale",),
+}
+"""Settings of the augmentation, and the words of other libraries for them, without underscores and `random`."""
+_CHOICES = {
+    "constant": ("constantlr", "none", "fixed"),
+    "step": ("steplr",),
+    "multistep": ("multisteplr", "piecewiseconstant", "piecewiseconstantdecay"),
+    "exponential": ("exponentiallr", "exponentialdecay"),
+    "plateau": ("reducelronplateau", "reduceonplateau"),
+    "cosine": ("cosineannealinglr", "cosineannealing", "cosinedecay"),
+    "restarts": ("cosineannealingwarmrestarts", "warmrestarts", "cosinedecayrestarts", "sgdr"),
+    "onecycle": ("onecyclelr", "onecyclepolicy", "1cycle"),
+    "sgd": ("momentum", "nesterov"),
+}
+"""The names of schedules and optimizers, and the names that other libraries give to them, without underscores."""
 
 
 def setting_called(key: str) -> str | None:
@@ -61,12 +109,43 @@ def setting_hint(key_path: Sequence[str | int]) -> str | None:
     >>> setting_hint(("recipe", "lr"))
     'it is a setting of the optimizer: recipe.optimizer.lr'
     """
+    if tuple(key_path[:2]) == ("recipe", "augment"):
+        return _transform_hint(key_path)
     place = setting_called(str(key_path[-1]))
     if place is None or place == ".".join(map(str, key_path)):
         return None
     table = place.split(".")[-2]
     of = f"the {table}" if table in _CHOSEN else f"[{table}]"
     return f"it is a setting of {of}: {place}"
+
+
+def _transform_hint(key_path: Sequence[str | int]) -> str | None:
+    """A suggestion for an unknown key of the augmentation."""
+    word = _plain(str(key_path[-1]))
+    if len(key_path) == 3 and word in ("p", "fade"):
+        return f"it is a setting of each transform, as in rotate = {{ degrees = 7, {word} = 0.5 }}"
+    words = {word, word.removeprefix("random"), f"{key_path[-2]}.{word}"}
+    place = next((place for place in reversed(_TRANSFORM_WORDS) if words & {*_TRANSFORM_WORDS[place]}), None)
+    return None if place is None or place == ".".join(map(str, key_path)) else f"here it is {place}"
+
+
+def choice_called(name: str) -> str | None:
+    """The schedule or optimizer that other libraries call by this name.
+
+    >>> choice_called("StepLR"), choice_called("CosineAnnealingWarmRestarts"), choice_called("stepp")
+    ('step', 'restarts', None)
+    """
+    return next((choice for choice, others in _CHOICES.items() if _plain(name) in others), None)
+
+
+def suggest_choice(name: str, choices: Sequence[str]) -> str | None:
+    """A suggestion for an unknown name of a schedule or an optimizer."""
+    called = choice_called(name)
+    return f'did you mean "{called}"?' if called in choices else did_you_mean(name, choices)
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", word.lower())
 
 
 def _places() -> dict[str, str]:

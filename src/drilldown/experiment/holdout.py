@@ -24,7 +24,8 @@ class Holdout(Table):
     images: Annotated[int, Field(ge=1)]
     """The number of validation images; by writer, as close to it as whole writers allow."""
     by: HoldoutBy = "class"
-    """The way to choose: `class` takes a share of each class at random, `writer` takes whole writers (only mnist)."""
+    """The way to choose: `class` takes a share of each class at random, `writer` takes whole writers (only mnist and
+    qmnist)."""
 
     @model_validator(mode="before")
     @classmethod

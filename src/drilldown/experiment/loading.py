@@ -13,13 +13,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from drilldown.data.catalogue import is_dataset_folder
+from drilldown.data.catalogue import is_dataset_path
 from drilldown.errors import DrilldownError, Problem, did_you_mean, quoted
 from drilldown.experiment.dictionary import check_experiment_name, plain_values
-from drilldown.experiment.experiment import Experiment, Recipe
+from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.hints import setting_called, syntax_hint
 from drilldown.experiment.origins import Origin, Source, one_line
 from drilldown.experiment.problems import explain_validation_error, locate_problem, toml_literal
+from drilldown.experiment.recipe import Recipe
 from drilldown.experiment.studies import find_experiment_file
 from drilldown.experiment.toml_lines import KeyPath
 from drilldown.network.blocks import texts_in
@@ -332,7 +333,7 @@ def anchor_dataset(source: Source) -> None:
     if not isinstance(recipe, dict):
         return
     dataset = recipe.get("dataset")
-    if isinstance(dataset, str) and is_dataset_folder(dataset):
+    if isinstance(dataset, str) and is_dataset_path(dataset):
         label = source.origin(("recipe", "dataset")).label
         base = label.parent if isinstance(label, Path) else Path()
         with contextlib.suppress(ValueError, RuntimeError):  # a NUL byte, or a home folder that does not exist

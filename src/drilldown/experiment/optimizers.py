@@ -85,4 +85,52 @@ class AdamW(_AdamTable):
         return torch.optim.AdamW(network.parameters(), self.lr, self.betas, self.eps, self.weight_decay, fused=fused)
 
 
-Optimizer = Annotated[SGD | Adam | AdamW, Field(discriminator="name")]
+class NAdam(_AdamTable):
+    """Adam with Nesterov's momentum; the weight decay is part of the gradient.
+
+    *Source*: Dozat, "Incorporating Nesterov Momentum into Adam", 2016.
+    """
+
+    name: Literal["nadam"]
+    """The optimizer's name."""
+    momentum_decay: NonNegative = 4e-3
+    """The speed with which the momentum rises to its final value, as in PyTorch."""
+    weight_decay: NonNegative = 0.0
+    """The factor of the weights that is added to the gradient."""
+
+    def create(self, network: nn.Module, *, fused: bool) -> torch.optim.Optimizer:  # noqa: ARG002
+        """Makes PyTorch's optimizer for all parameters of the network."""
+        return torch.optim.NAdam(
+            network.parameters(), self.lr, self.betas, self.eps, self.weight_decay, self.momentum_decay
+        )
+
+
+class RMSprop(Table):
+    """Steps divided by the root of a running mean of the squared gradient; the weight decay is part of the gradient.
+
+    *Source*: Hinton, Srivastava and Swersky, "Neural Networks for Machine Learning", lecture 6e, 2012.
+    """
+
+    name: Literal["rmsprop"]
+    """The optimizer's name."""
+    lr: Positive
+    """The learning rate per step; the peak, if a schedule changes it."""
+    alpha: BelowOne = 0.99
+    """The decay per step of the running mean."""
+    eps: Positive = 1e-8
+    """The number that is added to the root, so that it is never zero."""
+    momentum: BelowOne = 0.0
+    """The fraction of the momentum buffer that each step keeps."""
+    centered: bool = False
+    """Whether the root is that of an estimate of the variance: the mean gradient is subtracted."""
+    weight_decay: NonNegative = 0.0
+    """The factor of the weights that is added to the gradient."""
+
+    def create(self, network: nn.Module, *, fused: bool) -> torch.optim.Optimizer:  # noqa: ARG002
+        """Makes PyTorch's optimizer for all parameters of the network."""
+        return torch.optim.RMSprop(
+            network.parameters(), self.lr, self.alpha, self.eps, self.weight_decay, self.momentum, self.centered
+        )
+
+
+Optimizer = Annotated[SGD | Adam | AdamW | NAdam | RMSprop, Field(discriminator="name")]

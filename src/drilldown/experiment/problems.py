@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from drilldown.errors import InvalidValueError, Problem, did_you_mean
 from drilldown.experiment.experiment import Experiment
-from drilldown.experiment.hints import setting_hint
+from drilldown.experiment.hints import choice_called, setting_hint, suggest_choice
 from drilldown.experiment.origins import Source
 from drilldown.experiment.toml_lines import KeyPath
 from drilldown.network.layers import NotationError
@@ -90,17 +90,14 @@ def _problem(detail: ErrorDetails, key_path: KeyPath, model: type[BaseModel]) ->
             place=f"{key}.name",
             found=found,
             expected=f"one of {choices}" if choices else f'a "name", as in {key} = {{ name = "…", … }}',
-            suggestion=did_you_mean(str(name), choices.replace('"', "").split(", ")) if choices else None,
+            suggestion=suggest_choice(str(name), choices.replace('"', "").split(", ")) if choices else None,
         )
     if error_type == "model_attributes_type" and key_path[-1] in ("optimizer", "schedule"):
-        name = value if isinstance(value, str) else "…"
+        name = choice_called(value) or value if isinstance(value, str) else "…"
         expected = f'a table, as in {key} = {{ name = "{name}", … }}'
         return Problem(place=key, found=f"found {toml_literal(value)}", expected=expected)
     if error_type in _EXPECTED:
-        suggestion = _range_hint(value) if error_type == "float_type" else None
-        return Problem(
-            place=key, found=f"found {toml_literal(value)}", expected=_EXPECTED[error_type], suggestion=suggestion
-        )
+        return Problem(place=key, found=f"found {toml_literal(value)}", expected=_EXPECTED[error_type])
     message = detail["msg"].removeprefix("Value error, ")
     if message.startswith("Input should be "):
         expected = message.removeprefix("Input should be ")
@@ -121,14 +118,6 @@ def _problem(detail: ErrorDetails, key_path: KeyPath, model: type[BaseModel]) ->
         found, _, expected = message.partition(", expected ")
         return Problem(place=key, found=found, expected=expected or None)
     return Problem(place=key, found=f"found {toml_literal(value)}", expected=message[:1].lower() + message[1:])
-
-
-def _range_hint(value: object) -> str | None:
-    """A suggestion for a range such as [-7, 7] where the largest value is asked for."""
-    if isinstance(value, list) and len(value) == 2 and all(isinstance(number, int | float) for number in value):
-        low, high = value
-        return f"give the largest value alone: {high}" if low == -high else None
-    return None
 
 
 def locate_problem(problem: Problem, source: Source) -> Problem:

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: functions of the step alone, the same for all engines.
+"""Learning-rate schedules, the same for all engines: functions of the step, and of the records of finished epochs.
 
 A schedule has no state. So a run that was interrupted and resumed has the same learning rate in each step.
 """
@@ -6,14 +6,24 @@ A schedule has no state. So a run that was interrupted and resumed has the same 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
+from drilldown.errors import InvalidValueError, Problem
 from drilldown.table import BelowOne, NonNegative, Table
 
 
-class _AnnealedSchedule(Table):
+class _Schedule(Table):
+    """The learning rate of each step of an epoch, relative to the peak of this epoch."""
+
+    def peak_after(self, peak: float, losses: Sequence[float]) -> float:  # noqa: ARG002
+        """Returns the peak of the next epoch, from the training losses of all epochs before it; by default, `peak`."""
+        return peak
+
+
+class _AnnealedSchedule(_Schedule):
     """The settings of the schedules that fall to a floor."""
 
     warmup: BelowOne = 0.0
@@ -28,7 +38,7 @@ class _AnnealedSchedule(Table):
         return self
 
 
-class ConstantSchedule(Table):
+class ConstantSchedule(_Schedule):
     """The same learning rate in every step, after an optional warm-up."""
 
     name: Literal["constant"]
@@ -41,7 +51,7 @@ class ConstantSchedule(Table):
         return peak * _warm_up(step, round(self.warmup * total_steps))
 
 
-class StepSchedule(Table):
+class StepSchedule(_Schedule):
     """A drop by the factor `gamma` after every `every` epochs, as PyTorch's `StepLR`; with an optional warm-up."""
 
     name: Literal["step"]
@@ -57,6 +67,122 @@ class StepSchedule(Table):
         """Returns the learning rate of one step, counted from 0."""
         drops = (step // steps_per_epoch) // self.every
         return peak * self.gamma**drops * _warm_up(step, round(self.warmup * total_steps))
+
+
+class MultiStepSchedule(_Schedule):
+    """A drop by the factor `gamma` at each of several times, as PyTorch's `MultiStepLR`; with an optional warm-up."""
+
+    name: Literal["multistep"]
+    """The schedule's name."""
+    at: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(strict=False, min_length=1)]
+    """The times of the drops: numbers of finished epochs, such as `[8, 12]`, or fractions of all steps, such as
+    `[0.5, 0.75]` (PyTorch's `milestones`)."""
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """The factor of the learning rate in each drop."""
+    warmup: BelowOne = 0.0
+    """The fraction of all steps in which the learning rate rises linearly to its peak."""
+
+    @field_validator("at")
+    @classmethod
+    def _times_in_order(cls, at: tuple[float, ...]) -> tuple[float, ...]:
+        if any(time > 1 and not time.is_integer() for time in at) or list(at) != sorted(set(at)):
+            found = f"found {list(at)}"
+            raise InvalidValueError(
+                Problem(found=found, expected="whole epochs, or fractions below 1 of the training, in ascending order")
+            )
+        return at
+
+    @field_serializer("at")
+    def _as_written(self, at: tuple[float, ...]) -> list[float]:
+        return [int(time) if time >= 1 else time for time in at]
+
+    def learning_rate(self, peak: float, step: int, steps_per_epoch: int, total_steps: int) -> float:
+        """Returns the learning rate of one step, counted from 0."""
+        times = (time * (steps_per_epoch if time >= 1 else total_steps) for time in self.at)
+        drops = sum(step >= round(time) for time in times)
+        return peak * self.gamma**drops * _warm_up(step, round(self.warmup * total_steps))
+
+
+class ExponentialSchedule(_Schedule):
+    """A drop by the factor `gamma` after every epoch, as PyTorch's `ExponentialLR`; with an optional warm-up."""
+
+    name: Literal["exponential"]
+    """The schedule's name."""
+    gamma: Annotated[float, Field(gt=0, le=1)]
+    """The factor of the learning rate after each epoch; in 15 epochs, 0.85 leads to about a tenth of the peak."""
+    warmup: BelowOne = 0.0
+    """The fraction of all steps in which the learning rate rises linearly to its peak."""
+
+    def learning_rate(self, peak: float, step: int, steps_per_epoch: int, total_steps: int) -> float:
+        """Returns the learning rate of one step, counted from 0."""
+        epoch = step // steps_per_epoch
+        return peak * self.gamma**epoch * _warm_up(step, round(self.warmup * total_steps))
+
+
+class PlateauSchedule(_Schedule):
+    """A drop when the training loss stops falling, as PyTorch's `ReduceLROnPlateau`; with an optional warm-up.
+
+    It looks at the running training loss of each epoch, so no test image has an effect.
+    """
+
+    name: Literal["plateau"]
+    """The schedule's name."""
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """The factor of the learning rate in each drop."""
+    patience: Annotated[int, Field(ge=0, le=10_000)] = 10
+    """The number of epochs without a lower loss that are accepted; the next such epoch is followed by a drop."""
+    threshold: BelowOne = 1e-4
+    """The fraction by which a loss must be below the lowest one before it, to count as lower."""
+    floor: NonNegative = 0.0
+    """The lowest learning rate after a drop."""
+    warmup: BelowOne = 0.0
+    """The fraction of all steps in which the learning rate rises linearly to its peak."""
+
+    def peak_after(self, peak: float, losses: Sequence[float]) -> float:
+        """Returns the peak of the next epoch, from the training losses of all epochs before it."""
+        lowest, waited = math.inf, 0
+        for loss in losses:
+            if loss < lowest * (1 - self.threshold):
+                lowest, waited = loss, 0
+            else:
+                waited += 1
+            if waited > self.patience:
+                peak, waited = max(self.floor, peak * self.factor), 0
+        return peak
+
+    def learning_rate(self, peak: float, step: int, steps_per_epoch: int, total_steps: int) -> float:  # noqa: ARG002
+        """Returns the learning rate of one step, counted from 0; `peak` is that of the step's epoch."""
+        return peak * _warm_up(step, round(self.warmup * total_steps))
+
+
+class RestartsSchedule(_Schedule):
+    """Half a cosine from the peak to the floor, again and again; with an optional warm-up before the first.
+
+    PyTorch's `CosineAnnealingWarmRestarts`, advanced in each step.
+
+    *Source*: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017, equation 5.
+    """
+
+    name: Literal["restarts"]
+    """The schedule's name."""
+    period: Annotated[int, Field(ge=1, le=10_000)]
+    """The number of epochs until the first restart (PyTorch's `T_0`)."""
+    multiplier: Annotated[int, Field(ge=1, le=100)] = 1
+    """The factor by which each period is longer than the one before (PyTorch's `T_mult`)."""
+    floor: NonNegative = 0.0
+    """The learning rate at the end of each period."""
+    warmup: BelowOne = 0.0
+    """The fraction of all steps in which the learning rate rises linearly to its peak."""
+
+    def learning_rate(self, peak: float, step: int, steps_per_epoch: int, total_steps: int) -> float:
+        """Returns the learning rate of one step, counted from 0."""
+        top = round(self.warmup * total_steps)
+        if step < top:
+            return peak * _warm_up(step, top)
+        within, length = step - top, self.period * steps_per_epoch
+        while within >= length:
+            within, length = within - length, length * self.multiplier
+        return _half_cosine(peak, self.floor, within, length)
 
 
 class CosineSchedule(_AnnealedSchedule):
@@ -105,17 +231,31 @@ class OneCycleSchedule(_AnnealedSchedule):
         return _half_cosine(peak, first / self.final_div, step - top, bottom - top)
 
 
-Schedule = Annotated[ConstantSchedule | StepSchedule | CosineSchedule | OneCycleSchedule, Field(discriminator="name")]
+Schedule = Annotated[
+    ConstantSchedule
+    | StepSchedule
+    | MultiStepSchedule
+    | ExponentialSchedule
+    | PlateauSchedule
+    | CosineSchedule
+    | RestartsSchedule
+    | OneCycleSchedule,
+    Field(discriminator="name"),
+]
 
 
-def learning_rates(schedule: Schedule, peak: float, steps_per_epoch: int, epochs: int, epoch: int) -> list[float]:
+def learning_rates(
+    schedule: Schedule, peak: float, steps_per_epoch: int, epochs: int, epoch: int, losses: Sequence[float] = ()
+) -> list[float]:
     """Returns the learning rate of each step of one epoch.
 
-    *Arguments*: `peak`: the optimizer's learning rate. `epochs`: of the whole training. `epoch`: from 1.
+    *Arguments*: `peak`: the optimizer's learning rate. `epochs`: of the whole training. `epoch`: from 1. `losses`: the
+    training losses of the epochs before it.
 
     >>> learning_rates(StepSchedule(name="step", every=1, gamma=0.5), 0.1, steps_per_epoch=2, epochs=2, epoch=2)
     [0.05, 0.05]
     """
+    peak = schedule.peak_after(peak, losses)
     steps = range((epoch - 1) * steps_per_epoch, epoch * steps_per_epoch)
     return [schedule.learning_rate(peak, step, steps_per_epoch, steps_per_epoch * epochs) for step in steps]
 

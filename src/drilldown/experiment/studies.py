@@ -43,7 +43,7 @@ class Study:
     @property
     def is_shipped(self) -> bool:
         """Whether the study is part of drilldown."""
-        return self.path.parent == SHIPPED
+        return self.path.resolve().parent == SHIPPED.resolve()
 
 
 def available_studies() -> list[Study]:

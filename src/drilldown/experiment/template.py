@@ -12,11 +12,12 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from drilldown.data.augmentation import Affine, Jitter
+from drilldown.data.transforms import Augmentation, Transform
 from drilldown.errors import DrilldownError, Problem
 from drilldown.experiment.budget import Budget
-from drilldown.experiment.experiment import Experiment, Recipe
+from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.optimizers import Optimizer
+from drilldown.experiment.recipe import Recipe
 from drilldown.experiment.schedules import Schedule
 from drilldown.experiment.studies import Study
 from drilldown.experiment.toml_text import dump_toml
@@ -25,7 +26,13 @@ from drilldown.network.layers import LAYERS
 
 WIDTH = 100
 """The width of comments in characters."""
-_OPTIONAL = {"ema": "0.999", "holdout": "10_000"}
+ANALYSIS = '# analysis = "What the result shows, in your own words (Markdown); write it after the training."'
+"""A setting that is written after the training, as a comment."""
+_OPTIONAL = {
+    "image": '{ size = 28, fit = "pad" }', "orientation": '"transposed"', "polarity": '"dark-on-light"',
+    "framing": '"whole"', "ema": "0.999",
+    "holdout": "10_000",
+}  # fmt: skip
 """Example values for the optional settings of a recipe."""
 FIRST: dict[str, Any] = {
     "title": "A first network",
@@ -78,7 +85,7 @@ def next_step_text(parent: Experiment, file: Path) -> str:
         "target": f"The weakness of {parent.name} that this step should remove, and by how much.",
     }
     lines = [
-        *_head(file), "", *dump_toml(described).splitlines(), "",
+        *_head(file), "", *dump_toml(described).splitlines(), ANALYSIS, "",
         "# Write below only the settings that change; a value that you write replaces the whole value.",
         f"# These are the settings of {parent.name}:", "#",
         *(f"# {line}".rstrip() for line in f"[network]{settings}".splitlines()),
@@ -135,7 +142,8 @@ def template_text(source: Experiment, file: Path) -> str:
             "reported": None,
         }
     )
-    return "\n".join([*_head(file), "", *_commented(copy.to_toml())]) + "\n"
+    described, brackets, tables = copy.to_toml().partition("\n[")
+    return "\n".join([*_head(file), "", described, ANALYSIS, *_commented(brackets + tables)]) + "\n"
 
 
 def _target(source: Experiment) -> str:
@@ -196,14 +204,18 @@ def _comments(table: str, key: str) -> Iterator[str]:
     if (table, key) == ("network", "layers"):
         yield "Layers from image to logits, one block per line:"
         yield from (f"  {kind.usage}" for kind in LAYERS.values())
+        yield "A block can be a table: { skip = [blocks] }, { repeat = N, shared = true, layers = [blocks] }"
         yield 'Or your own module in the same folder: python = "model.py:Net"'
     elif (table, key) == ("recipe", "optimizer"):
         yield from _choices(Optimizer)
     elif (table, key) == ("recipe", "schedule"):
         yield from _choices(Schedule)
     elif (table, key) == ("recipe", "augment"):
-        inner = f"affine ({_fields(Affine)}), jitter ({_fields(Jitter)})"
-        yield f"One warp per image; keys: rotate, {inner}, interpolation; {{}} for none."
+        yield "One warp per image; {} for none. Each transform can also have p and fade. Keys:"
+        for name, field in Augmentation.model_fields.items():
+            tables = [table for table in (field.annotation, *get_args(field.annotation)) if _is_transform(table)]
+            yield from (f"  {name} ({_fields(table)})" for table in tables)
+        yield "  interpolation (bilinear, nearest)"
     elif (table, key) == ("recipe", "holdout"):
         yield Recipe.model_fields[key].description or ""
         yield 'By writer, for mnist: holdout = { images = 10_000, by = "writer" }'
@@ -221,5 +233,9 @@ def _choices(union: object) -> Iterator[str]:
         yield f"  {name} ({_fields(table)})"
 
 
+def _is_transform(table: Any) -> bool:
+    return isinstance(table, type) and issubclass(table, Transform)
+
+
 def _fields(table: type[BaseModel]) -> str:
-    return ", ".join(name for name in table.model_fields if name != "name")
+    return ", ".join(name for name in table.model_fields if name not in ("name", "p", "fade"))

@@ -63,7 +63,12 @@ def _dataset(dataset: Dataset) -> str:
         [name, f"{len(split):,}", *(f"{count:,}" for count in row)]
         for name, split, row in zip(("training", "test"), (dataset.train, dataset.test), counts, strict=True)
     ]
-    return _render("dataset", dataset, heads=["images", "all", *map(str, range(dataset.classes))], rows=rows)
+    return _render(
+        "dataset",
+        dataset,
+        heads=["images", "all", *dataset.names],
+        rows=rows,
+    )
 
 
 @shown.html.register

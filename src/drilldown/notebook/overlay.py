@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from drilldown.data.augmentation import Augmentation
+from drilldown.data.transforms import Augmentation
 from drilldown.evaluation.records import EpochRecord
 from drilldown.experiment.difference import ABSENT, find_difference
 from drilldown.experiment.experiment import Experiment

@@ -6,24 +6,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import matplotlib.figure
 
 from drilldown.analysis.comparison import Comparison
 from drilldown.data.dataset import Dataset
-from drilldown.data.loading import load_dataset
 from drilldown.errors import DrilldownError, Problem, check_argument
 from drilldown.evaluation.predictions import Predictions
 from drilldown.experiment.experiment import Experiment
 from drilldown.notebook.overlay import Trained, names_by_difference, overlay_charts
 from drilldown.report.matplotlib_charts import draw_charts, draw_named_chart
 from drilldown.report.pictures import figure_png
+from drilldown.report.run.activation import gather_activations
 from drilldown.report.run.charts import run_charts
-from drilldown.report.run.figures import draw_classes, draw_confusion, draw_misclassified, draw_samples
+from drilldown.report.run.figures import (
+    draw_activations,
+    draw_classes,
+    draw_confusion,
+    draw_misclassified,
+    draw_samples,
+)
 from drilldown.report.study.charts import accuracy_chart
+from drilldown.runs.run import Run
 
-__all__ = ["classes", "compared", "confusion", "curves", "misclassified", "samples"]
+__all__ = ["activation_maps", "classes", "compared", "confusion", "curves", "misclassified", "samples"]
 NOTEBOOK_DPI = 80
 """Pixels per inch; small, because a notebook file contains its figures."""
 
@@ -95,7 +103,7 @@ def samples(experiment: Experiment, dataset: Dataset | None = None, rows: int = 
     50
     """
     check_argument("experiment", experiment, Experiment, 'an experiment, as in drilldown.load("under-8k")')
-    return _as_shown(draw_samples(dataset or load_dataset(experiment.recipe.dataset), experiment, rows))
+    return _as_shown(draw_samples(dataset or experiment.recipe.load_dataset(), experiment, rows))
 
 
 def classes(dataset: Dataset, columns: int = 10) -> Figure:
@@ -118,10 +126,27 @@ def misclassified(predictions: Predictions) -> Figure:
     check_argument("predictions", predictions, Predictions, "predictions, as in run.predictions()")
     images = predictions.misclassified
     if images:
-        return _as_shown(draw_misclassified(images, predictions.split))
+        return _as_shown(draw_misclassified(images, predictions.split, predictions.class_names))
     figure = Figure(figsize=(5, 0.6))
     figure.text(0.5, 0.5, f"all {len(predictions.split):,} images are classified correctly", ha="center", va="center")
     return figure
+
+
+def activation_maps(run: Run, data_dir: Path | str | None = None) -> Figure:
+    """Class activation maps of some test images: where the evidence for a class is, and where that against it.
+
+    For misclassified images they are those of the predicted and of the true class.
+
+    *Raises* DrilldownError where the network has no activation maps.
+
+    >>> experiment = drilldown.load("under-8k", ["recipe.dataset=glyphs", "recipe.epochs=1"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     figure = activation_maps(drilldown.perform(experiment, folders=drilldown.Folders(runs=folder)))
+    >>> len(figure.axes[0].images) >= 4
+    True
+    """
+    check_argument("run", run, Run, "a run, as drilldown.perform returns it")
+    return _as_shown(draw_activations(gather_activations(run, run.predictions(data_dir))))
 
 
 def confusion(predictions: Predictions) -> Figure:
@@ -132,7 +157,7 @@ def confusion(predictions: Predictions) -> Figure:
     'predicted class'
     """
     check_argument("predictions", predictions, Predictions, "predictions, as in run.predictions()")
-    return _as_shown(draw_confusion(predictions.confusion))
+    return _as_shown(draw_confusion(predictions.confusion, predictions.class_names))
 
 
 def compared(comparison: Comparison) -> Figure:

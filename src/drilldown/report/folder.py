@@ -12,7 +12,8 @@ import filelock
 
 from drilldown.errors import DrilldownError
 from drilldown.files import busy_folder, explain_write_errors, lock_folder, remove_leftovers, write_atomically
-from drilldown.runs.run import REPORT_FILES, Run
+from drilldown.runs.folder import REPORT_FILES
+from drilldown.runs.run import Run
 
 MARK = re.compile(rb'(?:<meta name="drilldown-summary" content="|<!-- drilldown-summary )([0-9a-f]{64})')
 """The mark in a report with the SHA-256 of what it was made from, see `Run.report_digest`."""

@@ -66,10 +66,10 @@ def script_json(data: Mapping[str, Any]) -> Markup:
     return Markup(re.sub("[<>&\u2028\u2029]", lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
-def prose(text: str) -> Markup:
+def sentence_html(text: str) -> Markup:
     """A sentence as HTML: text between backticks becomes code, and no line breaks between a number and its %.
 
-    >>> print(prose("try `a < b`"))
+    >>> print(sentence_html("try `a < b`"))
     try <code>a &lt; b</code>
     """
     unbroken = text.replace(" %", "\N{NO-BREAK SPACE}%")
@@ -89,6 +89,6 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-_TEMPLATES.filters["prose"] = prose
+_TEMPLATES.filters["sentence_html"] = sentence_html
 _TEMPLATES.filters["count"] = "{:,}".format
 _TEMPLATES.filters["counted"] = count_text

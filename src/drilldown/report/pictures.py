@@ -16,7 +16,7 @@ GAP = 3
 def figure_png(figure: Figure, dpi: int = 110) -> bytes:
     """A figure as a PNG file; `dpi`: pixels per inch."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=dpi, bbox_inches="tight")
+    figure.savefig(file, format="png", dpi=dpi)  # `bbox_inches="tight"` would draw it twice
     return file.getvalue()
 
 

@@ -10,8 +10,9 @@ from drilldown.errors import DrilldownError, Problem
 from drilldown.experiment.experiment import Experiment
 from drilldown.files import explain_write_errors, write_atomically
 from drilldown.runs.callback import Callback
+from drilldown.runs.folder import RunBusyError
 from drilldown.runs.perform import perform
-from drilldown.runs.run import Run, RunBusyError
+from drilldown.runs.run import Run
 from drilldown.settings import Compute, Folders
 from drilldown.training.dry import DryTraining
 from drilldown.training.training import Training

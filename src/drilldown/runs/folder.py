@@ -1,4 +1,4 @@
-"""A run's folder as far as it can be read without PyTorch: status, seed, epochs, summary.
+"""A run's folder as far as PyTorch is not needed: status, seed, epochs, summary, lock.
 
 Status is never stored but derived, so that a killed run cannot claim to be running.
 """
@@ -9,17 +9,27 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import filelock
 import safetensors
 
-from drilldown.drives import is_locked
+from drilldown.drives import holder_file, is_locked
 from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.records import EpochRecord
-from drilldown.files import LOCK, damaged_file, file_digest, read_json
+from drilldown.files import (
+    LOCK,
+    busy_folder,
+    damaged_file,
+    explain_write_errors,
+    file_digest,
+    lock_folder,
+    read_json,
+    unwritable_run,
+)
 from drilldown.runs.summary import RunSummary, read_summary
 from drilldown.settings import RUNS_DIR
 
@@ -32,11 +42,22 @@ DAMAGED = "damaged"
 EXPERIMENT, PARENT = "experiment.toml", "parent.toml"
 STATE, RECORDS, LOG = "state.safetensors", "epochs.jsonl", "train.log"
 WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.safetensors"
-SUMMARY, DIVERGENCE = "summary.json", "diverged.json"
+SUMMARY, DIVERGENCE, AUDIT = "summary.json", "diverged.json", "audit.json"
 OnUnreadable = Callable[[DrilldownError], None]
 """Called with the error of a folder that cannot be read."""
 OWNER_KEY = "drilldown"
 """The key of the metadata in a tensor file; the value is JSON."""
+
+
+REPORT_FILES = ("report.html", "report.md")
+TRAINED_FILES = (SUMMARY, AUDIT, DIVERGENCE, STATE, WEIGHTS, PREDICTIONS, RECORDS, LOG)
+"""The files that a repeated training removes: first the one without which the others do not count."""
+LOCK_PATIENCE_SECONDS = 1.0
+"""Longer than another process takes to see whether a lock is held."""
+
+
+class RunBusyError(DrilldownError):
+    """Another process is training this run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +234,42 @@ class RunFolder:
         raise DrilldownError(
             Problem(file=self.path / name, found=f"the file belongs to another run ({found})", expected=expected)
         )
+
+    # Writing.
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Creates the folder and keeps other processes out of it; raises RunBusyError where one holds the lock."""
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(lock_folder(self.path, LOCK_PATIENCE_SECONDS))
+            except filelock.Timeout:
+                busy = "another process is training this run"
+                raise RunBusyError(
+                    busy_folder(self.path, busy, "wait for it, or train another seed with --seed")
+                ) from None
+            except OSError as error:
+                raise unwritable_run(self.path, error) from None
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
+                    locks = (self.path / LOCK, holder_file(self.path / LOCK))
+                    if set(self.path.iterdir()) <= set(locks):
+                        for file in locks:
+                            file.unlink(missing_ok=True)
+                        for folder in made:
+                            folder.rmdir()
+
+    def clear(self) -> None:
+        """Removes what was trained, so that the run starts from the beginning.
+
+        The report goes first, the summary next: at no moment does a file describe a training that is gone.
+        """
+        with explain_write_errors(self.path):
+            for name in (*REPORT_FILES, *TRAINED_FILES):
+                (self.path / name).unlink(missing_ok=True)
 
     def _is_locked(self) -> bool:
         return self.has(LOCK) and is_locked(self.path / LOCK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from drilldown.data.catalogue import is_dataset_path
 from drilldown.drives import new_notices
 from drilldown.errors import DrilldownError, TrainingDivergedError, check_argument
 from drilldown.experiment.experiment import Experiment
@@ -62,8 +63,12 @@ def perform(
         if (run.path / DIVERGENCE).is_file() and not again:
             raise TrainingDivergedError(f"{run.path}: {run.divergence} (repeat it with drilldown run --again)")
         dataset = experiment.recipe.load_dataset(folders.data, on_download=callback.on_download)
+        for notice in dataset.notices:
+            callback.on_notice(notice)
         if dataset.leakage_notice:
             callback.on_notice(dataset.leakage_notice)
+        if is_dataset_path(experiment.recipe.dataset):
+            callback.on_notice(f"images: {experiment.recipe.describe_images(dataset)}")
         training = trainer(
             experiment,
             dataset,

@@ -15,9 +15,9 @@ from drilldown.errors import CannotTrainError, DrilldownError, TrainingDivergedE
 from drilldown.evaluation.records import EpochRecord
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.callback import Callback
-from drilldown.runs.folder import DIVERGED, FINISHED
+from drilldown.runs.folder import DIVERGED, FINISHED, RunBusyError
 from drilldown.runs.perform import perform
-from drilldown.runs.run import Run, RunBusyError
+from drilldown.runs.run import Run
 from drilldown.settings import Compute, Folders
 
 POLL_SECONDS = 1.0

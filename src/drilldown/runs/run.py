@@ -7,42 +7,35 @@ read. `writer.py` writes the files.
 from __future__ import annotations
 
 import contextlib
-import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-import filelock
 import torch
 from torch import nn
 
+from drilldown.data.conventions import Conventions
 from drilldown.data.dataset import Dataset, Split
-from drilldown.data.loading import load_dataset, with_local_writers
-from drilldown.drives import holder_file
+from drilldown.data.loading import is_on_disk, with_local_writers
 from drilldown.errors import DrilldownError, Problem
-from drilldown.evaluation.predictions import Predictions, predict_logits
+from drilldown.evaluation.activation_maps import HEAD, activation_maps, has_activation_maps
+from drilldown.evaluation.predictions import Predictions, as_batch, predict_logits
 from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict, judge
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import read_experiment
 from drilldown.files import (
-    LOCK,
-    busy_folder,
     damaged_file,
-    explain_write_errors,
     file_digest,
-    lock_folder,
-    unwritable_run,
 )
 from drilldown.runs.folder import (
+    AUDIT,
     DIVERGED,
-    DIVERGENCE,
     EXPERIMENT,
     FINISHED,
     INTERRUPTED,
-    LOG,
     PARENT,
     PREDICTIONS,
     RECORDS,
@@ -59,16 +52,6 @@ from drilldown.settings import DeviceName, EngineName
 from drilldown.shown import Shown
 from drilldown.training.training import Checkpoint
 
-LOCK_PATIENCE_SECONDS = 1.0
-"""Longer than another process takes to see whether a lock is held."""
-REPORT_FILES = ("report.html", "report.md")
-TRAINED_FILES = (SUMMARY, DIVERGENCE, STATE, WEIGHTS, PREDICTIONS, RECORDS, LOG)
-"""The files that a repeated training removes: first the one without which the others do not count."""
-
-
-class RunBusyError(DrilldownError):
-    """Another process is training this run."""
-
 
 @dataclass(frozen=True, slots=True)
 class Run(Shown, RunFolder):
@@ -84,8 +67,9 @@ class Run(Shown, RunFolder):
     """
 
     _completed: ClassVar[tuple[str, ...]] = (
-        "dataset", "divergence", "epochs", "evaluate", "experiment", "has_model", "logits", "model", "modified", "name",
-        "normalisation", "path", "predict", "predictions", "read", "seed", "status", "summary", "verdict",
+        "activation_maps", "conventions", "dataset", "divergence", "epochs", "evaluate", "experiment", "has_model",
+        "logits", "model", "modified", "name", "normalisation", "path", "predict", "predictions", "read",
+        "read_picture", "seed", "status", "summary", "verdict",
     )  # fmt: skip
     known_experiment: Experiment | None = field(default=None, repr=False, compare=False)
     """The experiment, where it is in memory already: then its file is not parsed again."""
@@ -139,7 +123,10 @@ class Run(Shown, RunFolder):
     @property
     def report_digest(self) -> str:
         """The SHA-256 of all that the report of the finished run is made from; the report carries it."""
-        return file_digest(f"{self.summary_digest}\n{(self.source or self.trained_experiment).to_toml()}".encode())
+        made_from = f"{self.summary_digest}\n{(self.source or self.trained_experiment).to_toml()}"
+        if self.has(AUDIT):
+            made_from += f"\n{file_digest(read_bytes(self.path / AUDIT))}"
+        return file_digest(made_from.encode())
 
     def read(self) -> FinishedRun:
         """Reads the records of a finished run, once; raises DrilldownError where it is not finished."""
@@ -213,6 +200,43 @@ class Run(Shown, RunFolder):
         normalisation = self._summary().normalisation
         return normalisation.mean, normalisation.std
 
+    def conventions(self, data_dir: Path | str | None = None) -> Conventions:
+        """The conventions of the dataset, by which pictures are prepared.
+
+        A run of an earlier version has not recorded them. They are recognised from its dataset if this machine has it;
+        else they are MNIST's.
+
+        *Arguments*: `data_dir`: the first place to look for the dataset.
+        """
+        known = self._summary().pictures
+        if known is not None:
+            return known
+        recipe = self.experiment.recipe
+        if is_on_disk(recipe.dataset, data_dir):
+            with contextlib.suppress(DrilldownError):  # the files may have changed since
+                return recipe.conventions_of(self.dataset(data_dir))
+        return Conventions()
+
+    def read_picture(self, file: Path | str, data_dir: Path | str | None = None) -> torch.Tensor:
+        """Reads a picture file and prepares it as the images of the dataset were.
+
+        *Returns* the image, (height, width) or, in colour, (3, height, width), uint8, for `predict`.
+
+        *Raises* DrilldownError where the file is not a picture, or shows no object, or several.
+        """
+        return self.picture_reader(data_dir)[1](file)
+
+    def picture_reader(
+        self, data_dir: Path | str | None = None
+    ) -> tuple[Conventions, Callable[[Path | str], torch.Tensor]]:
+        """The conventions of the dataset, and a function that reads and prepares a picture file by them."""
+        from drilldown.data.pictures import read_picture  # imports SciPy, which takes a moment
+
+        experiment, conventions = self.experiment, self.conventions(data_dir)
+        channels, height, width = experiment.image[0]
+        fit = None if (image := experiment.recipe.image) is None else image.fit
+        return conventions, lambda file: read_picture(file, height, width, conventions, channels=channels, fit=fit)
+
     def logits(self) -> torch.Tensor:
         """The model's logits for the test images, (N, classes), as they were judged."""
         self.check_finished()
@@ -222,13 +246,12 @@ class Run(Shown, RunFolder):
         return tensors["scores"]
 
     def dataset(self, data_dir: Path | str | None = None) -> Dataset:
-        """The dataset that it was trained on; `data_dir`: the first place to look.
+        """The dataset that it was trained on, with its writers where this machine has them.
 
-        With a validation split, it has the writers of the training images where this machine has them.
+        *Arguments*: `data_dir`: the first place to look.
         """
         recipe = self.experiment.recipe
-        dataset = load_dataset(recipe.dataset, data_dir)
-        return dataset if recipe.holdout is None else with_local_writers(dataset, data_dir)
+        return with_local_writers(recipe.load_without_writers(data_dir), data_dir)
 
     def predictions(self, data_dir: Path | str | None = None) -> Predictions:
         """The model's predictions for the test images, as they were judged."""
@@ -241,7 +264,8 @@ class Run(Shown, RunFolder):
 
         *Raises* DrilldownError where the number of correct predictions is not the one that was judged.
         """
-        predictions, judged = Predictions(dataset.test, self.logits()), self._summary().test
+        predictions = Predictions(dataset.test, self.logits(), dataset.class_names)
+        judged = self._summary().test
         found = predictions.tally if len(dataset.test) == judged.total else None
         if found is None or found.correct != judged.correct:
             raise DrilldownError(
@@ -266,12 +290,24 @@ class Run(Shown, RunFolder):
 
         *Returns* (N, classes), float32.
         """
-        shape = self.experiment.image[0]
-        if images.shape[-2:] != shape[1:] or images.dim() < 2 or images.numel() % math.prod(shape):
-            raise DrilldownError(
-                Problem(found=f"images of shape {tuple(images.shape)}", expected=f"(N, {', '.join(map(str, shape))})")
-            )
-        return predict_logits(self.model(), images.reshape(-1, *shape), *self.normalisation)
+        return predict_logits(self.model(), as_batch(images, self.experiment.image[0]), *self.normalisation)
+
+    def activation_maps(self, images: torch.Tensor) -> torch.Tensor:
+        """The class activation maps of images: how much each position adds to the logit of each class.
+
+        The mean of a map is the logit of its class.
+
+        *Arguments*: `images`: as of `predict`.
+
+        *Returns* (N, classes, rows, columns), float32: one number for each position of the image before `gap`.
+
+        *Raises* DrilldownError where the network has no `gap` that is followed by linear layers alone.
+        """
+        layout = self.experiment.layout
+        if not has_activation_maps(layout):
+            raise DrilldownError(Problem(place="network", found="it has no class activation maps", expected=HEAD))
+        batch = as_batch(images, self.experiment.image[0])
+        return activation_maps(self.model(), layout, batch, *self.normalisation)
 
     def checkpoint(self, experiment: Experiment, seed: int) -> Checkpoint | None:
         """Where training can continue; None where nothing is saved yet.
@@ -288,42 +324,6 @@ class Run(Shown, RunFolder):
         engine: EngineName = "native" if metadata["engine"] == "native" else "torch"
         device: DeviceName = "cuda" if metadata["device"] == "cuda" else "cpu"
         return Checkpoint(tensors, epochs, engine, metadata["threads"], device, metadata["versions"])
-
-    # Writing.
-
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Creates the folder and keeps other processes out of it; raises RunBusyError where one holds the lock."""
-        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(lock_folder(self.path, LOCK_PATIENCE_SECONDS))
-            except filelock.Timeout:
-                busy = "another process is training this run"
-                raise RunBusyError(
-                    busy_folder(self.path, busy, "wait for it, or train another seed with --seed")
-                ) from None
-            except OSError as error:
-                raise unwritable_run(self.path, error) from None
-            try:
-                yield
-            finally:
-                with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
-                    locks = (self.path / LOCK, holder_file(self.path / LOCK))
-                    if set(self.path.iterdir()) <= set(locks):
-                        for file in locks:
-                            file.unlink(missing_ok=True)
-                        for folder in made:
-                            folder.rmdir()
-
-    def clear(self) -> None:
-        """Removes what was trained, so that the run starts from the beginning.
-
-        The report goes first, the summary next: at no moment does a file describe a training that is gone.
-        """
-        with explain_write_errors(self.path):
-            for name in (*REPORT_FILES, *TRAINED_FILES):
-                (self.path / name).unlink(missing_ok=True)
 
     def _summary(self) -> RunSummary:
         summary = self.summary

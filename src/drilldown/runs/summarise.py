@@ -47,6 +47,7 @@ def summarise_run(
         test=test.tally,
         files=files,
         normalisation=Normalisation(mean=training.dataset.mean, std=training.dataset.std),
+        pictures=experiment.recipe.conventions_of(training.dataset),
         clean_train_correct=clean_train.correct,
         clean_train_total=clean_train.total,
         verdict=judge(experiment.budget, experiment.model_summary.parameters, epochs, dead=test.is_constant),

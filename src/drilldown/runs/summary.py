@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator
 
+from drilldown.data.conventions import Conventions
 from drilldown.evaluation.records import Tally
 from drilldown.evaluation.verdict import Verdict
 from drilldown.files import damaged_file, read_json
@@ -86,6 +87,8 @@ class RunSummary(_Part):
     files: dict[str, str] = {}
     """The SHA-256 of the run's files, by name; empty for runs of version 0.1."""
     normalisation: Normalisation
+    pictures: Conventions | None = None
+    """The conventions of the dataset, by which pictures are prepared; None for runs of earlier versions."""
     clean_train_correct: Annotated[int, Field(ge=0)]
     """Training images that the final model predicts correctly, without augmentation, in evaluation mode."""
     clean_train_total: Annotated[int, Field(ge=1)]

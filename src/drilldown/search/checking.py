@@ -9,9 +9,9 @@ from random import Random
 from pydantic import BaseModel
 
 from drilldown.errors import DrilldownError, Problem, did_you_mean, quoted
-from drilldown.experiment.experiment import Recipe
 from drilldown.experiment.origins import Origin
 from drilldown.experiment.problems import tables_of, toml_literal
+from drilldown.experiment.recipe import Recipe
 from drilldown.network.layout import place_text
 from drilldown.search.names import VALID_NAME, names_in, stray_brace
 from drilldown.search.space import SETTING, Space

@@ -9,11 +9,11 @@ import dataclasses
 import sys
 from typing import Any
 
-from drilldown.data.augmentation import Affine, Augmentation, Jitter
-from drilldown.data.catalogue import GLYPHS, is_dataset_folder
-from drilldown.data.loading import load_dataset
+from drilldown.data.catalogue import GLYPHS, is_dataset_path
+from drilldown.data.transforms import Affine, Augmentation
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.origins import Source
+from drilldown.experiment.recipe import Recipe
 from drilldown.search.default_layers import vary_layers
 from drilldown.search.space import Space
 from drilldown.search.tables import Choice, Dimension, FloatDimension, Value
@@ -69,52 +69,24 @@ def _weight_decay(experiment: Experiment) -> Choice:
 
 
 def _distortion(own: Augmentation) -> Choice:
-    if own.warps or own.jitters:
-        variants = [_scaled(own, factor) for factor in DISTORTIONS]
+    if own.active():
+        variants = [own if factor == 1 else own.scaled(factor) for factor in DISTORTIONS]
     else:
         variants = [own, own.model_copy(update={"affine": MILD})]
     return Choice(one_of=_different(*(augment.model_dump(mode="json", exclude_defaults=True) for augment in variants)))
 
 
-def _scaled(own: Augmentation, factor: float) -> Augmentation:
-    """Multiplies the largest changes by a factor, as far as an image can be changed."""
-    if factor == 1:
-        return own
-    if factor == 0:
-        return Augmentation(interpolation=own.interpolation)
-
-    def times(number: float, most: float) -> float:
-        return round(min(number * factor, most), 6)
-
-    affine, jitter = own.affine or Affine(), own.jitter or Jitter()
-    low, high = (round(min(max(1 + (scale - 1) * factor, 0.1), 10.0), 6) for scale in affine.scale)
-    return own.model_copy(
-        update={
-            "rotate": times(own.rotate, 180),
-            "affine": own.affine
-            and Affine(
-                rotate=times(affine.rotate, 180),
-                translate=times(affine.translate, 0.9),
-                scale=(low, high),
-                shear=times(affine.shear, 80),
-            ),
-            "jitter": own.jitter
-            and Jitter(brightness=times(jitter.brightness, 0.9), contrast=times(jitter.contrast, 0.9)),
-        }
-    )
-
-
 def _batch_size(experiment: Experiment) -> Choice:
     own = experiment.recipe.batch_size
-    images = _training_images(experiment.recipe.dataset)
+    images = _training_images(experiment.recipe)
     return Choice(one_of=_different(*(size for size in (own // 2, own, own * 2) if size == own or 1 <= size <= images)))
 
 
-def _training_images(dataset: str) -> int:
+def _training_images(recipe: Recipe) -> int:
     """Returns the number of training images; a published dataset need not be on this machine."""
-    if is_dataset_folder(dataset):
-        return len(load_dataset(dataset).train)
-    return GLYPHS_IMAGES if dataset == GLYPHS else PUBLISHED_IMAGES
+    if is_dataset_path(recipe.dataset):
+        return len(recipe.load_without_writers().train)
+    return GLYPHS_IMAGES if recipe.dataset == GLYPHS else PUBLISHED_IMAGES
 
 
 def _different(*values: Any) -> list[Value]:

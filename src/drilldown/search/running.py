@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from drilldown.data.catalogue import WRITERS
 from drilldown.errors import DrilldownError, Problem
 from drilldown.files import explain_write_errors, write_atomically
 from drilldown.runs.pool import Pool, work
@@ -32,7 +33,7 @@ def check_validation(search: SearchFile, *, on_test: bool) -> None:
     *Raises* DrilldownError where the recipe has no validation split, and `on_test` is false.
     """
     if search.base.recipe.holdout is None and not on_test:
-        by_writer = search.base.recipe.dataset == "mnist"
+        by_writer = search.base.recipe.dataset in WRITERS
         setting = "'recipe.holdout={ images = 10_000, by = \"writer\" }'" if by_writer else "recipe.holdout=1_000"
         raise DrilldownError(
             Problem(

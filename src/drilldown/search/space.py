@@ -15,12 +15,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from drilldown.data.image_settings import ImageSettings
 from drilldown.data.loading import dataset_info
 from drilldown.errors import DrilldownError, Problem
-from drilldown.experiment.experiment import Experiment, Recipe
+from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import Parent, anchor_dataset, check_experiment, set_value
 from drilldown.experiment.origins import Origin, Source
 from drilldown.experiment.problems import toml_literal
+from drilldown.experiment.recipe import Recipe
 from drilldown.experiment.toml_lines import KeyPath
 from drilldown.network.blocks import Block, map_texts, texts_in
 from drilldown.network.layers import Shape
@@ -131,7 +133,10 @@ class Space:
         if "recipe.dataset" not in self.dimensions:
             return self.base.image
         source = self._with_setting("recipe.dataset", values["recipe.dataset"])
-        info = dataset_info(source.values["recipe"]["dataset"])
+        recipe = source.values["recipe"]
+        image = recipe.get("image")
+        settings = None if image is None else ImageSettings.model_validate(image)
+        info = dataset_info(recipe["dataset"], recipe.get("orientation"), settings)
         return info.image_shape, info.classes
 
     def experiment(self, values: Values, number: int | None = None) -> Experiment:

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from drilldown.benchmark.measure import Benchmark
-from drilldown.data.dataset import Dataset, image_size
+from drilldown.data.dataset import Dataset, class_name
+from drilldown.data.recognition import conventions_of
 from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
@@ -118,11 +119,18 @@ def against_limit(experiment: Experiment, sign: Callable[[bool], str]) -> str:
     return f"{sign(spare >= 0)} {abs(spare):,} {'below' if spare >= 0 else 'above'} the budget of {limit:,}"
 
 
-def print_predictions(target: Console, files: Sequence[Path], logits: torch.Tensor) -> None:
+def print_predictions(
+    target: Console, files: Sequence[Path], logits: torch.Tensor, class_names: Sequence[str] | None = None
+) -> None:
     """Prints the predicted class of each picture, its probability, and the second class; `logits`: (N, classes)."""
     best = logits.softmax(1).topk(2)
     rows = [
-        (str(first), _share(first_share), f"{second} {_share(second_share)}", str(file))
+        (
+            class_name(class_names, first),
+            _share(first_share),
+            f"{class_name(class_names, second)} {_share(second_share)}",
+            str(file),
+        )
         for file, (first, second), (first_share, second_share) in zip(
             files, best.indices.tolist(), best.values.tolist(), strict=True
         )
@@ -145,17 +153,19 @@ def print_dataset(target: Console, dataset: Dataset) -> None:
     """Prints a dataset's statistics."""
     mean, std = (", ".join(map(str, values)) for values in (dataset.mean, dataset.std))
     target.print(Text(heading(dataset.name), style="bold"))
-    target.print(
-        f"{image_size(dataset.image_shape)} pixels, {dataset.classes} classes, mean {mean}, standard deviation {std}"
-    )
+    channels, height, width = dataset.image_shape
+    colour = f" with {channels} channels" if channels > 1 else ""
+    target.print(f"{height}x{width} pixels{colour}, {dataset.classes} classes, mean {mean}, standard deviation {std}")
+    target.print(str(conventions_of(dataset)))
     table = make_table([], ["class", "training images", "test images"])
     train, test = (split.labels.bincount(minlength=dataset.classes).tolist() for split in (dataset.train, dataset.test))
     for number, counts in enumerate(zip(train, test, strict=True)):
-        table.add_row(str(number), *(f"{count:,}" for count in counts))
+        table.add_row(dataset.names[number], *(f"{count:,}" for count in counts))
     table.add_row("all", f"{len(dataset.train):,}", f"{len(dataset.test):,}", style="bold")
     target.print(table)
-    if dataset.leakage_notice:
-        target.print(dataset.leakage_notice)
+    for notice in (*dataset.notices, dataset.leakage_notice):
+        if notice:
+            target.print(notice)
 
 
 def print_timings(target: Console, experiment: Experiment, benchmark: Benchmark) -> None:

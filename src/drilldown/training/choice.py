@@ -22,8 +22,8 @@ from drilldown.settings import DeviceName, EngineName
 from drilldown.training.thread_choice import choose_by_measurement
 
 MAX_THREADS = 64
-COPIES = 5
-"""Tensors of a parameter's size at most: the weight, its gradient, two buffers of Adam, an average."""
+COPIES = 6
+"""Tensors of a parameter's size at most: the weight, its gradient, three buffers of RMSprop, an average."""
 CORES = torch.get_num_threads()
 """Asked once, at import: training with PyTorch changes its number of threads."""
 

@@ -181,16 +181,26 @@ class Training(Shown):
             return self.engine.evaluate(self.test), self.engine.evaluate(self.dataset.train)
 
     def plan(self, number: int) -> EpochPlan:
-        """The plan of an epoch (from 1), with all its random draws."""
+        """The plan of an epoch (from 1), with all its random draws.
+
+        With the schedule `plateau`, its learning rates depend on the records of the epochs before it.
+        """
         count = len(self.dataset.train)
         _, height, width = self.dataset.image_shape
-        recipe, augmentation = self.experiment.recipe, self.experiment.recipe.augment
+        recipe = self.experiment.recipe
         return EpochPlan(
             epoch=number,
             order=torch.randperm(count, generator=stream(self.seed, "order", number)),
-            draws=draw_augmentation(augmentation, count, stream(self.seed, "augment", number), height, width),
+            draws=draw_augmentation(
+                recipe.augment, count, stream(self.seed, "augment", number), height, width, done=number / recipe.epochs
+            ),
             learning_rates=learning_rates(
-                recipe.schedule, recipe.optimizer.lr, self.steps_per_epoch, recipe.epochs, number
+                recipe.schedule,
+                recipe.optimizer.lr,
+                self.steps_per_epoch,
+                recipe.epochs,
+                number,
+                losses=[record.train.loss for record in self.epochs[: number - 1]],
             ),
             dropout_seed=stream_seed(self.seed, "dropout", number),
         )
@@ -219,6 +229,10 @@ def _check_fit(experiment: Experiment, dataset: Dataset) -> None:
                 expected=f"at most {count:,}, the number of training images",
             )
         )
+    _, height, width = dataset.image_shape
+    too_long = list(recipe.augment.check_pixels(height, width))
+    if too_long:
+        raise CannotTrainError(*too_long)
     smallest = count % recipe.batch_size or recipe.batch_size
     if experiment.layout is None and smallest < recipe.batch_size:
         _check_last_batch(experiment, smallest, count)

@@ -11,12 +11,11 @@ from typing import Any
 
 import torch
 
-from drilldown.data.catalogue import is_dataset_folder
+from drilldown.data.catalogue import is_dataset_path
 from drilldown.data.travel import OWN, dataset_files
 from drilldown.experiment.experiment import Experiment
-from drilldown.runs.folder import FINISHED
+from drilldown.runs.folder import FINISHED, RunBusyError
 from drilldown.runs.pool import PoolCallback, Task
-from drilldown.runs.run import RunBusyError
 from drilldown.settings import Compute, EngineName, Folders
 from drilldown.training.choice import choose_engine
 from drilldown.trust import trust_files
@@ -63,7 +62,16 @@ class CrewPool(ClusterPool):
     *Raises* DrilldownError where the crew's file cannot be read, or its scheduler does not answer.
     """
 
-    def __init__(self, file: Path, compute: Compute, folders: Folders, callback: PoolCallback, *, again: bool) -> None:
+    def __init__(
+        self,
+        file: Path,
+        compute: Compute,
+        folders: Folders,
+        callback: PoolCallback,
+        *,
+        again: bool,
+        keep_going: bool = False,
+    ) -> None:
         self.file, self.crew = file, read_crew(file)
         self.compute, self.folders, self.again = compute, folders, again
         self._sent: dict[str, _Sent] = {}
@@ -73,7 +81,7 @@ class CrewPool(ClusterPool):
         """By the paths and times of change of their files."""
         self._told = ""
         try:
-            super().__init__(lambda: connect(self.crew.address, self.crew.security), callback)
+            super().__init__(lambda: connect(self.crew.address, self.crew.security), callback, keep_going=keep_going)
         except DisconnectedError:
             raise no_answer(self.crew, file) from None
 
@@ -186,13 +194,13 @@ class CrewPool(ClusterPool):
         """Reads the files of the experiment's dataset, once."""
         recipe = experiment.recipe
         recipe.load_dataset(self.folders.data, on_download=self.callback.on_download)  # it may have to be fetched
-        paths = dataset_files(recipe.dataset, self.folders.data)
+        paths = dataset_files(recipe.dataset, self.folders.data, recipe.image)
         stamp = repr(sorted((name, str(path), path.stat().st_mtime_ns) for name, path in paths.items()))
         if stamp not in self._datasets:
             contents = {name: path.read_bytes() for name, path in paths.items()}
             digest = hashlib.sha256()
             for name, content in sorted(contents.items()):
                 digest.update(name.encode() + hashlib.sha256(content).digest())
-            kind = OWN if is_dataset_folder(recipe.dataset) else recipe.dataset
+            kind = OWN if is_dataset_path(recipe.dataset) else recipe.dataset
             self._datasets[stamp] = _Shared(f"{kind}-{digest.hexdigest()[:16]}", contents)
         return self._datasets[stamp]

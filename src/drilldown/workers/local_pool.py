@@ -23,8 +23,9 @@ class LocalPool(ClusterPool):
         callback: PoolCallback,
         *,
         again: bool,
+        keep_going: bool = False,
     ) -> None:
-        super().__init__(open_cluster, callback)
+        super().__init__(open_cluster, callback, keep_going=keep_going)
         self.compute, self.folders, self.again = compute, folders, again
 
     def send(self, key: str, task: Task) -> None:

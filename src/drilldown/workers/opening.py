@@ -39,8 +39,7 @@ def open_pool(
     if crew is not None:
         from drilldown.workers.crew_pool import CrewPool
 
-        with CrewPool(crew, compute, folders, callback, again=again) as crew_pool:
-            crew_pool.keep_going = keep_going
+        with CrewPool(crew, compute, folders, callback, again=again, keep_going=keep_going) as crew_pool:
             yield crew_pool
         return
     device = choose_device(compute.device)
@@ -51,11 +50,13 @@ def open_pool(
     threads = compute.threads or max(1, count_cores() // workers)
     gpus = _count_gpus() if device.type == "cuda" else 0
     shared = Compute(engine=compute.engine, device="cuda" if gpus else "cpu", threads=threads)
-    from drilldown.workers.cluster import start_local  # one worker needs no Dask, which takes half a second
+    from drilldown.workers.cluster import Cluster, start_local  # one worker needs no Dask, which takes half a second
     from drilldown.workers.local_pool import LocalPool
 
-    with LocalPool(lambda: start_local(workers, gpus), shared, folders, callback, again=again) as pool:
-        pool.keep_going = keep_going
+    def start() -> Cluster:
+        return start_local(workers, gpus)
+
+    with LocalPool(start, shared, folders, callback, again=again, keep_going=keep_going) as pool:
         yield pool
 
 

@@ -21,11 +21,10 @@ RECONNECT_SECONDS = 5.0
 class ClusterPool:
     """Trains tasks on the workers of a cluster; see `Pool`. Subclasses say what is sent and what comes back."""
 
-    keep_going = False
-    """Whether a task that fails, for whatever reason, does not end the others."""
-
-    def __init__(self, open_cluster: Callable[[], Cluster], callback: PoolCallback) -> None:
-        self.open_cluster, self.callback = open_cluster, callback
+    def __init__(
+        self, open_cluster: Callable[[], Cluster], callback: PoolCallback, *, keep_going: bool = False
+    ) -> None:
+        self.open_cluster, self.callback, self.keep_going = open_cluster, callback, keep_going
         self.cluster = open_cluster()
         self.slots = 0
         self._tasks: dict[str, Task] = {}

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from drilldown.data.catalogue import is_dataset_folder
+from drilldown.data.catalogue import is_dataset_path
 from drilldown.data.travel import OWN, place_dataset
 from drilldown.errors import DrilldownError, Problem, TrainingDivergedError
 from drilldown.experiment.experiment import Experiment
@@ -104,6 +104,6 @@ def _store(job: RemoteJob, dataset: dict[str, bytes]) -> Path:
             (partial / name).parent.mkdir(exist_ok=True)
             (partial / name).write_bytes(content)
         partial.rename(folder)
-    if is_dataset_folder(job.dataset):
+    if is_dataset_path(job.dataset):
         place_dataset(job.dataset, folder / OWN)
     return folder

@@ -10,10 +10,10 @@ from drilldown.errors import TrainingDivergedError
 from drilldown.evaluation.records import EpochRecord
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.callback import Callback
-from drilldown.runs.folder import FINISHED
+from drilldown.runs.folder import FINISHED, RunBusyError
 from drilldown.runs.perform import perform
 from drilldown.runs.pool import Ending
-from drilldown.runs.run import Run, RunBusyError
+from drilldown.runs.run import Run
 from drilldown.settings import Compute, Folders
 from drilldown.training.training import Training
 from drilldown.trust import trust_all

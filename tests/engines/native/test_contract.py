@@ -15,8 +15,8 @@ from drilldown.engines.native.library import (
     SOURCES,
     _processor,
 )
-from drilldown.experiment.experiment import Recipe
 from drilldown.experiment.optimizers import SGD, Adam, AdamW
+from drilldown.experiment.recipe import Recipe
 from support.engine_networks import GAP_HEAD, WORDS, network_of
 from support.engines import (
     CLASSES,

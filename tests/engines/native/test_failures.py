@@ -13,8 +13,8 @@ import torch
 
 from drilldown.engines.native import engine as native_engine
 from drilldown.engines.native import library
-from drilldown.experiment.experiment import Recipe
 from drilldown.experiment.optimizers import SGD
+from drilldown.experiment.recipe import Recipe
 from support.cli import environment
 from support.engines import (
     CLASSES,
@@ -33,7 +33,7 @@ SCARCE = f"""
 import gc, resource, sys
 import torch
 from drilldown.engines.native.library import NativeError, EngineUnavailableError
-from drilldown.experiment.experiment import Recipe
+from drilldown.experiment.recipe import Recipe
 from drilldown.experiment.optimizers import SGD
 from support.engines import make_dataset, make_engine, make_plan
 

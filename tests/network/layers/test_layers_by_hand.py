@@ -219,7 +219,7 @@ def test_a_shape_that_does_not_fit_is_named(text: str, shape: Shape, message: st
         layer.parts(shape)[0].output(shape)
 
 
-def test_only_layers_with_parameters_count_any() -> None:
+def test_a_module_has_the_shape_and_the_parameters_that_its_layer_counts() -> None:
     texts = {
         "avgpool": "avgpool 2", "maxpool": "maxpool 2", "conv": "conv 3x3 12", "sep": "sep 3x3 4", "linear": "linear 3",
         "dropout": "dropout 0.1", "dropout2d": "dropout2d 0.1", "gn": "gn 2", "leaky": "leaky 0.1", "se": "se 2",

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drilldown import Run
-from drilldown.data.augmentation import Augmentation
+from drilldown.data.transforms import Augmentation, Rotate
+from drilldown.evaluation.bootstrap import independent_interval
 from drilldown.evaluation.predictions import Misclassified
 from drilldown.evaluation.records import EpochRecord, Tally
 from drilldown.experiment.budget import Budget
-from drilldown.experiment.experiment import Reported
+from drilldown.experiment.reported import Reported
 from drilldown.report.run.analysis import run_sentences
 from drilldown.report.run.evidence import RunEvidence, gather_run
 from drilldown.runs.summary import AccuracyFigures
@@ -136,7 +137,10 @@ def test_every_sentence_is_true_of_any_run(
         }
     )  # fmt: skip
     recipe = experiment.recipe.model_copy(
-        update={"ema": 0.5 if averaged else None, "augment": Augmentation(rotate=5.0 if augmented else 0.0)}
+        update={
+            "ema": 0.5 if averaged else None,
+            "augment": Augmentation(rotate=Rotate(degrees=5.0 if augmented else 0.0)),
+        }
     )
     budget = Budget(accuracy=BAR, hold=hold)
     counts = Counter((image.truth, image.predicted) for image in wrong)
@@ -149,6 +153,7 @@ def test_every_sentence_is_true_of_any_run(
             ),
             misclassified=wrong,
             confusions=[(*pair, count) for pair, count in counts.most_common()],
+            interval=independent_interval(test, TOTAL),
         )
     )
 

@@ -80,7 +80,7 @@ NETWORKS: dict[str, list[Any] | None] = {
         "relu",
         {"repeat": 3, "shared": True, "layers": ["conv 3x3 8 pad=same, bn", {"skip": ["sep 3x3 8 pad=same, prelu"]}]},
         {"repeat": 2, "layers": ["conv 3x3 8, gelu"]},
-        "flatten, linear 10",
+        "flatten, linear 10, bn",
     ],
 }
 
@@ -143,7 +143,7 @@ def toml_value(value: Any) -> str:
 
 
 def test_the_page_has_code_for_exactly_the_layers_that_are_listed(open_page: Open) -> None:
-    page = open_page(build_page("base.html.j2", scripts=["network.js"])).page
+    page = open_page(build_page("base.html.j2", scripts=["network.js"], data={})).page
     assert set(page.evaluate("Object.keys(LAYERS)")) == BROWSER_LAYERS
     assert (LAYERS.keys() | {"add"}) - BROWSER_LAYERS == {"sep"}  # which is two convolutions
 

@@ -6,12 +6,16 @@ import re
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 import torch
 from playwright.sync_api import Page, expect
 
 from drilldown import Run
+from drilldown.data.conventions import Conventions
+from drilldown.data.framing import fit_whole
 from drilldown.data.loading import load_dataset
-from drilldown.data.pictures import centre_digit
+from drilldown.data.preparation import place_ink
+from drilldown.errors import DrilldownError
 from drilldown.report.page import build_page
 from drilldown.report.run.evidence import gather_run
 from support.browser import CLOSE, Open, base64_text
@@ -37,17 +41,54 @@ def drawings() -> Iterator[np.ndarray]:
     yield np.full((20, 20), 255, np.float32)
 
 
-def test_drawings_are_prepared_as_pictures_are(open_page: Open) -> None:
+CONVENTIONS = (
+    Conventions(single=False),
+    Conventions(widest=40.0),
+    Conventions(polarity="dark-on-light", box=0.9, centre="middle", widest=40.0),
+    Conventions(sizes=(0.2, 0.9), offset=0.4),
+    Conventions(framing="whole"),
+    Conventions(polarity=None, framing="whole"),
+)
+
+
+@pytest.mark.parametrize("conventions", CONVENTIONS, ids=str)
+def test_drawings_are_prepared_as_pictures_are(conventions: Conventions, open_page: Open) -> None:
     opened = open_page(build_page("base.html.j2", scripts=["network.js", "prepare.js"], data={})).page
+    problems = 0
     for ink in drawings():
         for height, width in ((28, 28), (28, 20), (32, 48)):
-            prepared = opened.evaluate(
-                "([ink, size]) => [...centre(new Float32Array(bytesOf(ink).buffer), ...size)]",
-                [base64_text(ink.tobytes()), [ink.shape[1], ink.shape[0], width, height]],
+            found = opened.evaluate(
+                """([ink, size, conventions]) => {
+                  const { image, problem } = prepare(new Float32Array(bytesOf(ink).buffer), ...size, conventions);
+                  return { image: [...image], problem };
+                }""",
+                [base64_text(ink.tobytes()), [ink.shape[1], ink.shape[0], width, height], conventions.to_json()],
             )
-            expected = centre_digit(ink, height, width)
-            difference = np.abs(np.array(prepared, int) - expected.flatten().numpy().astype(int))
+            expected = prepared_in_python(ink, height, width, conventions)
+            assert (found["problem"] is not None) == (expected is None), (ink.shape, found["problem"])
+            if expected is None:
+                problems += 1
+                continue
+            difference = np.abs(np.array(found["image"], int) - expected.flatten().numpy().astype(int))
             assert difference.max() <= 1, (ink.shape, height, width)
+    assert (problems > 0) == (conventions.framing == "box" and conventions.single)
+
+
+def prepared_in_python(ink: np.ndarray, height: int, width: int, conventions: Conventions) -> torch.Tensor | None:
+    """The image of a drawing; None where the drawing is refused."""
+    try:
+        is_whole = conventions.framing == "whole"
+        image = fit_whole(ink, height, width) if is_whole else place_ink(ink, height, width, conventions)
+    except DrilldownError:
+        return None
+    return 255 - image if conventions.polarity == "dark-on-light" else image
+
+
+def test_several_objects_on_the_pad_are_not_classified(page: Page) -> None:
+    draw(page, (0.2, 0.2), (0.2, 0.8))
+    draw(page, (0.8, 0.2), (0.8, 0.8))
+    expect(page.locator("#confidence")).to_have_text("several objects: draw only one")
+    expect(page.locator("#prediction")).to_have_text("–")
 
 
 def check_prediction(page: Page, run: Run) -> None:
@@ -55,7 +96,7 @@ def check_prediction(page: Page, run: Run) -> None:
     page.wait_for_timeout(150)  # longer than the page waits for a slow network
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     ink, seen = page.evaluate("[[...pad.ink], [...pad.image]]")
-    image = centre_digit(np.array(ink, np.float32).reshape(280, 280))
+    image = place_ink(np.array(ink, np.float32).reshape(280, 280), 28, 28, run.conventions())
     assert np.abs(np.array(seen, int) - image.flatten().numpy().astype(int)).max() <= 1
     (mean,), (std,) = run.normalisation
     pixels = torch.tensor(seen).view(1, 1, 28, 28) / 255

@@ -14,7 +14,7 @@ from drilldown import DrilldownError, Run, write_report
 def test_every_figure_in_the_markdown_is_a_file(run: Run) -> None:
     page = (run.path / "report.md").read_text("utf-8")
     shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page)
-    names = ("curves", "samples", "confusion", "misclassified")
+    names = ("activation", "curves", "samples", "confusion", "misclassified")
     assert set(shown) == {f"figures/{name}.png" for name in names}
     for name in shown:
         with Image.open(run.path / name) as image:

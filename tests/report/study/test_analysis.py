@@ -16,7 +16,7 @@ from drilldown.evaluation.records import Tally
 from drilldown.evaluation.verdict import judge
 from drilldown.experiment.budget import Budget
 from drilldown.experiment.difference import Difference
-from drilldown.experiment.experiment import Reported
+from drilldown.experiment.reported import Reported
 from drilldown.runs.run import FinishedRun
 from support.study import STEPS
 from support.study_claims import check_claims

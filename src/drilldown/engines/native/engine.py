@@ -31,10 +31,12 @@ from drilldown.engines.native.library import (
 from drilldown.engines.native.specs import describe, why_no_entry
 from drilldown.evaluation.predictions import Evaluation, predict_logits
 from drilldown.evaluation.records import Tally
-from drilldown.experiment.experiment import Experiment, Recipe
+from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.optimizers import SGD, Adam, AdamW
+from drilldown.experiment.recipe import Recipe
 from drilldown.network.modules import fold_network
 from drilldown.settings import EngineName
+from drilldown.wording import join_words
 
 MEMORY_LIMIT = 600_000_000
 """The engine declines networks and batches that need more bytes: PyTorch trains those well."""
@@ -60,6 +62,9 @@ def why_unsupported(experiment: Experiment, device: torch.device) -> str | None:
         return "the network is a Python module"
     if not isinstance(recipe.optimizer, SGD | Adam | AdamW):
         return f"it has no {recipe.optimizer.name}, only sgd, adam and adamw"
+    missing = [name for name in recipe.augment.active() if name in ("perspective", "elastic", "erase")]
+    if missing:
+        return f"it has no augmentation by {join_words(missing)}"
     if recipe.precision != "fp32":
         return f"it calculates in fp32, not in {recipe.precision}"
     return next(filter(None, map(why_no_entry, experiment.layout)), None)
@@ -274,8 +279,9 @@ def _images(dataset: Dataset) -> Images:
 
 def _settings(recipe: Recipe) -> NativeRecipe:
     optimizer = recipe.optimizer
-    rest = (optimizer.weight_decay, getattr(recipe, "l1", 0.0), recipe.label_smoothing, recipe.ema or 0.0)
+    rest = (optimizer.weight_decay, recipe.l1, recipe.label_smoothing, recipe.ema or 0.0)
     if isinstance(optimizer, Adam | AdamW):
         return NativeRecipe(recipe.batch_size, OPTIMIZERS.index(optimizer.name), *optimizer.betas, optimizer.eps, *rest)
+    assert isinstance(optimizer, SGD)
     name = "nesterov" if optimizer.nesterov else "sgd"
     return NativeRecipe(recipe.batch_size, OPTIMIZERS.index(name), optimizer.momentum, 0.0, 0.0, *rest)

@@ -16,6 +16,7 @@ from drilldown.evaluation.verdict import meets_bar
 from drilldown.network.blocks import layers_in
 from drilldown.network.layers import Dropout
 from drilldown.report.run.evidence import RunEvidence
+from drilldown.runs.audit import WARNING
 from drilldown.wording import count_text, difference_text, join_words, loss_text, percent_text
 
 HIGH_CONFIDENCE = 0.9
@@ -32,6 +33,8 @@ def run_sentences(evidence: RunEvidence) -> list[str]:
         *_split_sentences(evidence),
         *_bar_sentences(evidence),
         *_steadiness_sentences(evidence),
+        *_interval_sentences(evidence),
+        *_audit_sentences(evidence),
         *_overfitting_sentences(evidence),
         *_regularisation_sentences(evidence),
         *_progress_sentences(evidence),
@@ -99,6 +102,17 @@ def _steadiness_sentences(evidence: RunEvidence) -> Iterator[str]:
     )
 
 
+def _interval_sentences(evidence: RunEvidence) -> Iterator[str]:
+    test, interval = evidence.summary.test, evidence.interval
+    taken = "; it takes all images as independent" if interval.writers is None else ""
+    yield f"The test accuracy of the final model is {test}, and its 95 % interval is {interval}{taken}."
+
+
+def _audit_sentences(evidence: RunEvidence) -> Iterator[str]:
+    if evidence.audit is not None:
+        yield f"{' '.join(evidence.audit.sentences)} {WARNING}"
+
+
 def _overfitting_sentences(evidence: RunEvidence) -> Iterator[str]:
     """Compares two shares: the standard error is that of their difference if both images were equally hard."""
     summary = evidence.summary
@@ -118,7 +132,7 @@ def _regularisation_sentences(evidence: RunEvidence) -> Iterator[str]:
     """Only the conditions of the two measurements are facts; which of them caused the difference is not known."""
     recipe, blocks, last = evidence.experiment.recipe, evidence.experiment.network.layers or (), evidence.epochs[-1]
     conditions = []
-    if recipe.augment.warps or recipe.augment.jitters:
+    if recipe.augment.active():
         conditions.append("with augmentation")
     if any(isinstance(layer, Dropout) and layer.probability for layer in layers_in(blocks)):
         conditions.append("with dropout")
@@ -178,15 +192,15 @@ def _misclassified_sentences(evidence: RunEvidence) -> Iterator[str]:
     confident = sum(image.confidence > HIGH_CONFIDENCE for image in misclassified)
     sure = f"{confident:,} {'has' if confident == 1 else 'have'} a confidence above {100 * HIGH_CONFIDENCE:.0f} %"
     wrong = f"{len(misclassified):,} of {count_text(total, 'test image')} {_is(len(misclassified))} misclassified"
-    truth, predicted, most = evidence.confusions[0]
+    (truth, predicted, most), names = evidence.confusions[0], evidence.dataset.names
     ties = sum(count == most for _, _, count in evidence.confusions) - 1
     if most == 1 and ties:
         yield f"{wrong}, and no confusion occurs twice; {sure}."
         return
     also = f" (as frequent: {count_text(ties, 'other')})" if ties else ""
     yield (
-        f"{wrong}; the most frequent confusion: {count_text(most, 'image')} of class {truth}, predicted as "
-        f"{predicted}{also}; {sure}."
+        f"{wrong}; the most frequent confusion: {count_text(most, 'image')} of class {names[truth]}, predicted as "
+        f"{names[predicted]}{also}; {sure}."
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from drilldown.evaluation.activation_maps import gap_index
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.run import Run
 
@@ -48,7 +49,9 @@ def why_not_embedded(experiment: Experiment) -> str | None:
     parameters = experiment.model_summary.parameters
     if parameters > MAX_PARAMETERS:
         return f"With {parameters:,} parameters the network is too large for a page; the limit is {MAX_PARAMETERS:,}."
-    _, height, width = experiment.image[0]
+    channels, height, width = experiment.image[0]
+    if channels > 1:
+        return f"The network reads images with {channels} channels, and one can only draw in black and white."
     if height * width > MAX_PIXELS:
         return f"Images of {height:,}x{width:,} are too large for a page; the limit is {MAX_PIXELS:,} pixels."
     return None
@@ -97,6 +100,7 @@ def embed_network(
         "classes": classes,
         "mean": mean,
         "std": std,
+        "gap": gap_index(experiment.layout),
         "layers": layers,
         "weights": base64.b64encode(np.concatenate(weights).tobytes()).decode(),
     }

@@ -8,13 +8,18 @@ from pathlib import Path
 import torch
 
 from drilldown.data.dataset import Dataset
-from drilldown.data.loading import load_dataset, with_local_writers
+from drilldown.data.loading import with_local_writers
 from drilldown.data.writers import count_writers
+from drilldown.evaluation.activation_maps import has_activation_maps
+from drilldown.evaluation.bootstrap import AccuracyInterval
 from drilldown.evaluation.predictions import Misclassified
 from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.holdout import describe_split
+from drilldown.report.run.activation import Activation, gather_activations
+from drilldown.runs.audit import Audit, read_audit
+from drilldown.runs.interval import judged_interval
 from drilldown.runs.run import FinishedRun, Run
 from drilldown.runs.summary import RunSummary
 
@@ -34,6 +39,12 @@ class RunEvidence:
     """(true class, predicted class, count), the most frequent first."""
     confusion: torch.Tensor
     """(classes, classes), int64: test images by true class (row) and predicted class (column)."""
+    activations: tuple[Activation, ...]
+    """The class activation maps of some test images; empty for a network without them."""
+    interval: AccuracyInterval
+    """The 95 % interval of the test accuracy."""
+    audit: Audit | None
+    """The accuracy on images that nobody could choose on; None without an audit."""
     split_text: str | None
     """The validation split in words, and whether it shares writers with the training images; None without one."""
 
@@ -68,7 +79,7 @@ def gather_run(run: Run, data_dir: Path | str | None = None, dataset: Dataset | 
     """
     run.check_finished()
     digest, finished, experiment = run.report_digest, run.read(), run.experiment
-    dataset = dataset or load_dataset(experiment.recipe.dataset, data_dir)
+    dataset = dataset or experiment.recipe.load_without_writers(data_dir)
     predictions = run.predictions_for(dataset)
     return RunEvidence(
         finished=finished,
@@ -78,6 +89,9 @@ def gather_run(run: Run, data_dir: Path | str | None = None, dataset: Dataset | 
         misclassified=predictions.misclassified,
         confusions=predictions.confusions,
         confusion=predictions.confusion,
+        activations=gather_activations(run, predictions) if has_activation_maps(experiment.layout) else (),
+        interval=judged_interval(run, data_dir),
+        audit=read_audit(run),
         split_text=_describe_split(finished, experiment, dataset, data_dir),
     )
 

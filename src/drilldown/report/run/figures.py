@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from drilldown.data.augmentation import augment_images, draw_augmentation
-from drilldown.data.dataset import Dataset, Split
+from drilldown.data.dataset import Dataset, Split, class_name
 from drilldown.evaluation.predictions import Misclassified
 from drilldown.experiment.experiment import Experiment
 from drilldown.randomness import stream
 from drilldown.report.matplotlib_charts import draw_charts
 from drilldown.report.pictures import figure_png, visible_pixels
+from drilldown.report.run.activation import Activation, colour_map, describe
 from drilldown.report.run.charts import run_charts
 from drilldown.report.run.evidence import RunEvidence
 
@@ -49,18 +50,31 @@ def draw_classes(dataset: Dataset, columns: int = 10) -> Figure:
         chosen = (dataset.train.labels == number).nonzero().flatten()[:columns]
         blank = dataset.train.images.new_zeros(columns - len(chosen), *dataset.train.images.shape[1:])
         rows.append(torch.cat([dataset.train.images[chosen], blank]))
-    return _mosaic(torch.cat(rows), columns, row_labels=[str(number) for number in range(len(rows))])
+    return _mosaic(torch.cat(rows), columns, row_labels=[_short(name) for name in dataset.names[: len(rows)]])
 
 
-def draw_misclassified(misclassified: Sequence[Misclassified], split: Split) -> Figure:
+def draw_misclassified(
+    misclassified: Sequence[Misclassified], split: Split, class_names: Sequence[str] | None = None
+) -> Figure:
     """Misclassified images, highest confidence first: true → predicted class, confidence, and index in the split."""
     drawn = misclassified[:GALLERY]
     images = split.images[[image.index for image in drawn]]
-    titles = [f"{m.truth} → {m.predicted}  {m.confidence:.0%}" for m in drawn]
+    titles = [
+        f"{_short(class_name(class_names, m.truth), 7)} → {_short(class_name(class_names, m.predicted), 7)}  "
+        f"{m.confidence:.0%}"
+        for m in drawn
+    ]
     return _mosaic(images, columns=8, titles=titles, captions=[f"#{image.index}" for image in drawn])
 
 
-def draw_confusion(matrix: torch.Tensor) -> Figure:
+def draw_activations(activations: Sequence[Activation]) -> Figure:
+    """Class activation maps over their images: the class of the map, and its logit."""
+    pictures = torch.stack([colour_map(shown.image, shown.map) for shown in activations])
+    titles, captions = zip(*map(describe, activations), strict=True)
+    return _mosaic(pictures, columns=8, titles=titles, captions=captions)
+
+
+def draw_confusion(matrix: torch.Tensor, class_names: Sequence[str] | None = None) -> Figure:
     """The confusion matrix (classes, classes): true class by row, predicted class by column, the diagonal in white."""
     classes = len(matrix)
     figure = Figure(figsize=(5.2, 4.6), layout="constrained")
@@ -80,6 +94,9 @@ def draw_confusion(matrix: torch.Tensor) -> Figure:
                         fontsize=6 if correct else 8,
                     )  # fmt: skip
         axes.set(xticks=range(classes), yticks=range(classes))
+        if class_names:
+            axes.set_xticklabels(map(_short, class_names), rotation=90)
+            axes.set_yticklabels(map(_short, class_names))
     axes.set(xlabel="predicted class", ylabel="true class")
     return figure
 
@@ -89,11 +106,20 @@ def run_figures(evidence: RunEvidence) -> dict[str, bytes]:
     figures = {
         "curves.png": draw_charts(run_charts(evidence.epochs, evidence.experiment)),
         "samples.png": draw_samples(evidence.dataset, evidence.experiment),
-        "confusion.png": draw_confusion(evidence.confusion),
+        "confusion.png": draw_confusion(evidence.confusion, evidence.dataset.class_names),
     }
     if evidence.misclassified:
-        figures["misclassified.png"] = draw_misclassified(evidence.misclassified, evidence.dataset.test)
+        figures["misclassified.png"] = draw_misclassified(
+            evidence.misclassified, evidence.dataset.test, evidence.dataset.class_names
+        )
+    if evidence.activations:
+        figures["activation.png"] = draw_activations(evidence.activations)
     return {name: figure_png(figure) for name, figure in figures.items()}
+
+
+def _short(name: str, most: int = 14) -> str:
+    """A name that is not longer than the space for it."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _mosaic(
@@ -104,7 +130,10 @@ def _mosaic(
     captions: Sequence[str] = (),
     row_labels: Sequence[str] = (),
 ) -> Figure:
-    """Draws images (N, channels, height, width), 0…255, in rows on one pair of axes: faster than a pair per image."""
+    """Draws images in rows on one pair of axes, much faster than on one pair per image.
+
+    *Arguments*: `images`: (N, channels, height, width), 0…255; see `visible_pixels`.
+    """
     count, _, height, width = images.shape
     rows = -(-count // columns)
     above, below = (0.42 if titles else 0.06), (0.2 if captions else 0.06)  # margins of a cell, of an image's height

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from drilldown.evaluation.activation_maps import has_activation_maps
 from drilldown.evaluation.verdict import meets_bar
 from drilldown.experiment.difference import find_difference
 from drilldown.network.summary import ModelSummary
 from drilldown.report.page import build_page
 from drilldown.report.pictures import join_images, picture_address, raw_pixels
 from drilldown.report.prose import prose_html
+from drilldown.report.run.activation import Activation, colour_map, describe, first_right
 from drilldown.report.run.analysis import run_sentences
 from drilldown.report.run.charts import run_charts
 from drilldown.report.run.embedded import embed_run, why_not_embedded
@@ -27,7 +29,7 @@ SAMPLES_SIDE = 1024
 """The longest side, in pixels, of the picture with all augmented samples."""
 SHADES = 5
 """The number of shades in the confusion matrix."""
-NOUNS = {"mnist": "digit", "glyphs": "digit", "kmnist": "character"}
+NOUNS = {"mnist": "digit", "qmnist": "digit", "glyphs": "digit", "kmnist": "character"}
 """The word for an image, by dataset; `picture` for every other dataset."""
 SCRIPTS = ("page.js", "prepare.js", "network.js", "pad.js")
 """The scripts of a run's page; all but the first belong to the network in it."""
@@ -37,6 +39,7 @@ def run_page(evidence: RunEvidence) -> str:
     """The page of a finished run."""
     experiment, epochs, bar = evidence.experiment, evidence.epochs, evidence.experiment.budget.accuracy
     obstacle = why_not_embedded(experiment)
+    conventions = evidence.finished.summary.pictures or experiment.recipe.conventions_of(evidence.dataset)
     samples = augmented_samples(evidence.dataset, experiment).round().to(evidence.dataset.train.images.dtype)
     images = evidence.dataset.test.images
     misclassified = [
@@ -45,14 +48,23 @@ def run_page(evidence: RunEvidence) -> str:
     return build_page(
         "run.html.j2",
         scripts=SCRIPTS[:1] if obstacle else SCRIPTS,
-        data={} if obstacle else {"network": embed_run(evidence.run, experiment), "examples": _examples(evidence)},
+        data={}
+        if obstacle
+        else {
+            "network": embed_run(evidence.run, experiment),
+            "conventions": conventions.to_json(),
+            "examples": _examples(evidence),
+        },
+        conventions=conventions,
         evidence=evidence,
+        names=evidence.dataset.names,
         experiment=experiment,
         summary=evidence.summary,
         verdict=evidence.verdict,
         split=evidence.verdict.split,
         noun=NOUNS.get(experiment.recipe.dataset, "picture"),
         obstacle=obstacle,
+        has_activation_maps=has_activation_maps(experiment.layout),
         prose=prose_html,
         sentences=run_sentences(evidence),
         charts=[Drawing(chart) for chart in run_charts(epochs, experiment)],
@@ -62,6 +74,7 @@ def run_page(evidence: RunEvidence) -> str:
         changed=find_difference(experiment.parent, experiment) if experiment.parent else None,
         misclassified=misclassified,
         gallery=[part for part in (misclassified[:UNFOLDED], misclassified[UNFOLDED:]) if part],
+        activations=[(shown, describe(shown), _coloured(shown)) for shown in evidence.activations],
         shades=_shades(evidence),
         samples=picture_address(join_images(samples), largest=SAMPLES_SIDE),
         sample_shape=samples.shape[:2],
@@ -79,19 +92,21 @@ def bar_lengths(model_summary: ModelSummary) -> list[tuple[float, float]]:
     ]
 
 
+def _coloured(activation: Activation) -> str:
+    """The picture of a class activation map."""
+    return picture_address(colour_map(activation.image, activation.map), largest=96)
+
+
 def _examples(evidence: RunEvidence) -> list[dict[str, Any]]:
     """For up to ten classes the first correctly classified test image, and a few misclassified ones, surest first."""
     wrong = {image.index for image in evidence.misclassified}
     test = evidence.dataset.test
-    chosen = []
-    for number in range(min(evidence.dataset.classes, 10)):
-        of_class = (test.labels == number).nonzero().flatten().tolist()
-        chosen += [index for index in of_class if index not in wrong][:1]
+    chosen = first_right(test, wrong, min(evidence.dataset.classes, 10))
     chosen += [image.index for image in evidence.misclassified[:HARD_EXAMPLES]]
     return [
         {
             "index": index,
-            "truth": int(test.labels[index]),
+            "truth": evidence.dataset.names[test.labels[index]],
             "misclassified": index in wrong,
             "pixels": raw_pixels(test.images[index]),
         }

@@ -15,6 +15,7 @@ def run_markdown(evidence: RunEvidence) -> str:
     changed = find_difference(experiment.parent, experiment) if experiment.parent else None
     return TEXT_TEMPLATES.get_template("run.md.j2").render(
         evidence=evidence,
+        names=evidence.dataset.names,
         experiment=experiment,
         model_summary=experiment.model_summary,
         changed=changed,

@@ -11,7 +11,8 @@ from drilldown.report.run.evidence import gather_run
 from drilldown.report.run.figures import run_figures
 from drilldown.report.run.html import run_page
 from drilldown.report.run.markdown import run_markdown
-from drilldown.runs.run import REPORT_FILES, Run
+from drilldown.runs.folder import REPORT_FILES
+from drilldown.runs.run import Run
 
 
 def write_run_report(run: Run, data_dir: Path | str | None = None) -> ReportFiles:

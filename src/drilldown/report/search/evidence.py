@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from drilldown.experiment.problems import toml_literal
 from drilldown.report.search.answer import Answer, Figures, find_answer, is_on_test, measure, search_split
-from drilldown.runs.run import REPORT_FILES
+from drilldown.runs.folder import REPORT_FILES
 from drilldown.search.dimensions import json_text
 from drilldown.search.importance import measure_importance
 from drilldown.search.journal import Event

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from drilldown.analysis.study import StudyEvidence
+from drilldown.data.conventions import Orientation
 from drilldown.data.dataset import Dataset
-from drilldown.data.loading import load_dataset
+from drilldown.data.image_settings import ImageSettings
 from drilldown.errors import DrilldownError
 from drilldown.files import write_atomically
 from drilldown.report.folder import report_digest, writing_report
 from drilldown.report.run.evidence import gather_run
 from drilldown.report.run.html import run_page
-from drilldown.runs.run import REPORT_FILES, FinishedRun
+from drilldown.runs.folder import REPORT_FILES
+from drilldown.runs.run import FinishedRun
 
 MAX_PACKED_BYTES = 25_000_000
 """The largest size of all packed pages together; with more, a browser opens the study's page slowly."""
@@ -64,11 +66,12 @@ def collect_pages(evidence: StudyEvidence, data_dir: Path | None = None) -> RunP
 
 
 def _pages(runs: Sequence[FinishedRun], data_dir: Path | None) -> Iterator[tuple[FinishedRun, str]]:
-    datasets: dict[str, Dataset] = {}
+    datasets: dict[tuple[str, Orientation | None, ImageSettings | None], Dataset] = {}
     for run in runs:
-        name = run.run.experiment.recipe.dataset
-        datasets[name] = datasets.get(name) or load_dataset(name, data_dir)
-        yield run, run_page(gather_run(run.run, data_dir, datasets[name]))
+        recipe = run.run.experiment.recipe
+        key = recipe.dataset, recipe.orientation, recipe.image
+        datasets[key] = datasets.get(key) or recipe.load_without_writers(data_dir)
+        yield run, run_page(gather_run(run.run, data_dir, datasets[key]))
 
 
 def _link_pages(runs: Sequence[FinishedRun], folder: Path, data_dir: Path | None) -> dict[str, str]:

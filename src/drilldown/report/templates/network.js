@@ -3,13 +3,14 @@
 // difference is PyTorch's own rounding. BROWSER_LAYERS in run/embedded.py lists the layers that LAYERS below can run.
 //
 // A network, as embedded.py writes it:
-//   { image: [channels, height, width], mean, std, classes, weights: base64 of little-endian float32,
+//   { image: [channels, height, width], mean, std, classes, gap: number of a layer or null,
+//     weights: base64 of little-endian float32,
 //     layers: [{ name, kind, text, input: shape, output: shape, sources, shared, adjusts, tensors: { name: count, … },
 //                …options }, …] }
 // Tensors lie in `weights` one after another, in the order in which the layers name them; a shared layer has those of the
 // earlier layer with its name. `sources` are the numbers of the layers whose values it takes, −1 for the image: two for a
 // sum, one for any other. `adjusts`: it only changes its input's values. Shapes are [channels, height, width] or, once
-// flat, [features]; values lie in that order, row by row.
+// flat, [features]; values lie in that order, row by row. `mean` and `std` have a number for each channel.
 
 /** The bytes of base64 text. */
 function bytesOf(text) {
@@ -45,6 +46,36 @@ function forward(network, pixels) {
     steps.push({ layer, values: LAYERS[layer.kind](values, layer, other) });
   }
   return steps;
+}
+
+/**
+ * The class activation map of one class: a number for each position of the image before `gap`, whose mean is the logit.
+ * The layers after `gap` see each position alone.
+ */
+function activationMap(network, results, number) {
+  const { input: [channels, rows, columns] } = network.layers[network.gap];
+  const features = results[network.layers[network.gap].sources[0]].values;
+  const size = rows * columns;
+  return Float64Array.from({ length: size }, (_, at) => {
+    let values = Float64Array.from({ length: channels }, (_, c) => features[c * size + at]);
+    for (const layer of network.layers.slice(network.gap + 1)) values = LAYERS[layer.kind](values, layer);
+    return values[number];
+  });
+}
+
+/** Stretches a map over an image, as a smooth surface through the centres of its cells. */
+function stretch(values, rows, columns, height, width) {
+  const around = (at, length, count) => {
+    const place = Math.max(0, ((at + 0.5) * count) / length - 0.5);
+    const first = Math.min(Math.floor(place), count - 1);
+    return [first, Math.min(first + 1, count - 1), place - first];
+  };
+  return Float64Array.from({ length: height * width }, (_, at) => {
+    const [top, bottom, down] = around(Math.floor(at / width), height, rows);
+    const [left, right, across] = around(at % width, width, columns);
+    const line = (row) => values[row * columns + left] * (1 - across) + values[row * columns + right] * across;
+    return line(top) * (1 - down) + line(bottom) * down;
+  });
 }
 
 /** Logits as probabilities. */

@@ -3,11 +3,12 @@
 
 const pad = startPad(JSON.parse(document.getElementById("data").textContent));
 
-function startPad({ network: written, examples }) {
+function startPad({ network: written, conventions, examples }) {
   const SIDE = 280; // of the pad, in its own pixels
   const PEN = 12; // radius: a digit that fills the pad becomes as thick as MNIST's digits
   const STEP = 8; // of the pen, for one press of an arrow key
   const SLOW = 60; // milliseconds; a slower network predicts when the hand rests, not while it moves
+  const [FOR, AGAINST, INK, TINT] = [[213, 94, 0], [0, 114, 178], 0.65, 0.6]; // colours of a map, as in activation.py
   const WIDEST = 64; // the most maps of a layer, or cells of a line, that are shown
 
   const network = readNetwork(written);
@@ -124,29 +125,31 @@ function startPad({ network: written, examples }) {
       frame = 0;
       paintPaper();
       // An example is an image already; it was classified when it was chosen.
-      if (due && !isExample) show(centre(ink, SIDE, SIDE, width, height));
+      if (due && !isExample) show(prepare(ink, SIDE, SIDE, width, height, conventions));
       due = false;
     });
   }
 
-  /** Classifies an image; null is a blank pad. */
-  function show(image) {
+  /** Classifies an image; null is a blank pad. Where there is a problem, it is shown and not the prediction. */
+  function show({ image, problem }) {
     const start = performance.now();
-    state.image = image ?? new Uint8Array(width * height);
+    const background = conventions.polarity === "dark-on-light" ? 255 : 0;
+    state.image = image ?? new Uint8Array(width * height).fill(background);
     paint(find("input"), state.image, width, height, 0, 255);
     const results = forward(network, state.image);
     state.logits = results.at(-1).values;
     const probabilities = softmax(state.logits);
     const best = probabilities.indexOf(Math.max(...probabilities));
     rows.forEach((row, number) => {
-      const share = image ? 100 * probabilities[number] : 0;
-      row.classList.toggle("best", image !== null && number === best);
+      const share = problem ? 0 : 100 * probabilities[number];
+      row.classList.toggle("best", !problem && number === best);
       row.querySelector("rect").setAttribute("width", share.toFixed(1));
-      row.cells[2].textContent = image ? `${share.toFixed(1)} %` : "–";
+      row.cells[2].textContent = problem ? "–" : `${share.toFixed(1)} %`;
     });
-    find("prediction").textContent = image ? best : "–";
-    find("confidence").textContent = image ? `${(100 * probabilities[best]).toFixed(1)} %` : "nothing drawn yet";
+    find("prediction").textContent = problem ? "–" : find("probabilities").rows[best].cells[0].textContent;
+    find("confidence").textContent = problem ?? `${(100 * probabilities[best]).toFixed(1)} %`;
     results.forEach(({ values }, number) => maps[number].paint(values));
+    if (network.gap !== null) showEvidence(results, best, image !== null);
     state.milliseconds = (state.milliseconds + performance.now() - start) / 2; // the first prediction is slow in every browser
   }
 
@@ -169,6 +172,26 @@ function startPad({ network: written, examples }) {
     const scale = most > least ? 255 / (most - least) : 0;
     for (let at = 0; at < values.length; at++) image.data[4 * at + 3] = (values[at] - least) * scale;
     context.putImageData(image, 0, 0);
+  }
+
+  /** Shows the class activation map of a class over the input; only the input for a blank pad. */
+  function showEvidence(results, number, drawn) {
+    const { input: [, lines, columns] } = network.layers[network.gap];
+    const values = activationMap(network, results, number);
+    state.evidence = values;
+    const most = drawn ? Math.max(...values.map(Math.abs), 1e-12) : Infinity;
+    const canvas = find("evidence");
+    Object.assign(canvas, { width, height });
+    const context = canvas.getContext("2d");
+    const picture = context.createImageData(width, height);
+    stretch(values, lines, columns, height, width).forEach((value, at) => {
+      const alpha = (TINT * Math.abs(value)) / most;
+      const grey = 255 - INK * state.image[at];
+      const tint = value > 0 ? FOR : AGAINST;
+      picture.data.set([...tint.map((part) => (1 - alpha) * grey + alpha * part), 255], 4 * at);
+    });
+    context.putImageData(picture, 0, 0);
+    find("evidence-class").textContent = drawn ? number : "–";
   }
 
   function paintPaper() {
@@ -196,7 +219,7 @@ function startPad({ network: written, examples }) {
     }
     isExample = true;
     button.setAttribute("aria-pressed", "true");
-    show(image);
+    show({ image, problem: null });
   }
 
   const buttons = examples.map((example) => {
