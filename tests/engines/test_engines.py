@@ -46,6 +46,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
         batch_size=draw(st.sampled_from(BATCHES)),
         optimizer=draw(st.one_of(sgds(), adams())),
         label_smoothing=draw(st.sampled_from([0.0, 0.1])),
+        l1=draw(st.sampled_from([0.0, 0.001])),
         ema=draw(st.sampled_from([None, 0.9])),
     )
 

@@ -178,6 +178,9 @@ class Reference:
             for one, two in pairs
             if one.grad is not None and two.grad is not None
         )
+        for parameter in self.module.parameters():
+            if parameter.grad is not None:
+                parameter.grad += self.recipe.l1 * parameter.detach().sign()
         self.optimizer.param_groups[0]["lr"] = rate
         self.optimizer.step()
         self.steps += 1

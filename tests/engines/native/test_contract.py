@@ -37,6 +37,7 @@ def check_all() -> None:
         batch_size=8,
         optimizer=SGD(name="sgd", lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.05),
         label_smoothing=0.1,
+        l1=0.01,
         ema=0.9,
     )
     layers = ["conv 3x3 4, bn, relu, dropout 0.2, maxpool 2, conv 2x2 5, relu, bn", "flatten", f"linear {CLASSES}"]
@@ -65,6 +66,7 @@ MUTATIONS = {
     "unbiased variance": ("all.squares / (all.count - 1)", "all.squares / all.count"),
     "warm-up of the average": ("double(10 + step)", "double(11 + step)"),
     "nesterov": ("gradient + momentum * velocity", "gradient + momentum * gradient"),
+    "l1": ("(state.weights[i] > 0) - (state.weights[i] < 0)", "(state.weights[i] < 0) - (state.weights[i] > 0)"),
     "weight decay": ("+ decay * state.weights[i]", "- decay * state.weights[i]"),
     "label smoothing": ("(c == label) + smoothing / classes", "(c == label) + smoothing / (classes - 1)"),
     "dropout's scale": ("float(1 / (1 - probability))", "float(1 / (1 + probability))"),
