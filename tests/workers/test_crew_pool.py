@@ -332,7 +332,7 @@ def test_a_worker_that_is_stopped_leaves_at_once_and_another_one_takes_its_run(c
 
 
 def test_the_result_of_a_frozen_worker_is_not_needed_and_does_no_harm(lab: Path) -> None:
-    with running_crew(lab, DRILLDOWN_SILENCE_SECONDS="3") as crew:
+    with running_crew(lab, DRILLDOWN_SILENCE_SECONDS="10") as crew:
         frozen = crew.start_worker()
         crew.wait_for_workers(frozen)
         driver = start("run", "tiny.toml", *EPOCHS, "--on", "crew.json", cwd=lab)
