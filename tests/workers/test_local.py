@@ -63,7 +63,9 @@ def test_killed_and_frozen_workers_are_replaced_and_cost_no_finished_epoch(
     lab: Path, train_alone: Callable[..., dict[str, bytes]]
 ) -> None:
     """A frozen worker is noticed by its silence, after a time that this test shortens."""
-    started = start("run", "tiny.toml", "--seeds", "2", "--workers", "2", *LONG, cwd=lab, DRILLDOWN_SILENCE_SECONDS="10")
+    started = start(
+        "run", "tiny.toml", "--seeds", "2", "--workers", "2", *LONG, cwd=lab, DRILLDOWN_SILENCE_SECONDS="10"
+    )
     driver = psutil.Process(started.pid)
     wait_until(lambda: epochs_saved(lab) > 20)
     killed, frozen = workers_of(driver)
