@@ -107,13 +107,20 @@ def test_new_copies_the_code_of_a_network_and_overwrites_none(tmp_path: Path) ->
     assert not (tmp_path / "there" / "third.toml").exists()
 
 
+def test_the_ending_of_a_new_file_may_be_left_out(tmp_path: Path) -> None:
+    out, _ = command("new", "mine/01-first", cwd=tmp_path)
+    assert out.startswith("wrote mine/01-first.toml")
+    command("new", "mine/02-next", "--extends", "mine/01-first", cwd=tmp_path)
+    assert {file.name for file in (tmp_path / "mine").iterdir()} == {"01-first.toml", "02-next.toml"}
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("mine", "mine: the name has no ending; expected a .toml file; such as mine.toml"),
         ("mine.txt", 'mine.txt: the name ends in ".txt"; expected a .toml file; such as mine.toml'),
         ("", "the name has no ending; expected a .toml file; such as mine.toml"),
         ("folder.toml", "folder.toml: already exists; choose another name"),
+        ("folder", "folder.toml: already exists; choose another name"),
         ("file/mine.toml", "file/mine.toml: cannot be written"),
     ],
 )

@@ -127,6 +127,11 @@ class StudyEvidence:
         return any(step.change for step in self.steps)
 
     @property
+    def noun(self) -> str:
+        """The word for one of its files."""
+        return "step" if self.is_ladder or len(self.steps) == 1 else "experiment"
+
+    @property
     def has_claims(self) -> bool:
         """Whether a source reports an accuracy of a step."""
         claims = [step.experiment.reported for step in self.steps]

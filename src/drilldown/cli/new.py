@@ -13,7 +13,7 @@ from drilldown.errors import DrilldownError, Problem
 
 
 def new(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The experiment file to write.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The experiment file to write; .toml may be left out.")],
     source: Annotated[str | None, typer.Option("--from", metavar="EXPERIMENT", help="Copy this experiment.")] = None,
     parent: Annotated[
         str | None, typer.Option("--extends", metavar="EXPERIMENT", help="Write the next step after this experiment.")
@@ -32,9 +32,11 @@ def new(
     from drilldown.runs.run import Run
     from drilldown.terminal.console import echo
 
+    if file.name.strip(". ") and not file.suffix:
+        file = file.with_suffix(".toml")
     if file.suffix != ".toml":
         reason = f'the name ends in "{file.suffix}"' if file.suffix else "the name has no ending"
-        example = file.with_suffix(".toml") if file.name.strip(". ") else "mine.toml"
+        example = file.with_suffix(".toml") if file.suffix else "mine.toml"
         raise DrilldownError(Problem(file=file, found=reason, expected="a .toml file", suggestion=f"such as {example}"))
     if not is_utf8(str(file)):
         raise DrilldownError(Problem(file=file, found="the name is not UTF-8", expected="a name in UTF-8"))

@@ -23,9 +23,9 @@ ALL_COLUMNS_WIDTH = 74
 
 
 def print_study(target: Console, evidence: StudyEvidence) -> None:
-    """Prints one line per step, with its effect; equals have none."""
+    """Prints one line per experiment, with its effect; equals have none."""
     effects = ["effect, points"] if evidence.is_ladder else []
-    table = make_table(["step"], ["parameters", "last epochs %", "budget met", *effects])
+    table = make_table([evidence.noun], ["parameters", "last epochs %", "budget met", *effects])
     for step in evidence.steps:
         change = step.change.accuracy if step.change else None
         cells = [

@@ -47,14 +47,14 @@ def _budget_sentences(evidence: StudyEvidence) -> Iterator[str]:
         size = count_text(smallest.experiment.model_summary.parameters, "parameter")
         which = f"{_name(smallest)}" if len(met) == 1 else f"the smallest, {_name(smallest)},"
         yield (
-            f"{len(met)} of {count_text(len(judged), 'trained step')} {_meet(len(met))} with at least four seeds in "
-            f"five: {which} has {size} and meets it with {rate}."
+            f"{len(met)} of {count_text(len(judged), f'trained {evidence.noun}')} {_meet(len(met))} with at least four "
+            f"seeds in five: {which} has {size} and meets it with {rate}."
         )
     else:
         most = max(rate.share for _, rate in judged)
         closest = [f"{_name(step)} with {rate}" for step, rate in judged if rate.share == most]
         yield (
-            f"None of the {len(judged)} trained steps meets its budget with at least four seeds in five"
+            f"None of the {len(judged)} trained {evidence.noun}s meets its budget with at least four seeds in five"
             + (f"; most seeds meet it in {join_words(closest)}." if most else ": no seed meets it.")
         )
 
@@ -147,7 +147,7 @@ def _overfitting_sentences(evidence: StudyEvidence) -> Iterator[str]:
     narrowest, least = min(gaps, key=lambda pair: pair[1])
     figure = "Training accuracy (no augmentation, eval mode) minus the judged accuracy"
     if len(gaps) == 1 or gap == least:
-        where = f"in {_name(widest)}" if len(gaps) == 1 else f"in each of {len(gaps)} steps"
+        where = f"in {_name(widest)}" if len(gaps) == 1 else f"in each of {count_text(len(gaps), evidence.noun)}"
         yield f"{figure} is {difference_text(gap, 2)} points {where}."
     else:
         yield (
@@ -163,9 +163,10 @@ def _noise_sentences(evidence: StudyEvidence) -> Iterator[str]:
     if not deviations:
         return
     median = statistics.median(deviations)
-    over = f" (median over {len(deviations)} steps; {min(deviations):.3f} to {max(deviations):.3f})"
+    count = count_text(len(deviations), evidence.noun)
+    over = f" (median over {count}; {min(deviations):.3f} to {max(deviations):.3f})"
     yield (
-        f"Seeds of one step differ with a standard deviation of {median:.3f} points"
+        f"Seeds of one {evidence.noun} differ with a standard deviation of {median:.3f} points"
         f"{over if len(deviations) > 1 else ''}"
         + (": a smaller difference between two single runs shows nothing." if median else ".")
     )
@@ -196,15 +197,17 @@ def _seed_sentences(evidence: StudyEvidence) -> Iterator[str]:
     counts = [step.seeds.n for step in evidence.steps if step.seeds.n]
     single, untrained = counts.count(1), len(evidence.steps) - len(counts)
     if untrained:
-        yield f"{untrained} of {count_text(len(evidence.steps), 'step')} {has_or_have(untrained)} no finished run."
+        of_all = count_text(len(evidence.steps), evidence.noun)
+        yield f"{untrained} of {of_all} {has_or_have(untrained)} no finished run."
     if single:
         verb = "rests" if single == 1 else "rest"
-        yield f"{single} of {count_text(len(counts), 'trained step')} {verb} on one seed, an anecdote."
+        yield f"{single} of {count_text(len(counts), f'trained {evidence.noun}')} {verb} on one seed, an anecdote."
     elif counts and min(counts) < SEEDS_FOR_A_CLAIM:
         fewest, most = min(counts), max(counts)
         look = "a first look" if fewest >= SEEDS_FOR_A_LOOK else f"too little for a first look ({SEEDS_FOR_A_LOOK})"
         seeds = f"{fewest} seeds" if fewest == most else f"{fewest} to {most} seeds"
-        yield f"With {seeds} per step this is {look}; a claim needs {SEEDS_FOR_A_CLAIM} in every step."
+        noun = evidence.noun
+        yield f"With {seeds} per {noun} this is {look}; a claim needs {SEEDS_FOR_A_CLAIM} in every {noun}."
 
 
 def _name(step: StudyStep) -> str:
