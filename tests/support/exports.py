@@ -1,0 +1,52 @@
+"""Networks with weights as after a training, for the tests of the export."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from drilldown.export.folding import fold
+from drilldown.export.graph import Graph
+from drilldown.network.blocks import Block
+from drilldown.network.layout import PlacedLayer, lay_out
+from drilldown.network.modules import build_network
+
+MEANS, DEVIATIONS = (0.13, 0.48, 0.3, 0.6), (0.31, 0.25, 0.2, 0.28)
+"""Of the pixels of up to four channels."""
+
+
+def trained(layout: Sequence[PlacedLayer], seed: int = 0) -> nn.Module:
+    """A network in evaluation mode, in float64; its batch norms have statistics, and its norms a scale and a shift."""
+    torch.manual_seed(seed)
+    network = build_network(layout).double().eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.2, 2)
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm):
+            for tensor in module.parameters():
+                nn.init.normal_(tensor, 0.5, 0.7)
+        if isinstance(module, nn.PReLU):
+            nn.init.normal_(module.weight, 0.3, 0.5)
+    return network
+
+
+def normalisation(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return MEANS[:channels], DEVIATIONS[:channels]
+
+
+def random_images(count: int, image: Sequence[int], seed: int = 0) -> torch.Tensor:
+    """Images of noise, (N, channels, height, width), uint8; one is black, and one is white."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (count, *image), dtype=torch.uint8, generator=generator)
+    for index, value in itertools.islice(enumerate((0, 255)), count):
+        images[index] = value
+    return images
+
+
+def folded(blocks: Sequence[Block], image: tuple[int, int, int], classes: int, seed: int = 0) -> Graph:
+    layout = lay_out(blocks, image, classes)
+    return fold(layout, trained(layout, seed), *normalisation(image[0]))
