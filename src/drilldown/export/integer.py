@@ -98,23 +98,21 @@ class IntegerConv(IntegerNode):
         return self.weight.shape[2]
 
     def sums(self, values: torch.Tensor) -> torch.Tensor:
-        """The 32-bit sums, int64."""
+        """The 32-bit sums, int64.
+
+        A product of matrices multiplies and adds the integers themselves, in some order: it is exact. The algorithms
+        that PyTorch chooses for convolutions transform them first, and then they round.
+        """
         values = values.to(torch.float32 if self.bound < _EXACT_IN_FLOAT else torch.float64)
-        if self.pad and bool(self.padding.any()):
-            channels, height, width = values.shape[1:]
-            side = 2 * self.pad
-            framed = self.padding.to(values.dtype).view(-1, 1, 1).expand(channels, height + side, width + side)
-            framed = framed.repeat(len(values), 1, 1, 1)
+        if self.pad:
+            count, height, width, side = len(values), *values.shape[2:], 2 * self.pad
+            framed = self.padding.to(values.dtype).view(-1, 1, 1).repeat(count, 1, height + side, width + side)
             framed[:, :, self.pad : self.pad + height, self.pad : self.pad + width] = values
-            values, pad = framed, 0
-        else:
-            pad = self.pad
-        # Without oneDNN, whose algorithms need not multiply and add the numbers themselves.
-        with torch.backends.mkldnn.flags(enabled=False):
-            products = F.conv2d(
-                values, self.weight.to(values.dtype), None, self.stride, pad, self.dilation, self.groups
-            )
-        return products.long().add_(self.bias.long().view(-1, 1, 1))
+            values = framed
+        columns = F.unfold(values, self.kernel, self.dilation, 0, self.stride)
+        weight = self.weight.to(values.dtype).view(self.groups, len(self.weight) // self.groups, -1)
+        products = weight @ columns.view(len(values), self.groups, weight.shape[2], -1)
+        return products.view(len(values), *self.output).long().add_(self.bias.long().view(-1, 1, 1))
 
     def calculate(self, *inputs: torch.Tensor) -> torch.Tensor:
         (values,) = inputs
@@ -283,3 +281,4 @@ class IntegerGraph:
             *_, last = self.calculate(batch)
             parts.append(last.flatten(1).to(torch.int32))
         return torch.cat(parts)
+

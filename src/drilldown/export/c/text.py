@@ -1,0 +1,64 @@
+"""Numbers as C: arrays of constants."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """An array of constants."""
+
+    name: str
+    type: str
+    length: int
+    text: str
+    bytes: int
+
+
+class Constants:
+    """The arrays of constants; equal ones are written once."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[tuple[str, str], Array] = {}
+        """By type and text."""
+        self._names: dict[str, str] = {}
+
+    def add(self, name: str, kind: str, values: torch.Tensor) -> str:
+        """Adds an array, and returns its name: another one where the same array is known."""
+        numbers = values.detach().reshape(-1)
+        text = ", ".join(map(float_text, numbers.float().tolist()) if kind == "float" else map(str, numbers.long().tolist()))
+        array = Array(name, kind, len(numbers), _wrapped(text), len(numbers) * _SIZES[kind])
+        self._names[name] = self.arrays.setdefault((kind, text), array).name
+        return self._names[name]
+
+    def name(self, name: str) -> str:
+        """The name of the array that stands for another name."""
+        return self._names[name]
+
+    @property
+    def bytes(self) -> int:
+        """The size of all arrays."""
+        return sum(array.bytes for array in self.arrays.values())
+
+
+_SIZES = {"float": 4, "int32_t": 4, "uint16_t": 2, "uint8_t": 1, "int8_t": 1}
+
+
+def _wrapped(text: str) -> str:
+    lines = textwrap.wrap(text, 112, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def float_text(value: float) -> str:
+    """A number as a constant in C, which reads it back as the same float32.
+
+    >>> float_text(1.0), float_text(-2.5e-8)
+    ('1.0f', '-2.5e-08f')
+    """
+    text = str(np.float32(value))
+    return f"{text}f" if {".", "e"} & set(text) else f"{text}.0f"

@@ -1,0 +1,150 @@
+"""The order of the calculation on a chip, and the memory that it takes.
+
+The C code calculates each tensor row by row, with one function for each step. Two schedules call these functions:
+
+- `rows`: whenever enough rows of its input exist, a step makes its next row. Only the rows that a later step still needs
+  are kept, in a ring. The image arrives row by row, as from a camera.
+- `layers`: each step makes all its rows, then the next step follows. A tensor is kept whole until its last use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from drilldown.network.layout import IMAGE
+
+ScheduleName = Literal["rows", "layers"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A node as the schedule sees it."""
+
+    sources: tuple[int, ...]
+    height: int
+    """The number of rows of its input."""
+    turns: int
+    """The number of times that its function is called for an image."""
+    rows: int
+    """The number of rows of its output."""
+    stride: int = 1
+    """The number of input rows between two turns."""
+    first: int = 0
+    """The first input row of the first turn; negative where it lies before the image."""
+    reach: int = 1
+    """The number of input rows of one turn, with those outside of the image; the height where it needs all."""
+    keeps: bool = False
+    """Whether a turn needs all input rows from its own on; else only its window."""
+
+    def needed(self, turn: int) -> int:
+        """The number of input rows that exist before a turn."""
+        if self.keeps or self.height == 1:
+            return self.height
+        return min(self.height, turn * self.stride + self.first + self.reach)
+
+    def oldest(self, turn: int) -> int:
+        """The first input row that a turn, or a later one, needs."""
+        if turn >= self.turns:
+            return self.height
+        return max(0, turn * self.stride + self.first)
+
+    def made(self, turns: int) -> int:
+        """The number of output rows that exist after so many turns: 4 turns make 2 rows where a turn makes a half."""
+        return turns * self.rows // self.turns
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """The rows of a tensor in the memory of the network."""
+
+    offset: int
+    """In elements."""
+    capacity: int
+    """The number of rows that are kept; row y lies at y modulo it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The buffers of the image and of all steps."""
+
+    image: Buffer
+    buffers: tuple[Buffer, ...]
+    size: int
+    """The number of elements."""
+
+
+def plan(
+    schedule: ScheduleName, steps: Sequence[Step], image: tuple[int, int], row_sizes: Sequence[int], *, keep_image: bool
+) -> Memory:
+    """Finds a place for each tensor.
+
+    *Arguments*: `image`: the number of rows of the image, and the number of elements of one. `row_sizes`: the number of
+    elements of one output row of each step; 0 for an output that lies elsewhere. `keep_image`: whether the whole image
+    is in this memory too, with the schedule `layers`.
+    """
+    if schedule == "rows":
+        return _side_by_side(_capacities(steps, image[0]), [image[1], *row_sizes])
+    return _one_after_another(steps, image if keep_image else (image[0], 0), row_sizes)
+
+
+def _capacities(steps: Sequence[Step], height: int) -> list[int]:
+    """The largest number of rows that are kept at the same time, of the image and of each step, by a rehearsal."""
+    turns, most = [0] * len(steps), [1] * (len(steps) + 1)
+
+    def made(source: int) -> int:
+        return arrived if source == IMAGE else steps[source].made(turns[source])
+
+    def watch(source: int, begun: int) -> None:
+        """Counts the rows from the oldest that is needed to the one that is being written."""
+        ends = [step.oldest(turns[index]) for index, step in enumerate(steps) if source in step.sources]
+        most[source + 1] = max(most[source + 1], begun - min(ends, default=0))
+
+    for arrived in range(1, height + 1):
+        watch(IMAGE, arrived)
+        moved = True
+        while moved:
+            moved = False
+            for index, step in enumerate(steps):
+                if turns[index] < step.turns and all(made(s) >= step.needed(turns[index]) for s in step.sources):
+                    watch(index, step.made(turns[index]) + 1 if step.rows else 0)
+                    turns[index] += 1
+                    moved = True
+    assert all(count == step.turns for count, step in zip(turns, steps, strict=True))
+    return most
+
+
+def _side_by_side(capacities: Sequence[int], row_sizes: Sequence[int]) -> Memory:
+    buffers, offset = [], 0
+    for capacity, size in zip(capacities, row_sizes, strict=True):
+        buffers.append(Buffer(offset, capacity))
+        offset += capacity * size
+    return Memory(buffers[0], tuple(buffers[1:]), offset)
+
+
+def _one_after_another(steps: Sequence[Step], image: tuple[int, int], row_sizes: Sequence[int]) -> Memory:
+    """Places tensors that are needed at the same time side by side, the largest first."""
+    last = {
+        source: index for index, step in enumerate(steps) for source in step.sources
+    }  # the last use, since later steps replace earlier ones
+    sizes = {IMAGE: image[0] * image[1], **{i: steps[i].rows * size for i, size in enumerate(row_sizes)}}
+    lives = {index: (index, last.get(index, len(steps))) for index in sizes}
+    places: dict[int, int] = {}
+    for index in sorted(sizes, key=lambda index: (-sizes[index], index)):
+        born, dies = lives[index]
+        rivals = sorted(
+            (places[other], sizes[other])
+            for other in places
+            if lives[other][0] <= dies and born <= lives[other][1] and sizes[other]
+        )
+        offset = 0
+        for begin, size in rivals:
+            if offset + sizes[index] <= begin:
+                break
+            offset = max(offset, begin + size)
+        places[index] = offset
+    heights = {IMAGE: image[0], **{index: step.rows for index, step in enumerate(steps)}}
+    buffers = {index: Buffer(places[index], heights[index]) for index in sizes}
+    size = max(places[index] + sizes[index] for index in sizes)
+    return Memory(buffers[IMAGE], tuple(buffers[index] for index in range(len(steps))), size)
