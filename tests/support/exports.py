@@ -6,13 +6,15 @@ import itertools
 from collections.abc import Sequence
 
 import torch
+from hypothesis import strategies as st
 from torch import nn
 
 from drilldown.export.folding import fold
 from drilldown.export.graph import Graph
-from drilldown.network.blocks import Block
+from drilldown.network.blocks import Block, layers_in
 from drilldown.network.layout import PlacedLayer, lay_out
 from drilldown.network.modules import build_network
+from support.networks import networks
 
 MEANS, DEVIATIONS = (0.13, 0.48, 0.3, 0.6), (0.31, 0.25, 0.2, 0.28)
 """Of the pixels of up to four channels."""
@@ -50,3 +52,12 @@ def random_images(count: int, image: Sequence[int], seed: int = 0) -> torch.Tens
 def folded(blocks: Sequence[Block], image: tuple[int, int, int], classes: int, seed: int = 0) -> Graph:
     layout = lay_out(blocks, image, classes)
     return fold(layout, trained(layout, seed), *normalisation(image[0]))
+STRICT = ("-std=c99", "-O1", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror")
+"""Flags for gcc and clang that accept no doubtful code."""
+SANITIZED = (*STRICT, "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+def int8_networks() -> st.SearchStrategy[tuple[list[Block], tuple[int, int, int]]]:
+    """Networks whose layers all have a calculation with integers."""
+    refused = {"gn", "ln", "se"}
+    return networks(most=6, channels=4).filter(lambda drawn: not {layer.word for layer in layers_in(drawn[0])} & refused)

@@ -1,0 +1,122 @@
+"""The C code gives the integers of the reference, bit by bit, and in floating point the logits of the network."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from drilldown.export.c.compiling import compile_program, run_program
+from drilldown.export.c.writing import write_program
+from drilldown.export.quantise import quantise
+from support.exports import SANITIZED, STRICT, folded, int8_networks, random_images
+from support.networks import CLASSES, networks
+
+pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+EVERY_LAYER = [
+    "conv 3x3 6 pad=same, bn, relu, dropout 0.1",
+    {"skip": ["conv 3x3 8 stride=2 pad=same groups=2, bn, leaky 0.1", "conv 3x3 8 pad=same depthwise, bn"]},
+    "relu, bn",
+    {"repeat": 2, "shared": True, "layers": ["conv 3x3 8 dilation=2 pad=same bias, bn, prelu"]},
+    "sep 3x3 6 pad=same, silu, maxpool 2",
+    "blurpool 3 stride=1, gelu, maxpool 3 stride=1 pad=1, avgpool 2 stride=1 pad=1, hardswish",
+]  # fmt: skip
+HEADS = ["gap, linear 4", "conv 3x3 4 pad=1, gap", "flatten, bn, linear 6, relu, linear 4", "conv 1x1 4, relu, gap",
+         "gap, bn, relu, linear 4", "gap, linear 6, leaky 0.2, linear 4, hardswish"]  # fmt: skip
+
+
+def logits_of(program, images, folder, *, is_float, compiler="gcc", flags=STRICT):
+    folder.mkdir(exist_ok=True)
+    program.write(folder)
+    compiled = compile_program(program.name, folder, folder, compiler=[compiler], flags=flags)
+    return run_program(compiled, images, CLASSES, is_float=is_float)
+
+
+def check_int8(blocks, image, seed, folder) -> None:
+    graph = folded(blocks, image, CLASSES, seed)
+    images = random_images(12, image, seed)
+    network = quantise(graph, images[:8])
+    wanted = network.logits(images)
+    for schedule in ("rows", "layers"):
+        program = write_program(network, "test", schedule)
+        found = logits_of(program, images, folder / schedule, is_float=False)
+        assert torch.equal(found, wanted), schedule
+
+
+def check_float(blocks, image, seed, folder) -> None:
+    graph = folded(blocks, image, CLASSES, seed)
+    images = random_images(6, image, seed)
+    wanted = graph.logits(images.double())
+    scale = 1 + float(torch.stack([output.abs().max() for output in graph.calculate(images.double())]).max())
+    for schedule in ("rows", "layers"):
+        program = write_program(graph, "test", schedule)
+        found = logits_of(program, images, folder / schedule, is_float=True)
+        assert float((found - wanted).abs().max()) < 1e-5 * scale, schedule
+
+
+few = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(few, max_examples=120)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_int8_code_gives_the_integers_of_the_reference_for_every_layer(head, tmp_path) -> None:
+    check_int8([*EVERY_LAYER, head], (3, 13, 11), 1, tmp_path)
+
+
+@pytest.mark.parametrize("head", HEADS[:3])
+def test_float_code_gives_the_logits_for_every_layer(head, tmp_path) -> None:
+    whole = ["ln, gn 2, se 2"]
+    check_float([*EVERY_LAYER, *whole, head], (3, 13, 11), 1, tmp_path)
+
+
+@few
+@given(int8_networks(), st.integers(0, 999))
+def test_int8_code_gives_the_integers_of_the_reference(tmp_path, network, seed) -> None:
+    check_int8(*network, seed, tmp_path)
+
+
+@few
+@given(networks(most=6, channels=4), st.integers(0, 999))
+def test_float_code_gives_the_logits(tmp_path, network, seed) -> None:
+    check_float(*network, seed, tmp_path)
+
+
+@pytest.mark.slow
+@many
+@given(int8_networks(), st.integers(0, 999))
+def test_int8_code_gives_the_integers_of_the_reference_for_many_networks(tmp_path, network, seed) -> None:
+    check_int8(*network, seed, tmp_path)
+
+
+@pytest.mark.slow
+@many
+@given(networks(most=6, channels=4), st.integers(0, 999))
+def test_float_code_gives_the_logits_of_many_networks(tmp_path, network, seed) -> None:
+    check_float(*network, seed, tmp_path)
+
+
+@pytest.mark.parametrize(("compiler", "level"), [("gcc", "-O0"), ("gcc", "-Os"), ("gcc", "-O3"), ("clang", "-O2")])
+def test_each_compiler_and_each_optimisation_gives_the_same_integers(compiler, level, tmp_path) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    graph = folded([*EVERY_LAYER, HEADS[2]], (1, 12, 12), CLASSES)
+    images = random_images(8, (1, 12, 12))
+    network = quantise(graph, images)
+    flags = [*(flag for flag in STRICT if not flag.startswith("-O")), level]
+    program = write_program(network, "test")
+    found = logits_of(program, images, tmp_path, is_float=False, compiler=compiler, flags=flags)
+    assert torch.equal(found, network.logits(images))
+
+
+@pytest.mark.parametrize("schedule", ["rows", "layers"])
+def test_the_sanitizers_find_nothing(schedule, tmp_path) -> None:
+    graph = folded([*EVERY_LAYER, HEADS[2]], (2, 12, 12), CLASSES)
+    images = random_images(4, (2, 12, 12))
+    network = quantise(graph, images)
+    found = logits_of(write_program(network, "test", schedule), images, tmp_path, is_float=False, flags=SANITIZED)
+    assert torch.equal(found, network.logits(images))
+    exact = logits_of(write_program(graph, "test", schedule), images, tmp_path, is_float=True, flags=SANITIZED)
+    assert torch.allclose(exact.double(), graph.logits(images.double()), rtol=1e-3, atol=1e-3)
