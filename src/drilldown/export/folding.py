@@ -174,12 +174,8 @@ class _Builder:
         weight = module.weight.detach().double()
         weight = weight.view(*weight.shape[:2], *weight.shape[2:] or (1, 1))
         bias = torch.zeros(window.out, dtype=torch.float64) if module.bias is None else module.bias.detach().double()
-        out, seen = weight.shape[:2]
-        by_output = (
-            item.view(window.groups, 1, seen).expand(window.groups, out // window.groups, seen).reshape(out, seen)
-            for item in (value.scale, value.shift)
-        )
-        scale, shift = by_output
+        seen = weight.shape[1]
+        scale = value.scale.view(window.groups, 1, seen).repeat(1, window.out // window.groups, 1).view(-1, seen)
         return self._append(
             graph.Conv(
                 name=name,
@@ -187,7 +183,7 @@ class _Builder:
                 input=value.shape,
                 output=_image_shape(window.output(value.shape)),
                 weight=weight * scale[:, :, None, None],
-                bias=bias + (weight.sum((2, 3)) * shift).sum(1),
+                bias=bias + graph.sums_by_output(weight, value.shift, window.groups),
                 stride=window.stride,
                 pad=window.pad,
                 dilation=window.dilation,

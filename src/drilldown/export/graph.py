@@ -68,20 +68,28 @@ class Conv(Node):
 
     def calculate(self, *inputs: torch.Tensor) -> torch.Tensor:
         (values,) = inputs
-        weight, bias = self.weight.to(values.dtype), self.bias.to(values.dtype)
-        if self.padding is not None and self.pad:
-            # Padding with these values is padding with zeros after they are subtracted.
-            values = values - self.padding.to(values.dtype).view(-1, 1, 1)
-            bias = bias + (self.weight.sum((2, 3)) * self._padding_by_output()).sum(1).to(values.dtype)
+        weight, bias = self.weight.to(values.dtype), self.bias
+        if self.padding is not None:
+            values, bias = values - self.padding.to(values.dtype).view(-1, 1, 1), self.centred_bias
+        bias = bias.to(values.dtype)
         result = F.conv2d(values, weight, bias, self.stride, self.pad, self.dilation, self.groups)
         return result.relu() if self.relu else result
 
-    def _padding_by_output(self) -> torch.Tensor:
-        """(out, in/groups): the padding of the channels that each output channel sees."""
+    @property
+    def centred_bias(self) -> torch.Tensor:
+        """The bias after the padding is subtracted from the input: then padding with it is padding with zeros."""
         assert self.padding is not None
-        out, seen = self.weight.shape[:2]
-        by_group = self.padding.double().view(self.groups, 1, seen)
-        return by_group.expand(self.groups, out // self.groups, seen).reshape(out, seen)
+        return self.bias + sums_by_output(self.weight, self.padding.double(), self.groups)
+
+
+def sums_by_output(weight: torch.Tensor, values: torch.Tensor, groups: int) -> torch.Tensor:
+    """The sums of a convolution, (out,), for an image whose channels are constant.
+
+    *Arguments*: `weight`: (out, in/groups, kernel, kernel). `values`: (in,).
+    """
+    out, seen = weight.shape[:2]
+    seen_values = values.view(groups, 1, seen).expand(groups, out // groups, seen).reshape(out, seen)
+    return (weight.sum((2, 3)) * seen_values).sum(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -19,7 +19,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from drilldown.export.graph import Shape, binomials
+from drilldown.export.graph import Shape, binomials, sums_by_output
 from drilldown.network.layout import IMAGE
 
 BATCH = 500
@@ -96,6 +96,11 @@ class IntegerConv(IntegerNode):
     def kernel(self) -> int:
         """The side of the kernel, without the gaps of the dilation."""
         return self.weight.shape[2]
+
+    @property
+    def padding_sums(self) -> torch.Tensor:
+        """(out,), int64: the sums, without the bias, where all pixels are those outside of the image."""
+        return sums_by_output(self.weight.long(), self.padding, self.groups)
 
     def sums(self, values: torch.Tensor) -> torch.Tensor:
         """The 32-bit sums, int64.
