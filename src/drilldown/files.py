@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -89,6 +90,14 @@ def remove_leftovers(folder: Path) -> None:
     for entry in folder.iterdir():
         if _PARTIAL.fullmatch(entry.name) and not entry.is_dir():
             entry.unlink(missing_ok=True)
+
+
+def remove_tree(folder: Path) -> None:
+    """Removes a folder with its files, where there is one; of a link, the link alone."""
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ from drilldown.files import (
     file_digest,
     lock_folder,
     read_json,
+    remove_tree,
     unwritable_run,
 )
 from drilldown.runs.summary import RunSummary, read_summary
@@ -43,6 +44,8 @@ EXPERIMENT, PARENT = "experiment.toml", "parent.toml"
 STATE, RECORDS, LOG = "state.safetensors", "epochs.jsonl", "train.log"
 WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.safetensors"
 SUMMARY, DIVERGENCE, AUDIT = "summary.json", "diverged.json", "audit.json"
+EXPORT, EXPORT_DOCUMENT = "export", "export.json"
+"""The folder with the exported files, and the file in it that says how they were judged."""
 OnUnreadable = Callable[[DrilldownError], None]
 """Called with the error of a folder that cannot be read."""
 OWNER_KEY = "drilldown"
@@ -270,6 +273,7 @@ class RunFolder:
         with explain_write_errors(self.path):
             for name in (*REPORT_FILES, *TRAINED_FILES):
                 (self.path / name).unlink(missing_ok=True)
+            remove_tree(self.path / EXPORT)
 
     def _is_locked(self) -> bool:
         return self.has(LOCK) and is_locked(self.path / LOCK)

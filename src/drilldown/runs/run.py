@@ -34,6 +34,8 @@ from drilldown.runs.folder import (
     AUDIT,
     DIVERGED,
     EXPERIMENT,
+    EXPORT,
+    EXPORT_DOCUMENT,
     FINISHED,
     INTERRUPTED,
     PARENT,
@@ -126,6 +128,8 @@ class Run(Shown, RunFolder):
         made_from = f"{self.summary_digest}\n{(self.source or self.trained_experiment).to_toml()}"
         if self.has(AUDIT):
             made_from += f"\n{file_digest(read_bytes(self.path / AUDIT))}"
+        if (self.path / EXPORT).is_dir():
+            made_from += f"\n{file_digest(read_bytes(self.path / EXPORT / EXPORT_DOCUMENT))}"
         return file_digest(made_from.encode())
 
     def read(self) -> FinishedRun:

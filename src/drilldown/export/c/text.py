@@ -32,7 +32,7 @@ class Constants:
         """Adds an array, and returns its name: another one where the same array is known."""
         numbers = values.detach().reshape(-1)
         text = ", ".join(map(float_text, numbers.float().tolist()) if kind == "float" else map(str, numbers.long().tolist()))
-        array = Array(name, kind, len(numbers), _wrapped(text), len(numbers) * _SIZES[kind])
+        array = Array(name, kind, len(numbers), wrapped(text), len(numbers) * _SIZES[kind])
         self._names[name] = self.arrays.setdefault((kind, text), array).name
         return self._names[name]
 
@@ -49,7 +49,8 @@ class Constants:
 _SIZES = {"float": 4, "int32_t": 4, "uint16_t": 2, "uint8_t": 1, "int8_t": 1}
 
 
-def _wrapped(text: str) -> str:
+def wrapped(text: str) -> str:
+    """Numbers as indented lines."""
     lines = textwrap.wrap(text, 112, break_long_words=False, break_on_hyphens=False)
     return "\n".join(f"    {line}" for line in lines)
 
