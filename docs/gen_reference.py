@@ -285,6 +285,7 @@ RUN_FOLDER = {
     "predictions.safetensors": "The logits of this model for all test images.",
     "summary.json": "The result: accuracy, counts, parameters, seconds, versions, verdict. It ends the run.",
     "audit.json": "The accuracy on QMNIST's further test images. Only after `drilldown audit`.",
+    "export/": "The exported files; `export.json` says how each was judged. Only after `drilldown export`.",
     "diverged.json": "The reason why training diverged. Only then.",
     "report.html": "The report as one file.",
     "report.md": "The report as Markdown, with its pictures in `figures/`.",

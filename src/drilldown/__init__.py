@@ -19,6 +19,7 @@ The commands as Python objects, which show themselves in a notebook:
 | `Run` | a run on disk: `verdict`, `model()`, `predictions()`, `evaluate(split)`, `read_picture()`, `predict()` |
 | `Predictions` | logits with labels: `tally`, `interval()`, `misclassified`, `confusion` |
 | `audit` | evaluates a run on QMNIST's further test images, on which nobody could choose |
+| `export_run` | exports a run to ONNX and C, and judges each file on all test images |
 | `read_picture` | reads a picture file and prepares it as MNIST's digits were |
 | `find_network` | searches for the best or the smallest network, on several workers or machines |
 | `compare` | sets experiments or runs side by side: the difference and its effect |
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from drilldown.errors import DrilldownError, TrainingDivergedError
     from drilldown.evaluation.predictions import Predictions
     from drilldown.experiment.loading import load_experiment as load
+    from drilldown.export.exporting import export_run
     from drilldown.notebook import plot
     from drilldown.notebook.lines import Lines
     from drilldown.report.run.writing import write_run_report as write_report
@@ -73,6 +75,7 @@ __all__ = [
     "audit",
     "compare",
     "dataset",
+    "export_run",
     "find_network",
     "find_run",
     "load",
@@ -96,6 +99,7 @@ _HOMES = {
     "audit": "runs.audit:audit_run",
     "compare": "analysis.comparison:compare",
     "dataset": "data.loading:load_dataset",
+    "export_run": "export.exporting:export_run",
     "find_network": "search.interface:find_network",
     "find_run": "runs.finding:find_run",
     "load": "experiment.loading:load_experiment",

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from drilldown.evaluation.predictions import normalise_pixels
 from drilldown.export.folding import fold
+from drilldown.export.graph import Conv
 from drilldown.network.layout import lay_out
 from support.exports import folded, normalisation, random_images, trained
 from support.networks import CLASSES, networks
@@ -53,4 +54,6 @@ def test_the_mean_of_a_pointwise_convolution_is_taken_before_it() -> None:
 
 def test_padding_around_an_image_is_the_pixel_that_normalises_to_zero() -> None:
     first, *_ = folded(["conv 3x3 4 pad=same, relu", "gap, linear 4"], (2, 8, 8), 4).nodes
+    assert isinstance(first, Conv)
+    assert first.padding is not None
     assert torch.allclose(first.padding, 255 * torch.tensor(normalisation(2)[0], dtype=torch.float64))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from hypothesis import strategies as st
 from torch import nn
 
+from drilldown.export.c.writing import Program
 from drilldown.export.folding import fold
 from drilldown.export.graph import Graph
 from drilldown.network.blocks import Block, layers_in
@@ -26,8 +29,8 @@ def trained(layout: Sequence[PlacedLayer], seed: int = 0) -> nn.Module:
     network = build_network(layout).double().eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.3)
-            module.running_var.uniform_(0.2, 2)
+            module.get_buffer("running_mean").normal_(0, 0.3)
+            module.get_buffer("running_var").uniform_(0.2, 2)
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm):
             for tensor in module.parameters():
                 nn.init.normal_(tensor, 0.5, 0.7)
@@ -52,6 +55,8 @@ def random_images(count: int, image: Sequence[int], seed: int = 0) -> torch.Tens
 def folded(blocks: Sequence[Block], image: tuple[int, int, int], classes: int, seed: int = 0) -> Graph:
     layout = lay_out(blocks, image, classes)
     return fold(layout, trained(layout, seed), *normalisation(image[0]))
+
+
 STRICT = ("-std=c99", "-O1", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror")
 """Flags for gcc and clang that accept no doubtful code."""
 SANITIZED = (*STRICT, "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -60,4 +65,15 @@ SANITIZED = (*STRICT, "-g", "-fsanitize=address,undefined", "-fno-sanitize-recov
 def int8_networks() -> st.SearchStrategy[tuple[list[Block], tuple[int, int, int]]]:
     """Networks whose layers all have a calculation with integers."""
     refused = {"gn", "ln", "se"}
-    return networks(most=6, channels=4).filter(lambda drawn: not {layer.word for layer in layers_in(drawn[0])} & refused)
+    return networks(most=6, channels=4).filter(
+        lambda drawn: not {layer.word for layer in layers_in(drawn[0])} & refused
+    )
+
+
+def compile_and_run(program: Program, main: str, folder: Path) -> str:
+    """Compiles a network with a program of the test, and returns the program's output."""
+    program.write(folder)
+    (folder / "main.c").write_text(main)
+    sources = [str(folder / "main.c"), str(folder / f"{program.name}.c")]
+    subprocess.run(["gcc", "-std=c99", *sources, "-o", str(folder / "main")], check=True, capture_output=True)
+    return subprocess.run([str(folder / "main")], check=True, capture_output=True, text=True).stdout

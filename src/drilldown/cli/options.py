@@ -15,7 +15,7 @@ from drilldown.errors import DrilldownError, Problem
 from drilldown.settings import RUNS_DIR, Compute, DeviceName, EngineName, Folders
 
 BUDGET_NOT_MET = 3
-"""The exit code of `verdict` and `run --check` where the budget is not met."""
+"""The exit code of `verdict` and `run --check` where the budget is not met, and of `export` where a check fails."""
 AUTO_WORKERS = 0
 """`--workers auto`."""
 MOST_WORKERS = 256

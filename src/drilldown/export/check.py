@@ -33,11 +33,13 @@ def judge_float(name: FormatName, predictions: Predictions, outputs: list[torch.
     missed = f"logits differ by up to {greatest:.3g}, more than {limit:.3g}" if differing else None
     return _judged(
         name, predictions, outputs[-1], differing=differing, greatest=greatest, missed=missed,
-        measure=f"images with a logit that differs from PyTorch's by more than {limit:.2g}", **more,
+        measure=f"images have a logit that differs from PyTorch's by more than {limit:.2g}", **more,
     )  # fmt: skip
 
 
-def judge_integers(name: FormatName, predictions: Predictions, found: torch.Tensor, wanted: torch.Tensor, **more: Any) -> Judged:
+def judge_integers(
+    name: FormatName, predictions: Predictions, found: torch.Tensor, wanted: torch.Tensor, **more: Any
+) -> Judged:
     """Judges C code with integers: its logits are those of the reference, bit by bit.
 
     *Arguments*: `found`, `wanted`: the logits of the C code and of the reference, (N, classes), int32.
@@ -47,7 +49,7 @@ def judge_integers(name: FormatName, predictions: Predictions, found: torch.Tens
     missed = f"{differing:,} of {distance.numel():,} logits differ from the reference" if differing else None
     return _judged(
         name, predictions, found, differing=differing, greatest=float(distance.max()),
-        missed=missed or _accuracy_lost(predictions, found), measure="logits that differ from the reference", **more,
+        missed=missed or _accuracy_lost(predictions, found), measure="logits differ from the reference", **more,
     )  # fmt: skip
 
 
@@ -62,13 +64,17 @@ def judge_nearly_integers(
     classes = wanted.argmax(1)
     counts = [int((output.argmax(1) != classes).sum()) for output in outputs]
     differing, allowed = max(counts), max(2, int(MOST_FLIPS * len(wanted)))
-    steps = [(output.double() / network.levels.scale - wanted.double() + network.levels.zero).abs() for output in outputs]
-    missed = f"{differing:,} predictions differ from the C code's; {allowed} are allowed" if differing > allowed else None
+    steps = [
+        (output.double() / network.levels.scale - wanted.double() + network.levels.zero).abs() for output in outputs
+    ]
+    missed = (
+        f"{differing:,} predictions differ from the C code's; {allowed} are allowed" if differing > allowed else None
+    )
     return _judged(
         name, predictions, outputs[-1], differing=differing,
         greatest=max(float(step.nan_to_num(nan=1e30, posinf=1e30).max()) for step in steps),
         missed=missed or _accuracy_lost(predictions, outputs[-1]),
-        measure="predictions that differ from the C code's", **more,
+        measure="predictions differ from the C code's", **more,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,7 +14,6 @@ from drilldown.files import file_digest, read_json
 from drilldown.runs.folder import EXPORT, EXPORT_DOCUMENT, FINISHED, WEIGHTS, read_bytes
 from drilldown.runs.run import Run
 from drilldown.shown import PublicNames
-
 
 
 class Flipped(PublicNames, BaseModel):
@@ -46,7 +45,7 @@ class Judged(PublicNames, BaseModel):
     differing: Annotated[int, Field(ge=0)]
     """The number of wrong answers by the format's own measure: see `measure`."""
     measure: str
-    """What `differing` counts, as a noun phrase."""
+    """What `differing` counts, as a clause without its number."""
     greatest: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     """The greatest difference of a logit, in the logits' own unit."""
     missed: str | None = None
@@ -64,6 +63,12 @@ class Judged(PublicNames, BaseModel):
     def passed(self) -> bool:
         """Whether it passed its check, and was published."""
         return self.missed is None
+
+    @property
+    def sentence(self) -> str:
+        """The result of the check."""
+        found = f"{self.differing:,} {self.measure} ({self.checked_with})"
+        return f"{'passed' if self.passed else 'FAILED'}: {found}{'' if self.passed else f': {self.missed}'}"
 
 
 class Export(PublicNames, BaseModel):
@@ -89,6 +94,11 @@ class Export(PublicNames, BaseModel):
     def passed(self) -> bool:
         """Whether all formats passed their checks."""
         return all(judged.passed for judged in self.formats)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document as `export.json` holds it, without its checksum."""
+        formats = [{**judged.model_dump(mode="json"), "passed": judged.passed} for judged in self.formats]
+        return {**self.model_dump(mode="json"), "passed": self.passed, "formats": formats}
 
 
 def read_export(run: Run) -> Export | None:

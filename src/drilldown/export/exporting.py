@@ -62,7 +62,7 @@ def export_run(
     *Raises* DrilldownError where the run is not finished, where the network cannot have a format that was asked for,
     where a package or a compiler is missing, or where the folder cannot be written.
 
-    >>> drilldown.export("last")
+    >>> drilldown.export_run("last")
     Traceback (most recent call last):
     drilldown.errors.DrilldownError: run: found "last"; expected a run, as drilldown.perform returns it
     """
@@ -122,7 +122,7 @@ def _work_folder(run: Run) -> Iterator[Path]:
 def _publish(run: Run, work: Path, export: Export) -> None:
     """Puts the new folder in place of the old one."""
     write_readme(work / "new", export)
-    write_atomically(work / "new" / EXPORT_DOCUMENT, json_bytes(with_checksum(export.model_dump(mode="json"))))
+    write_atomically(work / "new" / EXPORT_DOCUMENT, json_bytes(with_checksum(export.to_json())))
     target = run.path / EXPORT
     if target.is_symlink() or target.is_file():
         target.unlink()

@@ -44,9 +44,7 @@ class _Value:
         return bool((self.scale == 1).all() and (self.shift == 0).all())
 
 
-def fold(
-    layout: Sequence[PlacedLayer], network: nn.Module, mean: Sequence[float], std: Sequence[float]
-) -> Graph:
+def fold(layout: Sequence[PlacedLayer], network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> Graph:
     """Folds a trained network in block notation.
 
     *Arguments*: `layout`: the network's layers. `network`: the module of `experiment.build`, with trained weights.
@@ -117,7 +115,7 @@ class _Builder:
                     graph.Add(name=name, sources=(one.source, other.source), input=one.shape, output=one.shape)
                 )
             case layers.SqueezeExcitation() | layers.GroupNorm() | layers.LayerNorm():
-                return self._whole(name, layer, self.settled(value, name), module)
+                return self._whole(name, self.settled(value, name), module)
         return self._activation(name, layer, self.settled(value, name), module)
 
     def folded_back(self, value: _Value) -> _Value:
@@ -253,7 +251,7 @@ class _Builder:
             )
         )  # fmt: skip
 
-    def _whole(self, name: str, layer: Layer, value: _Value, module: nn.Module) -> _Value:
+    def _whole(self, name: str, value: _Value, module: nn.Module) -> _Value:
         tensors: Mapping[str, torch.Tensor] = {
             key: tensor.detach().double() for key, tensor in module.state_dict().items()
         }
@@ -301,6 +299,4 @@ def _function(name: str, layer: Layer, module: nn.Module) -> tuple[str, float]:
             return "leaky", module.weight.item()
         case layers.ReLU() | layers.SiLU() | layers.GELU() | layers.Hardswish():
             return layer.word, 0.0
-    raise DrilldownError(
-        Problem(place=f"network: {name}", found=f'the export does not know the layer "{layer.word}"')
-    )
+    raise DrilldownError(Problem(place=f"network: {name}", found=f'the export does not know the layer "{layer.word}"'))

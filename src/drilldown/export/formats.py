@@ -43,9 +43,7 @@ def why_refused(name: FormatName, experiment: Experiment, network: Graph | None)
     if network is None:
         if name == "onnx":
             return None
-        return (
-            f"the network is Python code ({experiment.network.python}), whose layers are not known: only onnx is possible"
-        )
+        return f"the network is Python code ({experiment.network.python}): only onnx is possible"
     if name in ("onnx-int8", "c-int8"):
         obstacle = why_no_int8(network)
         return None if obstacle is None else f"{obstacle.place}: {obstacle.found}"

@@ -1,8 +1,8 @@
 """The integers of an int8 network, and the reference that calculates with them in PyTorch, exactly.
 
-All that is exported as int8 is written from these integers. Activations are whole numbers 0…255: the number q stands for
-scale · (q − zero). Weights are whole numbers ±127. Sums have 32 bits; `quantise.py` chooses the integers so that no sum
-can overflow. A sum s becomes an activation by one rule:
+All that is exported as int8 is written from these integers. Activations are whole numbers 0…255: the number q stands
+for scale · (q − zero). Weights are whole numbers ±127. Sums have 32 bits; `quantise.py` chooses the integers so that no
+sum can overflow. A sum s becomes an activation by one rule:
 
     0 where s ≤ 0, else (s · multiplier + 2^(shift − 1)) >> shift, at most 255
 
@@ -282,8 +282,7 @@ class IntegerGraph:
         *Arguments*: `images`: (N, channels, height, width), uint8.
         """
         parts = []
-        for batch in images.split(BATCH):
+        for batch in torch.split(images, BATCH):
             *_, last = self.calculate(batch)
             parts.append(last.flatten(1).to(torch.int32))
         return torch.cat(parts)
-

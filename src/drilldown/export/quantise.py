@@ -4,8 +4,8 @@ The ranges of the activations are the smallest and the largest numbers that some
 play no part.
 
 *Source* of the scheme: Jacob and others, "Quantization and Training of Neural Networks for Efficient
-Integer-Arithmetic-Only Inference", 2018. The multipliers are our own: a multiplier and a shift are chosen first, and the
-scale of the weights follows from them. So a multiplier of 8 bits loses nothing, and nothing needs 64 bits.
+Integer-Arithmetic-Only Inference", 2018. The multipliers are our own: a multiplier and a shift are chosen first, and
+the scale of the weights follows from them. So a multiplier of 8 bits loses nothing, and nothing needs 64 bits.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def find_ranges(network: Graph, images: torch.Tensor) -> list[tuple[float, float
     *Arguments*: `images`: (N, channels, height, width), uint8.
     """
     ranges = [(0.0, 0.0)] * len(network.nodes)
-    for batch in images.split(250):
+    for batch in torch.split(images, 250):
         for index, output in enumerate(network.calculate(batch.float())):
             low, high = ranges[index]
             ranges[index] = min(low, float(output.min())), max(high, float(output.max()))
@@ -166,9 +166,7 @@ def _table(node: graph.Activation, before: Levels, after: Levels) -> torch.Tenso
     return (values / after.scale + after.zero).round().clamp(0, LARGEST).to(torch.uint8)
 
 
-def _quantise_conv(
-    node: graph.Conv, before: Levels, after: Levels | None, common: dict[str, Any]
-) -> IntegerConv:
+def _quantise_conv(node: graph.Conv, before: Levels, after: Levels | None, common: dict[str, Any]) -> IntegerConv:
     """Quantises a convolution.
 
     *Arguments*: `before`, `after`: the levels of input and output; None where the sums are the output.
@@ -185,9 +183,7 @@ def _quantise_conv(
         channels = [
             _Channel.finest(node, index, float(largest[index]), before, levels) for index in range(len(largest))
         ]
-    weights, real, biases = zip(
-        *(channel.integers(index) for index, channel in enumerate(channels)), strict=True
-    )
+    weights, real, biases = zip(*(channel.integers(index) for index, channel in enumerate(channels)), strict=True)
     bounds = [max(map(abs, channel.ends(index))) for index, channel in enumerate(channels)]
     outside = node.padding if node.padding is not None else torch.full((node.input[0],), before.zero)
     return IntegerConv(
@@ -272,7 +268,7 @@ class _Channel:
         _, real, bias = self.integers(index)
         low, high = self.ends(index)
         product = high * self.multiplier + (1 << self.shift >> 1)
-        return -_SUMS < low and high < _SUMS and product < _PRODUCTS and max(abs(real), abs(bias)) < _SUMS
+        return low > -_SUMS and high < _SUMS and product < _PRODUCTS and max(abs(real), abs(bias)) < _SUMS
 
 
 def _multiplier(ratio: float, bits: int) -> tuple[int, int]:

@@ -2,8 +2,8 @@
 
 The C code calculates each tensor row by row, with one function for each step. Two schedules call these functions:
 
-- `rows`: whenever enough rows of its input exist, a step makes its next row. Only the rows that a later step still needs
-  are kept, in a ring. The image arrives row by row, as from a camera.
+- `rows`: whenever enough rows of its input exist, a step makes its next row. Only the rows that a later step still
+  needs are kept, in a ring. The image arrives row by row, as from a camera.
 - `layers`: each step makes all its rows, then the next step follows. A tensor is kept whole until its last use.
 """
 

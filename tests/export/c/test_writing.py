@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from drilldown.export.c.compiling import compile_program, run_program
 from drilldown.export.c.writing import write_program
 from drilldown.export.quantise import quantise
+from drilldown.network.blocks import Block
 from support.exports import SANITIZED, STRICT, folded, int8_networks, random_images
 from support.networks import CLASSES, networks
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
-EVERY_LAYER = [
+EVERY_LAYER: list[Block] = [
     "conv 3x3 6 pad=same, bn, relu, dropout 0.1",
     {"skip": ["conv 3x3 8 stride=2 pad=same groups=2, bn, leaky 0.1", "conv 3x3 8 pad=same depthwise, bn"]},
     "relu, bn",
@@ -75,27 +76,27 @@ def test_float_code_gives_the_logits_for_every_layer(head, tmp_path) -> None:
 @few
 @given(int8_networks(), st.integers(0, 999))
 def test_int8_code_gives_the_integers_of_the_reference(tmp_path, network, seed) -> None:
-    check_int8(*network, seed, tmp_path)
+    check_int8(network[0], network[1], seed, tmp_path)
 
 
 @few
 @given(networks(most=6, channels=4), st.integers(0, 999))
 def test_float_code_gives_the_logits(tmp_path, network, seed) -> None:
-    check_float(*network, seed, tmp_path)
+    check_float(network[0], network[1], seed, tmp_path)
 
 
 @pytest.mark.slow
 @many
 @given(int8_networks(), st.integers(0, 999))
 def test_int8_code_gives_the_integers_of_the_reference_for_many_networks(tmp_path, network, seed) -> None:
-    check_int8(*network, seed, tmp_path)
+    check_int8(network[0], network[1], seed, tmp_path)
 
 
 @pytest.mark.slow
 @many
 @given(networks(most=6, channels=4), st.integers(0, 999))
 def test_float_code_gives_the_logits_of_many_networks(tmp_path, network, seed) -> None:
-    check_float(*network, seed, tmp_path)
+    check_float(network[0], network[1], seed, tmp_path)
 
 
 @pytest.mark.parametrize(("compiler", "level"), [("gcc", "-O0"), ("gcc", "-Os"), ("gcc", "-O3"), ("clang", "-O2")])

@@ -92,5 +92,7 @@ def _logits(program: Path, images: torch.Tensor) -> bytes:
     done = subprocess.run([str(program)], input=content, capture_output=True, timeout=TIMEOUT_SECONDS)
     if done.returncode:
         detail = done.stderr.decode(errors="replace").strip()[-2000:]
-        raise DrilldownError(Problem(file=program, found=f"the C code stopped with exit code {done.returncode} {detail}"))
+        raise DrilldownError(
+            Problem(file=program, found=f"the C code stopped with exit code {done.returncode} {detail}")
+        )
     return done.stdout

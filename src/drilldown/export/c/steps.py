@@ -55,6 +55,8 @@ class Steps:
         """The functions and the fields that the code needs."""
         self.functions: dict[str, str] = {}
         """The activations in floating point: name and code."""
+        self.largest_field = 0
+        """The largest number in a `struct conv`."""
         self.sums = 0
         """The number of sums in the network's memory."""
         self.places: dict[int, int] = {}
@@ -65,11 +67,7 @@ class Steps:
         self.has_windows = any(
             operation.node.pad or operation.node.groups > 1 or operation.node.dilation > 1 for operation in convolutions
         )
-        self.used |= {
-            name
-            for name, is_used in (("pool", self.has_pools), ("windows", self.has_windows))
-            if is_used
-        }
+        self.used |= {name for name, is_used in (("pool", self.has_pools), ("windows", self.has_windows)) if is_used}
         if self.has_activations:
             self.used.add("activation" if is_float else "table")
 
@@ -221,6 +219,7 @@ class Steps:
             numbers["pool"] = operation.pool
         if isinstance(node, Conv):
             numbers["relu"] = int(node.relu)
+        self.largest_field = max(self.largest_field, *numbers.values())
         return [*fields, *((key, str(number)) for key, number in numbers.items())]
 
     def _function(self, name: str, node: Any) -> str:

@@ -31,7 +31,9 @@ class Constants:
     def add(self, name: str, kind: str, values: torch.Tensor) -> str:
         """Adds an array, and returns its name: another one where the same array is known."""
         numbers = values.detach().reshape(-1)
-        text = ", ".join(map(float_text, numbers.float().tolist()) if kind == "float" else map(str, numbers.long().tolist()))
+        text = ", ".join(
+            map(float_text, numbers.float().tolist()) if kind == "float" else map(str, numbers.long().tolist())
+        )
         array = Array(name, kind, len(numbers), wrapped(text), len(numbers) * _SIZES[kind])
         self._names[name] = self.arrays.setdefault((kind, text), array).name
         return self._names[name]

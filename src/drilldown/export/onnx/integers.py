@@ -1,7 +1,7 @@
 """Writes an int8 network as ONNX, with nodes that quantise and dequantise (QDQ), from the same integers as the C code.
 
-The calculation between two quantisations is in floating point, or in what a runtime puts in its place. So it agrees with
-the C code in nearly all images, not bit by bit.
+The calculation between two quantisations is in floating point, or in what a runtime puts in its place. So it agrees
+with the C code in nearly all images, not bit by bit.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -35,21 +36,24 @@ def write_module_onnx(
 
     *Raises* DrilldownError where the package onnx is not installed, or where PyTorch cannot export the module.
     """
-    onnx, sink = need("onnx"), io.BytesIO()
+    onnx = need("onnx")
     images = torch.zeros(2, *image[0], dtype=torch.uint8)
     try:
-        with warnings.catch_warnings(), prints_to_stderr(), torch.no_grad():
+        with (
+            tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), prints_to_stderr(), torch.no_grad(),
+        ):  # fmt: skip
             warnings.simplefilter("ignore")  # about the older of two exporters: the newer one needs a further package
+            file = Path(folder) / "net.onnx"
             torch.onnx.export(
-                _Normalised(network, mean, std).eval(), (images,), sink, input_names=[INPUT], output_names=[OUTPUT],
+                _Normalised(network, mean, std).eval(), (images,), file, input_names=[INPUT], output_names=[OUTPUT],
                 dynamic_axes={INPUT: {0: "N"}, OUTPUT: {0: "N"}}, opset_version=OPSET, dynamo=False,
             )  # fmt: skip
+            model = onnx.load_model(file)
     except Exception as error:  # noqa: BLE001 - the exporter calls code of the user
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DrilldownError(
             Problem(place="--to onnx", found=f"PyTorch cannot export the network ({reason})")
         ) from None
-    model = onnx.load_model_from_string(sink.getvalue())
     model.graph.doc_string = title
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString(deterministic=True)

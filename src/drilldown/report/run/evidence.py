@@ -17,6 +17,7 @@ from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.holdout import describe_split
+from drilldown.export.document import Export, read_export
 from drilldown.report.run.activation import Activation, gather_activations
 from drilldown.runs.audit import Audit, read_audit
 from drilldown.runs.interval import judged_interval
@@ -45,6 +46,8 @@ class RunEvidence:
     """The 95 % interval of the test accuracy."""
     audit: Audit | None
     """The accuracy on images that nobody could choose on; None without an audit."""
+    export: Export | None
+    """What was exported, and how it was judged; None where nothing was."""
     split_text: str | None
     """The validation split in words, and whether it shares writers with the training images; None without one."""
 
@@ -92,6 +95,7 @@ def gather_run(run: Run, data_dir: Path | str | None = None, dataset: Dataset | 
         activations=gather_activations(run, predictions) if has_activation_maps(experiment.layout) else (),
         interval=judged_interval(run, data_dir),
         audit=read_audit(run),
+        export=read_export(run),
         split_text=_describe_split(finished, experiment, dataset, data_dir),
     )
 
