@@ -71,7 +71,9 @@ def test_the_memory_is_that_of_the_compiled_structure(schedule, tmp_path) -> Non
     graph = folded(FLAGSHIP, (1, 28, 28), 10)
     network = quantise(graph, random_images(4, (1, 28, 28)))
     program = write_program(network, "flagship", schedule)
-    main = '#include "net_int8.h"\n#include <stdio.h>\nint main(void) { return !printf("%d", (int)sizeof(struct net)); }\n'
+    main = (
+        '#include "net_int8.h"\n#include <stdio.h>\nint main(void) { return !printf("%d", (int)sizeof(struct net)); }\n'
+    )
     found = int(compile_and_run(program, main, tmp_path))
     pointers = 4 + 8 if schedule == "layers" else 0  # here they have 8 bytes, and the structure's size is a multiple
     assert program.ram <= found <= program.ram + pointers
