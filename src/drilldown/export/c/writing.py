@@ -40,6 +40,8 @@ class Program:
     """The size of all arrays of constants, in bytes."""
     ram: int
     """The size of `struct net`, in bytes, on a processor with pointers of 32 bits."""
+    steps: tuple[str, ...]
+    """The names of the steps; the function of a step has `_row` behind its name."""
 
     def write(self, folder: Path) -> None:
         """Writes header and source into a folder."""
@@ -102,4 +104,5 @@ def write_program(network: Graph | IntegerGraph, title: str, schedule: ScheduleN
         source=render("net.c.j2", **context),
         constants=steps.constants.bytes,
         ram=-(-used // word) * word,
+        steps=tuple(code.name for code in codes),
     )
