@@ -144,7 +144,7 @@ def test_a_missing_compiler_or_package_is_named_and_nothing_changes(run: Run, mo
     before = {file.name: file.read_bytes() for file in (run.path / "export").iterdir()}
     with monkeypatch.context() as patch:
         patch.setenv("CC", "no-such-compiler")
-        with pytest.raises(DrilldownError, match="no C compiler was found .no-such-compiler.*apt install gcc"):
+        with pytest.raises(DrilldownError, match=r"no C compiler was found \(no-such-compiler\).*apt install gcc"):
             export_run(run)
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "onnxruntime", None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ import torch
 from drilldown.data.dataset import Dataset
 from drilldown.errors import DrilldownError, check_argument
 from drilldown.evaluation.predictions import Predictions
-from drilldown.export.c.compiling import compile_program, compile_self_test, find_compiler, run_program
+from drilldown.export.c.compiling import compile_program, find_compiler, run_program, run_self_test
 from drilldown.export.c.self_test import SELF_TEST, write_self_test
 from drilldown.export.c.writing import FLOAT, INT8, Program, write_program
 from drilldown.export.check import judge_float, judge_integers, judge_nearly_integers
@@ -75,8 +74,8 @@ def export_run(
     _check_tools(chosen)
     dataset = experiment.recipe.load_without_writers(data_dir)
     predictions = run.predictions_for(dataset)
-    with _work_folder(run) as work:
-        maker = _Maker(run, network, graph, dataset, predictions, schedule, work, on_step)
+    with _work_folder(run) as work, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as build:
+        maker = _Maker(run, network, graph, dataset, predictions, schedule, work, Path(build), on_step)
         judged = tuple(maker.make(name) for name in chosen)
         summary = run.read().summary
         export = Export(
@@ -110,8 +109,7 @@ def _work_folder(run: Run) -> Iterator[Path]:
                 shutil.rmtree(leftover, ignore_errors=True)
             with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=run.path, ignore_cleanup_errors=True) as name:
                 work = Path(name)
-                for folder in ("new", "build"):
-                    (work / folder).mkdir()
+                (work / "new").mkdir()
                 yield work
     except filelock.Timeout:
         raise DrilldownError(
@@ -142,6 +140,8 @@ class _Maker:
     predictions: Predictions
     schedule: ScheduleName
     work: Path
+    build: Path
+    """A folder for compiled programs; the run's own may lie on a drive that forbids them."""
     on_step: OnStep
     known_integers: tuple[IntegerGraph, torch.Tensor] | None = None
 
@@ -210,8 +210,7 @@ class _Maker:
             "c-int8", self.predictions, self._logits(program), wanted, files=(f"{INT8}.h", f"{INT8}.c", SELF_TEST),
             **self._about(program),
         )  # fmt: skip
-        test = compile_self_test(INT8, self.work / "new", self.work / "build")
-        wrong = subprocess.run([str(test)], check=False).returncode
+        wrong = run_self_test(INT8, self.work / "new", self.build)
         if judged.passed and wrong:
             judged = judged.model_copy(update={"missed": f"the self-test finds {wrong} wrong images"})
         return judged
@@ -219,7 +218,7 @@ class _Maker:
     def _logits(self, program: Program) -> torch.Tensor:
         """Writes and compiles a program, and runs it on the test images."""
         program.write(self.work / "new")
-        compiled = compile_program(program.name, self.work / "new", self.work / "build")
+        compiled = compile_program(program.name, self.work / "new", self.build)
         classes = self.predictions.logits.shape[1]
         return run_program(compiled, self.images, classes, is_float=program.name == FLOAT)
 

@@ -128,7 +128,7 @@ class Run(Shown, RunFolder):
         made_from = f"{self.summary_digest}\n{(self.source or self.trained_experiment).to_toml()}"
         if self.has(AUDIT):
             made_from += f"\n{file_digest(read_bytes(self.path / AUDIT))}"
-        if (self.path / EXPORT).is_dir():
+        if self.has(f"{EXPORT}/{EXPORT_DOCUMENT}"):
             made_from += f"\n{file_digest(read_bytes(self.path / EXPORT / EXPORT_DOCUMENT))}"
         return file_digest(made_from.encode())
 

@@ -73,6 +73,11 @@ def test_float_code_gives_the_logits_for_every_layer(head, tmp_path) -> None:
     check_float([*EVERY_LAYER, *whole, head], (3, 13, 11), 1, tmp_path)
 
 
+def test_rows_that_no_window_reaches_are_waited_for(tmp_path) -> None:
+    """All but the first row of the image are skipped by the strides: the logits are there before the last row."""
+    check_int8(["conv 1x1 2 stride=2, conv 1x1 2 stride=2", "gap, linear 4"], (1, 4, 4), 0, tmp_path)
+
+
 @few
 @given(int8_networks(), st.integers(0, 999))
 def test_int8_code_gives_the_integers_of_the_reference(tmp_path, network, seed) -> None:

@@ -28,10 +28,14 @@ def find_compiler() -> list[str]:
     """
     asked = os.environ.get("CC", "").strip()
     for name in (asked,) if asked else COMPILERS:
-        program, *options = shlex.split(name)
-        found = shutil.which(program)
-        if found:
-            return [found, *options]
+        try:
+            program, *options = shlex.split(name)
+        except ValueError as error:  # a quotation mark without its partner
+            found = f"$CC cannot be read as a command: {asked} ({error})"
+            raise DrilldownError(Problem(found=found)) from None
+        path = shutil.which(program)
+        if path:
+            return [path, *options]
     raise DrilldownError(
         Problem(
             found=f"no C compiler was found ({asked or ', '.join(COMPILERS)}), so the C code cannot be checked",
@@ -56,15 +60,18 @@ def compile_program(
     return _run([*command, "-o", str(program), "-lm"], program)
 
 
-def compile_self_test(name: str, folder: Path, target: Path, *, flags: Sequence[str] = FLAGS) -> Path:
-    """Compiles a network with its self-test; the program's exit code is 0 where all images have the right logits."""
+def run_self_test(name: str, folder: Path, target: Path) -> int:
+    """Compiles a network with its self-test, and returns the number of images with wrong logits."""
     program = target / "selftest"
-    command = [*find_compiler(), *flags, str(folder / "selftest.c"), str(folder / f"{name}.c"), "-o", str(program)]
-    return _run(command, program)
+    command = [*find_compiler(), *FLAGS, str(folder / "selftest.c"), str(folder / f"{name}.c"), "-o", str(program)]
+    return subprocess.run([str(_run(command, program))], check=False, timeout=TIMEOUT_SECONDS).returncode
 
 
 def _run(command: Sequence[str], program: Path) -> Path:
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_SECONDS)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise DrilldownError(Problem(found=f"{command[0]} does not run ({error})")) from None
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "error" in line] or [done.stderr.strip() or "no reason"]
         raise DrilldownError(Problem(found=f"{shlex.join(command[:1])} does not compile the C code ({lines[0]})"))
@@ -89,7 +96,10 @@ def run_program(program: Path, images: torch.Tensor, classes: int, *, is_float: 
 
 def _logits(program: Path, images: torch.Tensor) -> bytes:
     content = images.contiguous().numpy().tobytes()
-    done = subprocess.run([str(program)], input=content, capture_output=True, timeout=TIMEOUT_SECONDS)
+    try:
+        done = subprocess.run([str(program)], input=content, capture_output=True, timeout=TIMEOUT_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise DrilldownError(Problem(found=f"the compiled C code does not run ({error})")) from None
     if done.returncode:
         detail = done.stderr.decode(errors="replace").strip()[-2000:]
         raise DrilldownError(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from drilldown.export.c.text import wrapped
+from drilldown.export.c.text import number_lines
 from drilldown.export.c.writing import INT8, render
 
 SELF_TEST = "selftest.c"
@@ -26,7 +26,7 @@ def write_self_test(folder: Path, images: torch.Tensor, logits: torch.Tensor) ->
         source=f"{INT8}.c",
         count=count,
         chosen=chosen.tolist(),
-        pixels=[wrapped(", ".join(map(str, image.flatten().tolist()))) for image in images[chosen].permute(0, 2, 3, 1)],
-        logits=[wrapped(", ".join(map(str, row.tolist()))) for row in logits[chosen]],
+        pixels=[number_lines(map(str, image.flatten().tolist())) for image in images[chosen].permute(0, 2, 3, 1)],
+        logits=[number_lines(map(str, row.tolist())) for row in logits[chosen]],
     )
     (folder / SELF_TEST).write_text(text, "utf-8")

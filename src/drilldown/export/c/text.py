@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,10 +31,9 @@ class Constants:
     def add(self, name: str, kind: str, values: torch.Tensor) -> str:
         """Adds an array, and returns its name: another one where the same array is known."""
         numbers = values.detach().reshape(-1)
-        text = ", ".join(
-            map(float_text, numbers.float().tolist()) if kind == "float" else map(str, numbers.long().tolist())
-        )
-        array = Array(name, kind, len(numbers), wrapped(text), len(numbers) * _SIZES[kind])
+        texts = map(float_text, numbers.float().tolist()) if kind == "float" else map(str, numbers.long().tolist())
+        text = number_lines(texts)
+        array = Array(name, kind, len(numbers), text, len(numbers) * _SIZES[kind])
         self._names[name] = self.arrays.setdefault((kind, text), array).name
         return self._names[name]
 
@@ -48,13 +47,24 @@ class Constants:
         return sum(array.bytes for array in self.arrays.values())
 
 
+LINE = 115
+"""The longest line of numbers, in characters."""
 _SIZES = {"float": 4, "int32_t": 4, "uint16_t": 2, "uint8_t": 1, "int8_t": 1}
 
 
-def wrapped(text: str) -> str:
-    """Numbers as indented lines."""
-    lines = textwrap.wrap(text, 112, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(f"    {line}" for line in lines)
+def number_lines(numbers: Iterable[str]) -> str:
+    """Numbers as indented lines.
+
+    >>> print(number_lines(["1", "-2"]))
+        1, -2
+    """
+    lines, line = [], "   "
+    for number in numbers:
+        if len(line) + len(number) > LINE:
+            lines.append(line)
+            line = "   "
+        line += f" {number},"
+    return "\n".join([*lines, line]).removesuffix(",")
 
 
 def float_text(value: float) -> str:

@@ -68,7 +68,7 @@ def write_program(network: Graph | IntegerGraph, title: str, schedule: ScheduleN
     counter, counter_bytes = ("uint8_t", 1) if most <= 255 else ("uint16_t", 2)
     name = FLOAT if is_float else INT8
     context: dict[str, Any] = {
-        "title": " ".join(title.replace("*/", "* /").split()),
+        "title": " ".join(title.replace("*/", "* /").replace("/*", "/ *").split()),
         "header": f"{name}.h",
         "is_float": is_float,
         "value": steps.value,
