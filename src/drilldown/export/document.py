@@ -10,6 +10,8 @@ from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.records import Tally
 from drilldown.export.formats import FormatName
 from drilldown.export.schedule import ScheduleName
+from drilldown.export.targets.figures import TargetFigures
+from drilldown.export.targets.limits import Limits, exceeded
 from drilldown.files import file_digest, read_json
 from drilldown.runs.folder import EXPORT, EXPORT_DOCUMENT, FINISHED, WEIGHTS, read_bytes
 from drilldown.runs.run import Run
@@ -89,16 +91,30 @@ class Export(PublicNames, BaseModel):
     formats: tuple[Judged, ...]
     refused: dict[FormatName, str]
     """The formats that this network has no files in, with the reason."""
+    targets: tuple[TargetFigures, ...] = ()
+    """The figures of the int8 code in C on processors."""
+    limits: Limits = Limits()
+    """For each target."""
+
+    @property
+    def exceeded(self) -> tuple[str, ...]:
+        """A sentence for each limit that is not kept."""
+        return tuple(line for figures in self.targets for line in exceeded(self.limits, figures))
 
     @property
     def passed(self) -> bool:
-        """Whether all formats passed their checks."""
-        return all(judged.passed for judged in self.formats)
+        """Whether all formats passed their checks, and all limits are kept."""
+        return all(judged.passed for judged in self.formats) and not self.exceeded
 
     def to_json(self) -> dict[str, Any]:
         """The document as `export.json` holds it, without its checksum."""
         formats = [{**judged.model_dump(mode="json"), "passed": judged.passed} for judged in self.formats]
-        return {**self.model_dump(mode="json"), "passed": self.passed, "formats": formats}
+        return {
+            **self.model_dump(mode="json"),
+            "passed": self.passed,
+            "exceeded": list(self.exceeded),
+            "formats": formats,
+        }
 
 
 def read_export(run: Run) -> Export | None:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,10 @@ from drilldown.export.onnx.running import run_onnx
 from drilldown.export.quantise import calibration_images, quantise
 from drilldown.export.readme import write_readme
 from drilldown.export.schedule import ScheduleName
+from drilldown.export.targets.catalogue import TargetName
+from drilldown.export.targets.figures import TargetFigures
+from drilldown.export.targets.limits import Limits
+from drilldown.export.targets.measuring import measure_target
 from drilldown.files import busy_folder, explain_write_errors, json_bytes, lock_folder, with_checksum, write_atomically
 from drilldown.runs.folder import EXPORT, EXPORT_DOCUMENT
 from drilldown.runs.run import Run
@@ -49,6 +53,8 @@ def export_run(
     formats: Sequence[FormatName] | None = None,
     schedule: ScheduleName = "rows",
     data_dir: Path | str | None = None,
+    targets: Sequence[TargetName] = (),
+    limits: Limits | None = None,
     on_step: OnStep = lambda _: None,
 ) -> Export:
     """Exports a finished run into the folder `export/` in its own folder.
@@ -57,6 +63,8 @@ def export_run(
 
     *Arguments*: `formats`: `onnx`, `onnx-int8`, `c`, `c-int8`; None for all that the network can have. `schedule`: the
     order of the calculation in C, `rows` or `layers`. `data_dir`: the first place to look for the dataset.
+    `targets`: the processors that the int8 code in C is measured for, such as `cortex-m4`. `limits`: the flash and the
+    RAM that it may take on each of them.
 
     *Raises* DrilldownError where the run is not finished, where the network cannot have a format that was asked for,
     where a package or a compiler is missing, or where the folder cannot be written.
@@ -71,11 +79,12 @@ def export_run(
     network = run.model()
     graph = None if experiment.layout is None else fold(experiment.layout, network, *run.normalisation)
     chosen, refused = choose_formats(formats, experiment, graph)
+    _check_targets(targets, limits, chosen, refused)
     _check_tools(chosen)
     dataset = experiment.recipe.load_without_writers(data_dir)
     predictions = run.predictions_for(dataset)
     with _work_folder(run) as work, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as build:
-        maker = _Maker(run, network, graph, dataset, predictions, schedule, work, Path(build), on_step)
+        maker = _Maker(run, network, graph, dataset, predictions, schedule, targets, work, Path(build), on_step)
         judged = tuple(maker.make(name) for name in chosen)
         summary = run.read().summary
         export = Export(
@@ -87,9 +96,26 @@ def export_run(
             test=predictions.tally,
             formats=judged,
             refused=refused,
+            targets=tuple(maker.figures),
+            limits=limits or Limits(),
         )
         _publish(run, work, export)
     return export
+
+
+def _check_targets(
+    targets: Sequence[TargetName], limits: Limits | None, chosen: Sequence[FormatName], refused: dict[FormatName, str]
+) -> None:
+    """Raises DrilldownError where no figures can be made that the user asks for."""
+    if limits not in (None, Limits()) and not targets:
+        raise DrilldownError(
+            Problem(
+                found="a limit for flash or RAM without a target", suggestion="add, for example, --target cortex-m4"
+            )
+        )
+    if targets and "c-int8" not in chosen:
+        reason = refused.get("c-int8", "it is not in the list of --to")
+        raise DrilldownError(Problem(place="--target", found=f"figures are of c-int8, which is not exported: {reason}"))
 
 
 def _check_tools(formats: Sequence[FormatName]) -> None:
@@ -139,11 +165,14 @@ class _Maker:
     dataset: Dataset
     predictions: Predictions
     schedule: ScheduleName
+    targets: Sequence[TargetName]
     work: Path
     build: Path
     """A folder for compiled programs; the run's own may lie on a drive that forbids them."""
     on_step: OnStep
     known_integers: tuple[IntegerGraph, torch.Tensor] | None = None
+    figures: list[TargetFigures] = field(default_factory=list)
+    """Of the int8 code in C, on each target."""
 
     @property
     def title(self) -> str:
@@ -211,9 +240,13 @@ class _Maker:
             **self._about(program),
         )  # fmt: skip
         wrong = run_self_test(INT8, self.work / "new", self.build)
-        if judged.passed and wrong:
-            judged = judged.model_copy(update={"missed": f"the self-test finds {wrong} wrong images"})
-        return judged
+        missed = [f"the self-test finds {wrong} wrong images"] if wrong else []
+        for target in self.targets:
+            self.on_step(f"c-int8: measuring for {target}")
+            figures = measure_target(target, network, program, self.images, wanted, self.build / target)
+            self.figures.append(figures)
+            missed += [figures.missed] if figures.missed else []
+        return judged.model_copy(update={"missed": missed[0]}) if judged.passed and missed else judged
 
     def _logits(self, program: Program) -> torch.Tensor:
         """Writes and compiles a program, and runs it on the test images."""

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from drilldown.export.document import Export
+from drilldown.export.targets.figures import COLUMNS, step_rows
 from drilldown.terminal.console import make_table
 from drilldown.wording import heading
 
@@ -24,6 +25,20 @@ def print_export(target: Console, export: Export) -> None:
         target.print(Text(f"{judged.format}: {judged.sentence}"))
     for name, reason in export.refused.items():
         target.print(Text(f"{name}: not exported: {reason}"))
+    if export.targets:
+        _print_targets(target, export)
+
+
+def _print_targets(target: Console, export: Export) -> None:
+    """Prints the figures of the int8 code on each processor."""
+    target.print(Text("The int8 code on processors: bytes, and instructions for an image", style="bold"))
+    for head, *rows in ([COLUMNS, *(figures.cells for figures in export.targets)], step_rows(export.targets)):
+        table = make_table(head[:1], head[1:])
+        for row in rows:
+            table.add_row(*row)
+        target.print(table)
+    for line in (*(line for figures in export.targets for line in figures.sentences), *export.exceeded):
+        target.print(Text(line))
 
 
 def _bytes(number: int | None) -> str:

@@ -100,9 +100,11 @@ def measure_sizes(tools: Toolchain) -> Sizes:
     functions = read_functions(tools.call("objdump", "-d", "--no-show-raw-insn", "whole.elf"))
     entries = [name for name in ENTRIES if name in functions]
     frames = read_frames((tools.folder / "net.su").read_text())
+    sizes["text"] += library
     copied = sizes["rodata"] if tools.target.copies_constants else 0
     return Sizes(
-        **{**sizes, "text": sizes["text"] + library},
+        **sizes,
+        flash=_flash(sizes),
         library=library,
         ram=state + sizes["data"] + sizes["bss"] + copied,
         stack=deepest_stack(entries, functions, frames, tools.target.name),

@@ -94,7 +94,7 @@ _CATALOGUE = {
             flags=("-mmcu=atmega1284p",), copies_constants=True,
             machine=Machine(
                 emulator="simavr", package="simavr", options=("-m", "atmega1284p", "-f", "16000000"), board="avr.c",
-                most_images=20,
+                most_images=5,
             ),
         ),
         Target(name="host", processor="this machine", prefix="", package="gcc", flags=()),

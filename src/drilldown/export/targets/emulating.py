@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from drilldown.errors import DrilldownError, Problem
-from drilldown.export.c.compiling import TIMEOUT_SECONDS, find_compiler
-from drilldown.export.c.text import wrapped
+from drilldown.export.c.compiling import find_compiler
+from drilldown.export.c.text import number_lines
 from drilldown.export.targets.building import OBJECT, Symbol, Toolchain, call
 from drilldown.export.targets.catalogue import Machine
-from drilldown.export.targets.figures import Execution, LayerCost
+from drilldown.export.targets.figures import Execution, StepCost
 
 HERE = Path(__file__).parent
 BOARDS = HERE / "boards"
@@ -49,7 +49,7 @@ def run_on_qemu(tools: Toolchain, machine: Machine, images: torch.Tensor, wanted
         differing=_differing(torch.frombuffer(bytearray(found), dtype=torch.int32), wanted),
         unit="instructions",
         count=sum(counts[_ORDER:]),
-        layers=tuple(LayerCost(name=name, count=counts[index + 2]) for index, name in enumerate(steps)),
+        steps=tuple(StepCost(name=name, count=counts[index + 2]) for index, name in enumerate(steps)),
     )
 
 
@@ -87,8 +87,8 @@ def run_on_simavr(tools: Toolchain, machine: Machine, images: torch.Tensor, want
     *Arguments* and *Raises*: as of `run_on_qemu`.
     """
     images = images[: max(1, _AVR_BYTES // images[0].numel())]
-    pixels = (", ".join(map(str, image.flatten().tolist())) for image in images.permute(0, 2, 3, 1))
-    rows = ",\n".join(f"    {{\n{wrapped(text)}\n    }}" for text in pixels)
+    pixels = (number_lines(map(str, image.flatten().tolist())) for image in images.permute(0, 2, 3, 1))
+    rows = ",\n".join(f"    {{\n{text}\n    }}" for text in pixels)
     (tools.folder / "images.h").write_text(
         f"enum {{ IMAGES = {len(images)} }};\n"
         f"static const uint8_t images[IMAGES][{images[0].numel()}] PROGMEM = {{\n{rows}\n}};\n"

@@ -11,12 +11,17 @@ from drilldown.shown import PublicNames
 
 Count = Annotated[int, Field(ge=0)]
 
+COLUMNS = ("target", "flash", "text", "rodata", "data", "bss", "RAM", "stack", "an image")
+"""The heads of a table of `TargetFigures.cells`."""
+
 
 class Sizes(PublicNames, BaseModel):
     """The compiled code, in bytes."""
 
     model_config = ConfigDict(frozen=True)
 
+    flash: Count
+    """`text`, `rodata` and `data` together."""
     text: Count
     """The instructions, with the functions that they need from the compiler's library."""
     rodata: Count
@@ -32,13 +37,8 @@ class Sizes(PublicNames, BaseModel):
     stack: Count
     """The deepest chain of calls from a function of the header: its frames summed, of `-fstack-usage`."""
 
-    @property
-    def flash(self) -> int:
-        """The bytes of the flash memory."""
-        return self.text + self.rodata + self.data
 
-
-class LayerCost(PublicNames, BaseModel):
+class StepCost(PublicNames, BaseModel):
     """The cost of one step of the network."""
 
     model_config = ConfigDict(frozen=True)
@@ -61,8 +61,8 @@ class Execution(PublicNames, BaseModel):
     unit: Literal["instructions", "cycles"]
     count: Annotated[float, Field(ge=0)]
     """The mean for an image."""
-    layers: tuple[LayerCost, ...] = ()
-    """Empty where the emulator does not tell them apart. What is missing to `count` puts the steps in order."""
+    steps: tuple[StepCost, ...] = ()
+    """Empty where the emulator does not tell them apart. The rest of `count` puts the steps in order."""
 
 
 class TargetFigures(PublicNames, BaseModel):
@@ -84,4 +84,35 @@ class TargetFigures(PublicNames, BaseModel):
         """A sentence where logits differ from the reference."""
         if self.execution is None or not self.execution.differing:
             return None
-        return f"on {self.target}, {self.execution.differing:,} logits of {self.execution.images:,} images differ"
+        found = f"{self.execution.differing:,} logits of {self.execution.images:,} images"
+        return f"on {self.target}, {found} differ from the reference"
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """A row of a table with the heads `COLUMNS`; a figure that is missing is a `-`."""
+        s, run = self.sizes, self.execution
+        sizes = (None,) * 7 if s is None else (s.flash, s.text, s.rodata, s.data, s.bss, s.ram, s.stack)
+        image = "-" if run is None else f"{run.count:,.0f}{' cycles' if run.unit == 'cycles' else ''}"
+        return (self.target, *("-" if size is None else f"{size:,}" for size in sizes), image)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """How the code was compiled and run, and what is missing."""
+        run, lines = self.execution, [self.compiler] if self.compiler else []
+        if run is not None:
+            found = f"{run.differing:,} logits" if run.differing else "no logit"
+            lines.append(f"{found} of {run.images:,} test images differs from the reference ({run.emulator})")
+        return tuple(f"{self.target}: {line}" for line in (*lines, *(f"missing: {reason}" for reason in self.missing)))
+
+
+def step_rows(targets: tuple[TargetFigures, ...]) -> tuple[tuple[str, ...], ...]:
+    """A table of the instructions of each step: its heads, then its rows; empty where no target has them."""
+    counted = [(figures.target, figures.execution) for figures in targets]
+    known = [(target, run) for target, run in counted if run is not None and run.steps]
+    if not known:
+        return ()
+    costs = [[step.count for step in run.steps] for _, run in known]
+    rows = [(step.name, *(f"{column[index]:,.0f}" for column in costs)) for index, step in enumerate(known[0][1].steps)]
+    order = [run.count - sum(column) for (_, run), column in zip(known, costs, strict=True)]
+    heads = ("step", *(target for target, _ in known))
+    return (heads, *rows, ("order of the steps", *(f"{count:,.0f}" for count in order)))
