@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import strategies as st
 from torch import nn
 
-from drilldown.export.c.writing import Program
+from drilldown.export.c.writing import Program, write_program
 from drilldown.export.folding import fold
 from drilldown.export.graph import Graph
+from drilldown.export.integer import IntegerGraph
+from drilldown.export.quantise import quantise
+from drilldown.export.schedule import ScheduleName
 from drilldown.network.blocks import Block, layers_in
 from drilldown.network.layout import PlacedLayer, lay_out
 from drilldown.network.modules import build_network
-from support.networks import networks
+from support.networks import CLASSES, networks
+
+EVERY_LAYER: list[Block] = [
+    "conv 3x3 6 pad=same, bn, relu, dropout 0.1",
+    {"skip": ["conv 3x3 8 stride=2 pad=same groups=2, bn, leaky 0.1", "conv 3x3 8 pad=same depthwise, bn"]},
+    "relu, bn",
+    {"repeat": 2, "shared": True, "layers": ["conv 3x3 8 dilation=2 pad=same bias, bn, prelu"]},
+    "sep 3x3 6 pad=same, silu, maxpool 2",
+    "blurpool 3 stride=1, gelu, maxpool 3 stride=1 pad=1, avgpool 2 stride=1 pad=1, hardswish",
+]  # fmt: skip
+HEADS = ["gap, linear 4", "conv 3x3 4 pad=1, gap", "flatten, bn, linear 6, relu, linear 4", "conv 1x1 4, relu, gap",
+         "gap, bn, relu, linear 4", "gap, linear 6, leaky 0.2, linear 4, hardswish"]  # fmt: skip
+"""Networks of four classes: the first layers, and several ends."""
 
 MEANS, DEVIATIONS = (0.13, 0.48, 0.3, 0.6), (0.31, 0.25, 0.2, 0.28)
 """Of the pixels of up to four channels."""
@@ -70,6 +89,13 @@ def int8_networks() -> st.SearchStrategy[tuple[list[Block], tuple[int, int, int]
     )
 
 
+def need_program(name: str, package: str) -> None:
+    """Skips a test where a program is missing; in CI, which installs it, the test fails."""
+    if shutil.which(name) is None:
+        reason = f"{name} is not installed (Debian and Ubuntu: apt install {package})"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+
+
 def compile_and_run(program: Program, main: str, folder: Path) -> str:
     """Compiles a network with a program of the test, and returns the program's output."""
     program.write(folder)
@@ -77,3 +103,13 @@ def compile_and_run(program: Program, main: str, folder: Path) -> str:
     sources = [str(folder / "main.c"), str(folder / f"{program.name}.c")]
     subprocess.run(["gcc", "-std=c99", *sources, "-o", str(folder / "main")], check=True, capture_output=True)
     return subprocess.run([str(folder / "main")], check=True, capture_output=True, text=True).stdout
+
+
+@functools.cache
+def every_layer_program(
+    schedule: ScheduleName = "rows", head: str = HEADS[0]
+) -> tuple[Program, torch.Tensor, IntegerGraph]:
+    """A small int8 network with every kind of layer: as C, with images, and in integers."""
+    graph, images = folded([*EVERY_LAYER, head], (1, 12, 12), CLASSES), random_images(8, (1, 12, 12))
+    network = quantise(graph, images)
+    return write_program(network, "test", schedule), images, network

@@ -16,7 +16,7 @@ import filelock
 import torch
 
 from drilldown.data.dataset import Dataset
-from drilldown.errors import DrilldownError, check_argument
+from drilldown.errors import DrilldownError, Problem, check_argument
 from drilldown.evaluation.predictions import Predictions
 from drilldown.export.c.compiling import compile_program, find_compiler, run_program, run_self_test
 from drilldown.export.c.self_test import SELF_TEST, write_self_test

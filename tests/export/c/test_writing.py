@@ -12,21 +12,10 @@ from hypothesis import strategies as st
 from drilldown.export.c.compiling import compile_program, run_program
 from drilldown.export.c.writing import write_program
 from drilldown.export.quantise import quantise
-from drilldown.network.blocks import Block
-from support.exports import SANITIZED, STRICT, folded, int8_networks, random_images
+from support.exports import EVERY_LAYER, HEADS, SANITIZED, STRICT, folded, int8_networks, random_images
 from support.networks import CLASSES, networks
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
-EVERY_LAYER: list[Block] = [
-    "conv 3x3 6 pad=same, bn, relu, dropout 0.1",
-    {"skip": ["conv 3x3 8 stride=2 pad=same groups=2, bn, leaky 0.1", "conv 3x3 8 pad=same depthwise, bn"]},
-    "relu, bn",
-    {"repeat": 2, "shared": True, "layers": ["conv 3x3 8 dilation=2 pad=same bias, bn, prelu"]},
-    "sep 3x3 6 pad=same, silu, maxpool 2",
-    "blurpool 3 stride=1, gelu, maxpool 3 stride=1 pad=1, avgpool 2 stride=1 pad=1, hardswish",
-]  # fmt: skip
-HEADS = ["gap, linear 4", "conv 3x3 4 pad=1, gap", "flatten, bn, linear 6, relu, linear 4", "conv 1x1 4, relu, gap",
-         "gap, bn, relu, linear 4", "gap, linear 6, leaky 0.2, linear 4, hardswish"]  # fmt: skip
 
 
 def logits_of(program, images, folder, *, is_float, compiler="gcc", flags=STRICT):

@@ -97,7 +97,10 @@ _CATALOGUE = {
                 most_images=5,
             ),
         ),
-        Target(name="host", processor="this machine", prefix="", package="gcc", flags=()),
+        Target(
+            name="host", processor="this machine", prefix="", package="gcc",
+            flags=("-fno-pie", "-fno-asynchronous-unwind-tables", "-fcf-protection=none"),  # as on a chip
+        ),
     )
 }  # fmt: skip
 

@@ -1,0 +1,143 @@
+"""Figures from emulators: the bits of the reference, and exact counts; what is not installed is named."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from drilldown.export.c.writing import Program
+from drilldown.export.targets.building import find_toolchain, measure_sizes
+from drilldown.export.targets.catalogue import TARGETS, TargetName, target_of
+from drilldown.export.targets.emulating import run_on_qemu
+from drilldown.export.targets.measuring import measure_target
+from support.exports import HEADS, every_layer_program, need_program
+
+ARM = ("arm-none-eabi-gcc", "gcc-arm-none-eabi"), ("qemu-system-arm", "qemu-system-arm")
+TOOLS = dict.fromkeys(("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7"), ARM) | {
+    "riscv32": (("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"), ("qemu-system-riscv32", "qemu-system-misc")),
+    "avr": (("avr-gcc", "gcc-avr and avr-libc"), ("simavr", "simavr")),
+}
+
+
+def need_tools(name: str) -> None:
+    for program, package in TOOLS[name]:
+        need_program(program, package)
+
+
+@pytest.mark.parametrize(
+    ("name", "schedule", "head"),
+    [("cortex-m0", "rows", 0), ("cortex-m3", "layers", 1), ("cortex-m4", "rows", 2), ("cortex-m4", "layers", 3),
+     ("cortex-m7", "rows", 4), ("riscv32", "rows", 5), ("avr", "layers", 0)],
+)  # fmt: skip
+def test_every_layer_gives_the_bits_of_the_reference_on_every_target(name, schedule, head, tmp_path) -> None:
+    need_tools(name)
+    program, images, network = every_layer_program(schedule, HEADS[head])
+    figures = measure_target(name, network, program, images, network.logits(images), tmp_path)
+    assert figures.missing == ()
+    assert figures.missed is None
+    run = figures.execution
+    assert run is not None
+    assert (run.images, run.differing) == (5 if name == "avr" else 8, 0)
+    if name != "avr":
+        assert [step.name for step in run.steps] == list(program.steps)
+        assert all(step.count > 0 for step in run.steps)
+        order = run.count - sum(step.count for step in run.steps)
+        assert 0 < order < 0.1 * run.count
+
+
+LOOPS = """
+#include "net_int8.h"
+/* Each turn of the loop has two instructions. */
+static void loop(int turns)
+{
+    __asm__ volatile("1: sub%s %%0, %%0, #1\\n\\tbne 1b" : "+r"(turns) : : "cc");
+}
+__attribute__((noinline)) static void one_row(void) { loop(%d); }
+__attribute__((noinline)) static void two_row(void) { loop(%d); }
+void net_run(struct net *net, const uint8_t *image, int32_t *logits)
+{
+    one_row();
+    two_row();
+    two_row();
+    logits[0] = net->memory + image[0];
+}
+"""
+HEADER = """#include <stdint.h>
+enum { NET_CHANNELS = 1, NET_HEIGHT = 1, NET_WIDTH = 1, NET_CLASSES = 1 };
+struct net { int memory; };
+void net_run(struct net *net, const uint8_t *image, int32_t *logits);
+"""
+
+
+def count_loops(name: TargetName, folder: Path, one: int, two: int) -> list[float]:
+    source = LOOPS % ("" if name == "cortex-m0" else "s", one, two)
+    Program("net_int8", HEADER, source, 0, 4, ("one", "two")).write(folder)
+    target = target_of(name)
+    tools = find_toolchain(target, folder)
+    assert not isinstance(tools, str)
+    assert target.machine is not None
+    measure_sizes(tools)
+    images = torch.arange(3, dtype=torch.uint8).view(3, 1, 1, 1)
+    run = run_on_qemu(tools, target.machine, images, images.flatten(1).to(torch.int32), ("one", "two"))
+    assert run.differing == 0
+    return [run.count, *(step.count for step in run.steps)]
+
+
+@pytest.mark.parametrize("name", ["cortex-m0", "cortex-m4"])
+def test_the_instructions_of_a_known_loop_are_counted_exactly(name, tmp_path) -> None:
+    need_tools(name)
+    few = count_loops(name, tmp_path, 10, 20)
+    many = count_loops(name, tmp_path, 150, 220)  # the same code with other numbers: only the loops differ
+    assert [b - a for a, b in zip(few, many, strict=True)] == [2 * 140 + 2 * 2 * 200, 2 * 140, 2 * 2 * 200]
+
+
+def test_wrong_logits_on_a_target_are_counted_and_named(tmp_path) -> None:
+    need_tools("cortex-m3")
+    program, images, network = every_layer_program()
+    wanted = network.logits(images).clone()
+    wanted[2, 1] += 1
+    wanted[7, 3] -= 1
+    figures = measure_target("cortex-m3", network, program, images, wanted, tmp_path)
+    assert figures.missed == "on cortex-m3, 2 logits of 8 images differ from the reference"
+
+
+def test_a_network_that_is_too_large_for_the_emulated_machine_is_named(tmp_path) -> None:
+    need_tools("cortex-m0")
+    program, images, network = every_layer_program()
+    header = re.sub(r"memory\[\d+\]", "memory[20000]", program.header)  # the machine has 16 KiB
+    large = Program(program.name, header, program.source, 0, 0, program.steps)
+    figures = measure_target("cortex-m0", network, large, images, network.logits(images), tmp_path)
+    assert figures.sizes is not None
+    assert figures.execution is None
+    assert any("ram" in reason or "too small" in reason for reason in figures.missing)
+
+
+@pytest.mark.parametrize("name", [name for name in TARGETS if name != "host"])
+def test_a_missing_compiler_is_named_with_its_package(name, tmp_path, monkeypatch) -> None:
+    program, images, network = every_layer_program()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    figures = measure_target(name, network, program, images, network.logits(images), tmp_path)
+    assert figures.sizes is None
+    (compiler, package), _ = TOOLS[name]
+    assert figures.missing == (f"{compiler} is not installed (Debian and Ubuntu: apt install {package})",)
+
+
+def test_a_missing_emulator_is_named_and_the_sizes_are_there(tmp_path, monkeypatch) -> None:
+    need_program(*ARM[0])
+    program, images, network = every_layer_program()
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for tool in ("gcc", "nm", "size", "objdump"):
+        found = shutil.which(f"arm-none-eabi-{tool}")
+        assert found is not None
+        (folder / f"arm-none-eabi-{tool}").symlink_to(found)
+    monkeypatch.setenv("PATH", str(folder))
+    figures = measure_target("cortex-m4", network, program, images, network.logits(images), tmp_path)
+    assert figures.sizes is not None
+    assert figures.missing == (
+        "the count of instructions: qemu-system-arm is not installed (Debian and Ubuntu: apt install qemu-system-arm)",
+    )
