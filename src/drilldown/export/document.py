@@ -8,8 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.records import Tally
-from drilldown.export.formats import FormatName
-from drilldown.export.schedule import ScheduleName
+from drilldown.export.names import FormatName, ScheduleName
 from drilldown.files import file_digest, read_json
 from drilldown.runs.folder import EXPORT, EXPORT_DOCUMENT, FINISHED, WEIGHTS, read_bytes
 from drilldown.runs.run import Run
