@@ -16,7 +16,7 @@ import torch
 
 from drilldown import Compute, DrilldownError, Folders, Run, export_run, load, perform, write_report
 from drilldown.export.document import read_export
-from drilldown.export.formats import FORMATS
+from drilldown.export.names import FORMATS
 from support.modules import NET
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
@@ -64,7 +64,7 @@ def test_all_formats_are_published_with_counts_that_their_logits_give(run: Run) 
     assert judged.correct == int((found == split.labels.numpy()).sum())
     before = run.logits().argmax(1).numpy()
     assert [(item.image, item.run, item.exported) for item in judged.flipped] == [
-        (index, before[index], found[index]) for index in np.flatnonzero(found != before)
+        (index, int(before[index]), int(found[index])) for index in np.flatnonzero(found != before)
     ]
     document = json.loads((folder / "export.json").read_text())
     assert {item["format"]: item["correct"] for item in document["formats"]} == {

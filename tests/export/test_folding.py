@@ -7,9 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drilldown.errors import DrilldownError
 from drilldown.evaluation.predictions import normalise_pixels
 from drilldown.export.folding import fold
 from drilldown.export.graph import Conv
+from drilldown.network.layers import LAYERS
 from drilldown.network.layout import lay_out
 from support.exports import folded, normalisation, random_images, trained
 from support.networks import CLASSES, networks
@@ -45,6 +47,20 @@ def test_a_graph_gives_the_logits_of_the_network(network, seed) -> None:
 )  # fmt: skip
 def test_norms_activations_and_dropout_disappear(blocks, kinds) -> None:
     assert [node.kind for node in folded(blocks, IMAGE, 4).nodes] == kinds
+
+
+@pytest.mark.parametrize("word", LAYERS)
+def test_each_layer_is_exported_or_refused_by_name(word) -> None:
+    arguments = {"conv": " 3x3 4 pad=same", "sep": " 3x3 4", "leaky": " 0.1", "gn": " 2", "se": " 2", "linear": " 4",
+                 "dropout": " 0.1", "dropout2d": " 0.1", "maxpool": " 2", "avgpool": " 2"}  # fmt: skip
+    text = word + arguments.get(word, "")
+    blocks = ["conv 3x3 4", "flatten, linear 4" if word in ("flatten", "linear") else f"{text}, flatten, linear 4"]
+    try:
+        logits = folded(blocks, IMAGE, 4).logits(random_images(2, IMAGE).double())
+    except DrilldownError as error:
+        assert f'the export does not know the layer "{word}"' in str(error)  # noqa: PT017
+    else:
+        assert logits.shape == (2, 4)
 
 
 def test_the_mean_of_a_pointwise_convolution_is_taken_before_it() -> None:

@@ -17,7 +17,7 @@ from drilldown.cli.options import (
     print_json,
     print_notice,
 )
-from drilldown.export.schedule import ScheduleName
+from drilldown.export.names import ScheduleName
 from drilldown.settings import RUNS_DIR
 
 

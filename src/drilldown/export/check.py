@@ -8,8 +8,8 @@ import torch
 
 from drilldown.evaluation.predictions import Predictions
 from drilldown.export.document import Flipped, Judged
-from drilldown.export.formats import FormatName
 from drilldown.export.integer import IntegerGraph
+from drilldown.export.names import FormatName
 
 TOLERANCE = 1e-4
 """The greatest difference of a logit in floating point, as a share of 1 + the largest logit."""

@@ -8,8 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.records import Tally
-from drilldown.export.formats import FormatName
-from drilldown.export.schedule import ScheduleName
+from drilldown.export.names import FormatName, ScheduleName
 from drilldown.export.targets.figures import TargetFigures
 from drilldown.export.targets.limits import Limits, exceeded
 from drilldown.files import file_digest, read_json

@@ -24,9 +24,10 @@ from drilldown.export.c.writing import FLOAT, INT8, Program, write_program
 from drilldown.export.check import judge_float, judge_integers, judge_nearly_integers
 from drilldown.export.document import Export, Judged, weights_digest
 from drilldown.export.folding import fold
-from drilldown.export.formats import FormatName, choose_formats
+from drilldown.export.formats import choose_formats
 from drilldown.export.graph import Graph
 from drilldown.export.integer import IntegerGraph
+from drilldown.export.names import FormatName, ScheduleName
 from drilldown.export.onnx.floats import write_float_onnx
 from drilldown.export.onnx.integers import write_int8_onnx
 from drilldown.export.onnx.model import need
@@ -34,7 +35,6 @@ from drilldown.export.onnx.modules import write_module_onnx
 from drilldown.export.onnx.running import run_onnx
 from drilldown.export.quantise import calibration_images, quantise
 from drilldown.export.readme import write_readme
-from drilldown.export.schedule import ScheduleName
 from drilldown.export.targets.catalogue import TargetName
 from drilldown.export.targets.figures import TargetFigures
 from drilldown.export.targets.limits import Limits

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 from drilldown.errors import DrilldownError, Problem, did_you_mean, quoted
 from drilldown.experiment.experiment import Experiment
 from drilldown.export.graph import Graph
+from drilldown.export.names import FORMATS, FormatName
 from drilldown.export.quantise import why_no_int8
-
-FormatName = Literal["onnx", "onnx-int8", "c", "c-int8"]
-FORMATS: tuple[FormatName, ...] = get_args(FormatName)
-"""All formats, in the order in which they are made."""
 
 
 def parse_formats(text: str) -> tuple[FormatName, ...]:

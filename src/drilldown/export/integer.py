@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from drilldown.export.graph import Shape, binomials, sums_by_output
 from drilldown.network.layout import IMAGE
 
-BATCH = 500
-"""Images in one calculation of the reference."""
+MOST_IMAGES, MOST_COLUMNS = 500, 2**24
+"""Images in one calculation of the reference, and numbers in the largest matrix of one."""
 LARGEST = 255
 """The largest activation."""
 _EXACT_IN_FLOAT = 2**24
@@ -275,6 +275,16 @@ class IntegerGraph:
                     del values[source]
             yield values[index]
 
+    @property
+    def _batch(self) -> int:
+        """The number of images that are calculated at once."""
+        columns = (
+            node.input[0] * node.kernel**2 * node.output[1] * node.output[2]
+            for node in self.nodes
+            if isinstance(node, IntegerConv)
+        )
+        return min(MOST_IMAGES, max(1, MOST_COLUMNS // max(columns, default=1)))
+
     @torch.inference_mode()
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """The logits of images, (N, classes), int32, as the C code gives them.
@@ -282,7 +292,7 @@ class IntegerGraph:
         *Arguments*: `images`: (N, channels, height, width), uint8.
         """
         parts = []
-        for batch in torch.split(images, BATCH):
+        for batch in torch.split(images, self._batch):
             *_, last = self.calculate(batch)
             parts.append(last.flatten(1).to(torch.int32))
         return torch.cat(parts)

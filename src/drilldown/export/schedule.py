@@ -11,11 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from drilldown.export.names import ScheduleName
 from drilldown.network.layout import IMAGE
-
-ScheduleName = Literal["rows", "layers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

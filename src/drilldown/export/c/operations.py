@@ -10,7 +10,8 @@ from typing import Any
 
 from drilldown.export.graph import Graph
 from drilldown.export.integer import IntegerConv, IntegerGraph
-from drilldown.export.schedule import Memory, ScheduleName, Step, plan
+from drilldown.export.names import ScheduleName
+from drilldown.export.schedule import Memory, Step, plan
 from drilldown.network.layout import IMAGE
 
 

@@ -13,7 +13,8 @@ from drilldown.export.c.operations import Operation
 from drilldown.export.c.text import Constants, float_text
 from drilldown.export.graph import Conv
 from drilldown.export.integer import IntegerConv, IntegerMean
-from drilldown.export.schedule import Buffer, Memory, ScheduleName
+from drilldown.export.names import ScheduleName
+from drilldown.export.schedule import Buffer, Memory
 from drilldown.network.layout import IMAGE
 
 
@@ -363,7 +364,8 @@ def _comment(operation: Operation) -> str:
     shape = "x".join(map(str, operation.output))
     parts = [f"{operation.name}: {operation.kind}"]
     if operation.kind == "conv":
-        parts[0] += f" {node.kernel}x{node.kernel}"
+        is_linear = node.input[1:] == (1, 1) and node.kernel == 1
+        parts[0] = f"{operation.name}: {'linear' if is_linear else f'conv {node.kernel}x{node.kernel}'}"
         parts += ["relu"] * bool(node.relu)
         parts += [operation.activation.function] if operation.activation is not None else []
         parts += [f"maxpool {operation.pool}"] if operation.pool > 1 else []

@@ -12,7 +12,7 @@ from drilldown.export.c.operations import operations_of, plan_memory
 from drilldown.export.c.steps import Steps
 from drilldown.export.graph import Graph
 from drilldown.export.integer import IntegerGraph
-from drilldown.export.schedule import ScheduleName
+from drilldown.export.names import ScheduleName
 from drilldown.network.layout import IMAGE
 
 INT8, FLOAT = "net_int8", "net_f32"
