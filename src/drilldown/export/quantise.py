@@ -19,6 +19,7 @@ import torch
 
 from drilldown.errors import DrilldownError, Problem
 from drilldown.export import graph
+from drilldown.export.equalise import equalise
 from drilldown.export.graph import Graph, Node
 from drilldown.export.integer import (
     LARGEST,
@@ -94,6 +95,7 @@ def quantise(network: Graph, images: torch.Tensor) -> IntegerGraph:
     obstacle = why_no_int8(network)
     if obstacle is not None:
         raise DrilldownError(obstacle)
+    network = equalise(network, images)
     quantiser = _Quantiser(network, _narrowed(network, find_ranges(network, images)))
     for index, node in enumerate(network.nodes):
         quantiser.nodes.append(quantiser.quantised(index, node))
