@@ -19,6 +19,7 @@ import torch
 
 from drilldown.errors import DrilldownError, Problem
 from drilldown.export import graph
+from drilldown.export.equalise import equalise
 from drilldown.export.graph import Graph, Node
 from drilldown.export.integer import (
     LARGEST,
@@ -94,10 +95,31 @@ def quantise(network: Graph, images: torch.Tensor) -> IntegerGraph:
     obstacle = why_no_int8(network)
     if obstacle is not None:
         raise DrilldownError(obstacle)
-    quantiser = _Quantiser(network, find_ranges(network, images))
+    network = equalise(network, images)
+    quantiser = _Quantiser(network, _narrowed(network, find_ranges(network, images)))
     for index, node in enumerate(network.nodes):
         quantiser.nodes.append(quantiser.quantised(index, node))
     return IntegerGraph(network.image, tuple(quantiser.nodes))
+
+
+def _narrowed(network: Graph, ranges: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The ranges without the numbers that an activation maps to nearly the same: so the steps of the others are finer.
+
+    A silu of −6 and one of −60 are both 0, to within half a step of the output.
+    """
+    narrowed = list(ranges)
+    for index, node in enumerate(network.nodes):
+        if not isinstance(node, graph.Activation) or node.function == "leaky":
+            continue
+        (source,) = node.sources
+        if source == IMAGE or network.takers[source] > 1:
+            continue
+        (low, high), (least, most) = ranges[source], ranges[index]
+        numbers = torch.linspace(low, 0, 2_001, dtype=torch.float64)
+        values = node.calculate(numbers)
+        spread = torch.maximum(values.cummax(0).values - values, values - values.cummin(0).values)
+        narrowed[source] = float(numbers[spread <= (most - least) / LARGEST / 2].max()), high
+    return narrowed
 
 
 class _Quantiser:
@@ -119,8 +141,7 @@ class _Quantiser:
         wanted, first = _levels(*self.ranges[index]), inputs[0]
         match node:
             case graph.Conv():
-                is_last = index == len(self.network.nodes) - 1
-                return _quantise_conv(node, first, None if is_last else wanted, common)
+                return self._conv(index, node, first, wanted, common)
             case graph.Activation():
                 return Table(**common, levels=wanted, table=_table(node, first, wanted), function=node.function)
             case graph.MaxPool() | graph.AvgPool() | graph.BlurPool():
@@ -136,10 +157,27 @@ class _Quantiser:
                 return _quantise_add(inputs[0], inputs[1], wanted, common)
         raise AssertionError(node.kind)
 
+    def _conv(
+        self, index: int, node: graph.Conv, before: Levels, wanted: Levels, common: dict[str, Any]
+    ) -> IntegerConv:
+        """A convolution; its sums are kept where they are the logits, or where the logits are their means."""
+        nodes = self.network.nodes
+        following = nodes[index + 1 :]
+        if not following:
+            return _quantise_conv(node, before, None, common)
+        if len(following) == 1 and isinstance(following[0], graph.Mean) and not node.relu:
+            kept = _quantise_conv(node, before, None, common)
+            if kept.bound * node.output[1] * node.output[2] < _SUMS:
+                return kept
+        return _quantise_conv(node, before, wanted, common)
+
     def _mean(self, index: int, node: graph.Mean, levels: Levels, common: dict[str, Any]) -> IntegerMean:
         """The sum where a linear layer takes it, or where it is the logits: nothing is rounded."""
         channels, height, width = node.input
         count, nodes = height * width, self.network.nodes
+        before = self.nodes[node.sources[0]] if node.sources[0] != IMAGE else None
+        if isinstance(before, IntegerConv) and before.multiplier is None:
+            return IntegerMean(**common, levels=Levels(levels.scale / count), is_sum=True)
         takers = [taker for taker in nodes if index in taker.sources]
         is_small = channels * count * LARGEST * LARGEST_WEIGHT < _SUMS // 2
         if not is_small or not all(isinstance(taker, graph.Conv) and taker.is_linear for taker in takers):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
+import subprocess
 
 import pytest
 import torch
@@ -115,3 +117,30 @@ def test_the_sanitizers_find_nothing(schedule, tmp_path) -> None:
     assert torch.equal(found, network.logits(images))
     exact = logits_of(write_program(graph, "test", schedule), images, tmp_path, is_float=True, flags=SANITIZED)
     assert torch.allclose(exact.double(), graph.logits(images.double()), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("schedule", ["rows", "layers"])
+@pytest.mark.parametrize("head", HEADS[1:3])
+def test_int8_code_needs_no_library(head, schedule, tmp_path) -> None:
+    """Compilers replace loops that copy or clear by calls of memcpy and memset, if they may."""
+    graph = folded([*EVERY_LAYER, head], (1, 12, 12), CLASSES)
+    write_program(quantise(graph, random_images(4, (1, 12, 12))), "test", schedule).write(tmp_path)
+    for compiler, level in itertools.product(filter(shutil.which, ("gcc", "clang")), ("-O2", "-O3", "-Os")):
+        target = tmp_path / "net.o"
+        command = [compiler, "-std=c99", level, "-c", str(tmp_path / "net_int8.c"), "-o", str(target)]
+        subprocess.run(command, check=True)
+        undefined = subprocess.run(["nm", "-u", str(target)], check=True, capture_output=True, text=True).stdout
+        assert undefined.split() == [], (compiler, level)
+
+
+def test_a_program_in_cpp_can_use_the_header(tmp_path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("g++ is not installed")
+    graph = folded(["conv 3x3 4, relu", "gap, linear 4"], (1, 6, 6), CLASSES)
+    write_program(quantise(graph, random_images(4, (1, 6, 6))), "test").write(tmp_path)
+    (tmp_path / "main.cpp").write_text('#include "net_int8.h"\nint main() { static net n; net_start(&n); return 0; }\n')
+    subprocess.run(["gcc", "-std=c99", "-c", "net_int8.c"], cwd=tmp_path, check=True)
+    subprocess.run(
+        ["g++", "-Wall", "-pedantic", "-Werror", "main.cpp", "net_int8.o", "-o", "main"], cwd=tmp_path, check=True
+    )
+    subprocess.run([str(tmp_path / "main")], check=True)

@@ -29,6 +29,8 @@ class Operation:
     """The node of the activation that a convolution applies to its output."""
     pool: int = 1
     """The side of the windows whose maxima a convolution writes."""
+    is_summed: bool = False
+    """Whether a convolution only adds its sums to those of its channels."""
     output: tuple[int, int, int] = (0, 0, 0)
     """(channels, height, width), after activation and pooling."""
 
@@ -51,10 +53,11 @@ class Operation:
     def step(self) -> Step:
         """The operation for the schedule."""
         height, rows, node = self.node.input[1], self.output[1], self.node
+        turns = node.output[1] if self.is_summed else rows * self.pool
         match self.kind:
             case "conv" | "maxpool" | "avgpool" | "blurpool":
                 return Step(
-                    sources=self.sources, height=height, turns=rows * self.pool, rows=rows, stride=node.stride,
+                    sources=self.sources, height=height, turns=turns, rows=rows, stride=node.stride,
                     first=-node.pad, reach=self.span,
                 )  # fmt: skip
             case "gap" | "flatten":  # they take one row after another, and have their output after the last
@@ -81,6 +84,9 @@ def _fused(network: Graph | IntegerGraph) -> Iterator[Operation]:
             return nodes[last + 1] if alone else None
 
         activation, pool = None, 1
+        after = follower(last)
+        is_summed = _gives_sums(node) and after is not None
+        last += is_summed  # the mean behind it
         if node.kind == "conv" and not _gives_sums(node):
             after = follower(last)
             if after is not None and after.kind in ("activation", "table"):
@@ -92,7 +98,13 @@ def _fused(network: Graph | IntegerGraph) -> Iterator[Operation]:
         names[name] += 1
         name = name if names[name] == 1 else f"{name}_{names[name]}"
         yield Operation(
-            name, node, tuple(place[source] for source in node.sources), activation, pool, nodes[last].output
+            name,
+            node,
+            tuple(place[source] for source in node.sources),
+            activation,
+            pool,
+            is_summed,
+            nodes[last].output,
         )
         for inner in range(index, last + 1):
             place[inner] = count

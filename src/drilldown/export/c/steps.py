@@ -151,7 +151,7 @@ class Steps:
         self._add_conv_constants(operation)
         name, channels = operation.name, node.output[0]
         is_logits = isinstance(node, IntegerConv) and node.multiplier is None
-        code.gives_logits = is_logits
+        code.gives_logits = is_logits and not operation.is_summed
         source = None if operation.sources[0] == IMAGE else self.operations[operation.sources[0]].node
         if isinstance(source, IntegerMean) and source.is_sum:
             count, sums = node.input[0], f"net->sums + {self.places[operation.sources[0]]}"
@@ -175,6 +175,10 @@ class Steps:
         self.used.add("conv")
         code.constants = self._conv_fields(operation)
         code.lines += self._rows(operation, node.kernel, node.dilation)
+        if operation.is_summed:
+            self.used.add("conv_sums")
+            code.lines.append(f"conv_sums(&{name}, rows, {self._sums(index, channels)}, y == 0);")
+            return
         if is_logits:
             self.used.add("conv_logits")
             code.lines.append(f"conv_logits(&{name}, rows, logits);")
@@ -209,7 +213,7 @@ class Steps:
             fields.append(("activation" if self.is_float else "table", given))
         if node.pad:
             fields.append(("padding", known(f"{name}_padding")))
-        out_width = operation.output[2] * operation.pool
+        out_width = node.output[2] if operation.is_summed else operation.output[2] * operation.pool
         numbers = {
             "channels": node.input[0], "width": node.input[2], "out_channels": node.output[0], "out_width": out_width,
             "kernel": node.kernel, "stride": node.stride,
@@ -342,9 +346,10 @@ class Steps:
         """Gives the logits to the caller, where the last step does not."""
         index = len(self.operations) - 1
         node = self.operations[index].node
-        if isinstance(node, IntegerConv) and node.multiplier is None:
+        is_summed = self.operations[index].is_summed
+        if isinstance(node, IntegerConv) and node.multiplier is None and not is_summed:
             return []
-        is_sum = getattr(node, "is_sum", False)
+        is_sum = is_summed or getattr(node, "is_sum", False)
         place = f"net->sums + {self.places[index]}" if is_sum else self.row(index, "0")
         kind = "int32_t" if is_sum else self.value
         return [

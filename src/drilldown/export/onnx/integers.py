@@ -39,7 +39,7 @@ def write_int8_onnx(network: IntegerGraph, title: str) -> bytes:
     """
     writer = _Writer(network, title)
     for index, node in enumerate(network.nodes):
-        writer.outputs[index] = writer.add(node, f"{index}.{node.name}", is_last=index == len(network.nodes) - 1)
+        writer.outputs[index] = writer.add(node, f"{index}.{node.name}")
     last = len(network.nodes) - 1
     writer.model.add("Flatten", [writer.real(last, "last")], OUTPUT, axis=1)
     return writer.model.write()
@@ -82,19 +82,27 @@ class _Writer:
         """Adds the quantisation of an output."""
         return self.model.add("QuantizeLinear", [real, *self._scale(levels, levels.zero, f"{name}.out")], name)
 
+    def _lifted(self, means: str, levels: Levels, count: int, name: str) -> str:
+        """Adds a quarter of the least difference of two means, so that a half is rounded up, as in C.
+
+        ONNX rounds a half to the even integer, and of means, every few are halves.
+        """
+        least = self.model.constant(f"{name}.least", np.array(levels.scale / count / 4), "float32")
+        return self.model.add("Add", [means, least], f"{name}.lifted")
+
     def kept_real(self, output: str) -> str:
         """Remembers that an output is in floating point."""
         self.is_real.add(output)
         return output
 
-    def add(self, node: IntegerNode, name: str, *, is_last: bool) -> str:
+    def add(self, node: IntegerNode, name: str) -> str:
         """Adds a node, and returns the name of its output."""
         model, source = self.model, node.sources[0]
         inputs = [self.outputs[index] for index in node.sources]
         match node:
             case IntegerConv():
                 real = self._conv(node, name)
-                return self.kept_real(real) if is_last else self.quantised(real, node.levels, name)
+                return self.kept_real(real) if node.multiplier is None else self.quantised(real, node.levels, name)
             case Table():
                 table = model.constant(f"{name}.table", node.table, "uint8")
                 index = model.add("Cast", inputs, f"{name}.index", to=model.onnx.TensorProto.INT32)
@@ -106,12 +114,16 @@ class _Writer:
                     "AveragePool", [self.real(source, name)], f"{name}.mean", kernel_shape=[node.size] * 2,
                     count_include_pad=1, **window(node),
                 )  # fmt: skip
-                return self.quantised(means, node.levels, name)
+                return self.quantised(self._lifted(means, node.levels, node.size**2, name), node.levels, name)
             case IntegerBlurPool():
-                return self.quantised(blur(model, self.real(source, name), node, name), node.levels, name)
+                means = blur(model, self.real(source, name), node, name)
+                return self.quantised(self._lifted(means, node.levels, 4 ** (node.size - 1), name), node.levels, name)
             case IntegerMean():
                 means = model.add("GlobalAveragePool", [self.real(source, name)], f"{name}.mean")
-                return self.kept_real(means) if node.is_sum else self.quantised(means, node.levels, name)
+                if node.is_sum:
+                    return self.kept_real(means)
+                count = node.input[1] * node.input[2]
+                return self.quantised(self._lifted(means, node.levels, count, name), node.levels, name)
             case IntegerFlatten():
                 return model.add("Reshape", [*inputs, model.constant(f"{name}.to", [0, *node.output], "int64")], name)
             case IntegerAdd():
