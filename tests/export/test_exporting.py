@@ -123,7 +123,7 @@ def test_a_file_that_fails_its_check_is_not_published(
     compiler = tmp_path / "wrong-cc"
     compiler.write_text(
         '#!/bin/sh\nfor file in "$@"; do case $file in *net_int8.c) '
-        'sed -i \'s/(shift - 1)/shift/\' "$file";; esac; done\nexec gcc "$@"\n'
+        'sed -i \'s/ + 1) >> 1/ + 2) >> 1/\' "$file";; esac; done\nexec gcc "$@"\n'
     )
     compiler.chmod(0o755)
     monkeypatch.setenv("CC", str(compiler))

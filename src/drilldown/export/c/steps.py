@@ -161,14 +161,15 @@ class Steps:
             if not is_logits:
                 self.used.add("rescale")
                 scales = (self.constants.name(f"{name}_{key}") for key in ("multipliers", "shifts"))
-                value = f"rescale({value}, {', '.join(f'{scale}[channel]' for scale in scales)})"
+                value = f"rescale({value}, {', '.join(f'{scale} + channel' for scale in scales)})"
             if operation.activation is not None:
                 value = f"{self.constants.name(f'{name}_table')}[{value}]"
+            cast = "" if is_logits or operation.activation is not None else "(uint8_t)"
             code.lines += [
                 *([] if is_logits else [f"uint8_t *out = {self.row(index, 'y')};"]),
                 "int channel;",
                 f"for (channel = 0; channel < {channels}; channel++) {{",
-                f"    {'logits' if is_logits else 'out'}[channel] = {value};",
+                f"    {'logits' if is_logits else 'out'}[channel] = {cast}{value};",
                 "}",
             ]
             return
@@ -195,7 +196,7 @@ class Steps:
         add(f"{name}_bias", "float" if self.is_float else "int32_t", node.bias)
         if isinstance(node, IntegerConv) and node.multiplier is not None and node.shift is not None:
             add(f"{name}_multipliers", "uint8_t", node.multiplier)
-            add(f"{name}_shifts", "uint8_t", node.shift)
+            add(f"{name}_shifts", "uint8_t", node.shift - 1)  # see `rescale` in the C code
         if operation.activation is not None and not self.is_float:
             add(f"{name}_table", "uint8_t", operation.activation.table)
         if node.pad:
@@ -224,6 +225,8 @@ class Steps:
             numbers["pool"] = operation.pool
         if isinstance(node, Conv):
             numbers["relu"] = int(node.relu)
+        else:
+            numbers |= {"size": node.weight[0].numel(), "row_size": node.weight[0, :, 0].numel()}
         self.largest_field = max(self.largest_field, *numbers.values())
         return [*fields, *((key, str(number)) for key, number in numbers.items())]
 
