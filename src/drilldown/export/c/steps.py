@@ -219,14 +219,14 @@ class Steps:
             "channels": node.input[0], "width": node.input[2], "out_channels": node.output[0], "out_width": out_width,
             "kernel": node.kernel, "stride": node.stride,
         }  # fmt: skip
+        if not self.is_float:
+            numbers |= {"size": node.weight[0].numel(), "row_size": node.weight[0, :, 0].numel()}
         if self.has_windows:
             numbers |= {"pad": node.pad, "dilation": node.dilation, "groups": node.groups}
         if self.has_pools:
             numbers["pool"] = operation.pool
         if isinstance(node, Conv):
             numbers["relu"] = int(node.relu)
-        else:
-            numbers |= {"size": node.weight[0].numel(), "row_size": node.weight[0, :, 0].numel()}
         self.largest_field = max(self.largest_field, *numbers.values())
         return [*fields, *((key, str(number)) for key, number in numbers.items())]
 
