@@ -17,7 +17,7 @@ from drilldown.errors import DrilldownError, Problem
 from drilldown.export.c.writing import FLOAT, render
 
 COMPILERS = ("cc", "gcc", "clang")
-FLAGS = ("-std=c99", "-O2")
+FLAGS = ("-std=c99", "-O3")
 TIMEOUT_SECONDS = 600
 
 

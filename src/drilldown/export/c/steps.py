@@ -10,11 +10,12 @@ from typing import Any
 import torch
 
 from drilldown.export.c.operations import Operation
+from drilldown.export.c.places import Places
 from drilldown.export.c.text import Constants, float_text
 from drilldown.export.graph import Conv
 from drilldown.export.integer import IntegerConv, IntegerMean
 from drilldown.export.names import ScheduleName
-from drilldown.export.schedule import Buffer, Memory
+from drilldown.export.schedule import Memory
 from drilldown.network.layout import IMAGE
 
 
@@ -49,7 +50,8 @@ class Steps:
         self, image: tuple[int, int, int], operations: Sequence[Operation], memory: Memory, schedule: ScheduleName,
         *, is_float: bool,
     ) -> None:  # fmt: skip
-        self.image, self.operations, self.memory, self.schedule = image, operations, memory, schedule
+        self.operations = operations
+        self.places = Places(image, operations, memory, schedule, is_float=is_float)
         self.is_float, self.value = is_float, "float" if is_float else "uint8_t"
         self.constants = Constants()
         self.used: set[str] = set()
@@ -58,10 +60,6 @@ class Steps:
         """The activations in floating point: name and code."""
         self.largest_field = 0
         """The largest number in a `struct conv`."""
-        self.sums = 0
-        """The number of sums in the network's memory."""
-        self.places: dict[int, int] = {}
-        """The place of each operation's sums."""
         convolutions = [operation for operation in operations if operation.kind == "conv"]
         self.has_pools = any(operation.pool > 1 for operation in convolutions)
         self.has_activations = any(operation.activation is not None for operation in convolutions)
@@ -96,46 +94,14 @@ class Steps:
             return Need(source=source + 1, rows=str(step.height * factor))
         return Need(source=source + 1, rows=rows if factor == 1 else f"{factor} * {rows}")
 
-    # The places of rows.
-
-    def _base(self, source: int) -> str:
-        """The address of a tensor."""
-        if source == IMAGE and self.schedule == "layers" and not self.is_float:
-            return "net->image"
-        return f"net->memory + {self._buffer(source).offset}"
-
-    def _buffer(self, source: int) -> Buffer:
-        return self.memory.image if source == IMAGE else self.memory.buffers[source]
-
-    def _shape(self, source: int) -> tuple[int, int, int]:
-        return self.image if source == IMAGE else self.operations[source].output
-
-    def _size(self, source: int) -> int:
-        """The number of elements of one row."""
-        channels, _, width = self._shape(source)
-        return channels * width
-
-    def row(self, source: int, y: str) -> str:
-        """The address of a row of a tensor."""
-        capacity, height = self._buffer(source).capacity, self._shape(source)[1]
-        if height == 1 or capacity == 1:
-            return self._base(source)
-        kept = y if capacity >= height else f"{y} % {capacity}"
-        return f"{self._base(source)} + {kept} * {self._size(source)}"
-
-    def _sums(self, index: int, count: int) -> str:
-        """The address of new sums."""
-        self.places[index] = self.sums
-        self.sums += count
-        return f"net->sums + {self.places[index]}"
-
     def _rows(self, operation: Operation, count: int, distance: int = 1) -> list[str]:
         """Finds the rows of a window."""
         (source,) = operation.sources
         node, height = operation.node, operation.node.input[1]
         first = "y" if node.stride == 1 else f"y * {node.stride}"
         first += f" - {node.pad}" if node.pad else ""
-        common = f"rows, {count}, {self._base(source)}, {self._size(source)}, {self._buffer(source).capacity}, {first}"
+        base, size, kept = self.places.base(source), self.places.row_size(source), self.places.capacity(source)
+        common = f"rows, {count}, {base}, {size}, {kept}, {first}"
         self.used.add("blurpool" if operation.kind == "blurpool" else "rows")
         call = (
             f"find_mirrored_rows({common}, {height});"
@@ -154,7 +120,7 @@ class Steps:
         code.gives_logits = is_logits and not operation.is_summed
         source = None if operation.sources[0] == IMAGE else self.operations[operation.sources[0]].node
         if isinstance(source, IntegerMean) and source.is_sum:
-            count, sums = node.input[0], f"net->sums + {self.places[operation.sources[0]]}"
+            count, sums = node.input[0], self.places.sums(operation.sources[0])
             self.used.add("linear")
             weights, bias = self.constants.name(f"{name}_weights"), self.constants.name(f"{name}_bias")
             value = f"linear_sum({weights} + channel * {count}, {sums}, {count}, {bias}[channel])"
@@ -166,7 +132,7 @@ class Steps:
                 value = f"{self.constants.name(f'{name}_table')}[{value}]"
             cast = "" if is_logits or operation.activation is not None else "(uint8_t)"
             code.lines += [
-                *([] if is_logits else [f"uint8_t *out = {self.row(index, 'y')};"]),
+                *([] if is_logits else [f"uint8_t *out = {self.places.row(index, 'y')};"]),
                 "int channel;",
                 f"for (channel = 0; channel < {channels}; channel++) {{",
                 f"    {'logits' if is_logits else 'out'}[channel] = {cast}{value};",
@@ -178,7 +144,7 @@ class Steps:
         code.lines += self._rows(operation, node.kernel, node.dilation)
         if operation.is_summed:
             self.used.add("conv_sums")
-            code.lines.append(f"conv_sums(&{name}, rows, {self._sums(index, channels)}, y == 0);")
+            code.lines.append(f"conv_sums(&{name}, rows, {self.places.add_sums(index, channels)}, y == 0);")
             return
         if is_logits:
             self.used.add("conv_logits")
@@ -186,7 +152,7 @@ class Steps:
             return
         self.used |= {"conv_row", "rescale"}
         y = "y" if operation.pool == 1 else f"y / {operation.pool}"
-        out = self.row(index, f"({y})" if " " in y else y)
+        out = self.places.row(index, f"({y})" if " " in y else y)
         fresh = f", {'1' if operation.pool == 1 else f'y % {operation.pool} == 0'}" if self.has_pools else ""
         code.lines.append(f"conv_row(&{name}, rows, {out}{fresh});")
 
@@ -250,15 +216,17 @@ class Steps:
     def _activation(self, index: int, operation: Operation, code: StepCode) -> None:
         self.used.add("activation_row")
         function = self._function(operation.name, operation.node)
-        code.lines.append(f"activation_row({self._out_and_in(index, operation)}, {function}, {self._size(index)});")
+        code.lines.append(
+            f"activation_row({self._out_and_in(index, operation)}, {function}, {self.places.row_size(index)});"
+        )
 
     def _table(self, index: int, operation: Operation, code: StepCode) -> None:
         self.used.add("table_row")
         table = self.constants.add(f"{operation.name}_table", "uint8_t", operation.node.table)
-        code.lines.append(f"table_row({self._out_and_in(index, operation)}, {table}, {self._size(index)});")
+        code.lines.append(f"table_row({self._out_and_in(index, operation)}, {table}, {self.places.row_size(index)});")
 
     def _out_and_in(self, index: int, operation: Operation) -> str:
-        return ", ".join([self.row(index, "y"), *(self.row(source, "y") for source in operation.sources)])
+        return ", ".join([self.places.row(index, "y"), *(self.places.row(source, "y") for source in operation.sources)])
 
     def _pool(self, index: int, operation: Operation, code: StepCode, *more: str, weights: str = "") -> None:
         node, kind = operation.node, operation.kind
@@ -267,7 +235,7 @@ class Steps:
         pad = [] if kind == "blurpool" else [str(node.pad)]
         numbers = [weights] * bool(weights) + [str(node.size), str(node.stride), *pad, str(node.input[2])]
         numbers += [str(node.input[0]), str(node.output[2]), *more]
-        code.lines.append(f"{kind}_row({self.row(index, 'y')}, rows, {', '.join(numbers)});")
+        code.lines.append(f"{kind}_row({self.places.row(index, 'y')}, rows, {', '.join(numbers)});")
 
     def _maxpool(self, index: int, operation: Operation, code: StepCode) -> None:
         self._pool(index, operation, code)
@@ -286,37 +254,39 @@ class Steps:
         node = operation.node
         channels, height, width = node.input
         self.used.add("gap")
-        sums = self._sums(index, channels)
-        code.lines.append(f"sum_row({sums}, {self.row(operation.sources[0], 'y')}, {width}, {channels}, y == 0);")
+        sums = self.places.add_sums(index, channels)
+        code.lines.append(
+            f"sum_row({sums}, {self.places.row(operation.sources[0], 'y')}, {width}, {channels}, y == 0);"
+        )
         if not getattr(node, "is_sum", False):
             self.used.add("mean")
             code.lines += [
                 f"if (y == {height - 1}) {{",
-                f"    mean_row({self.row(index, '0')}, {sums}, {channels}, {height * width});",
+                f"    mean_row({self.places.row(index, '0')}, {sums}, {channels}, {height * width});",
                 "}",
             ]
 
     def _flatten(self, index: int, operation: Operation, code: StepCode) -> None:
         channels, height, width = operation.node.input
         self.used.add("flatten")
-        row = self.row(operation.sources[0], "y")
-        code.lines.append(f"flatten_row({self.row(index, '0')}, {row}, y, {width}, {channels}, {height});")
+        row = self.places.row(operation.sources[0], "y")
+        code.lines.append(f"flatten_row({self.places.row(index, '0')}, {row}, y, {width}, {channels}, {height});")
 
     def _add(self, index: int, operation: Operation, code: StepCode) -> None:
         node = operation.node
         self.used.add("add")
         numbers = [int(node.relu)] if self.is_float else [*node.multipliers, node.offset, node.shift]
-        arguments = ", ".join(map(str, [self._size(index), *numbers]))
+        arguments = ", ".join(map(str, [self.places.row_size(index), *numbers]))
         code.lines.append(f"add_row({self._out_and_in(index, operation)}, {arguments});")
 
     def _gn(self, index: int, operation: Operation, code: StepCode) -> None:
         node = operation.node
         channels, height, width = node.input
         self.used |= {"gn", "math"}
-        sums, size = self._sums(index, 2 * node.groups), channels // node.groups
+        sums, size = self.places.add_sums(index, 2 * node.groups), channels // node.groups
         weights = self.constants.add(f"{operation.name}_weights", "float", node.weight)
         bias = self.constants.add(f"{operation.name}_bias", "float", node.bias)
-        base = self._base(operation.sources[0])
+        base = self.places.base(operation.sources[0])
         code.lines += [
             "int group;",
             f"for (group = 0; y == 0 && group < {node.groups}; group++) {{",
@@ -331,12 +301,12 @@ class Steps:
         node = operation.node
         channels, height, width = node.input
         self.used |= {"se", "math"}
-        factors = self._sums(index, 2 * channels)
+        factors = self.places.add_sums(index, 2 * channels)
         arrays = ", ".join(
             self.constants.add(f"{operation.name}_{name}", "float", getattr(node, name))
             for name in ("squeeze", "squeeze_bias", "excite", "excite_bias")
         )
-        base = self._base(operation.sources[0])
+        base = self.places.base(operation.sources[0])
         code.lines += [
             "if (y == 0) {",
             f"    find_factors({factors}, {factors} + {channels}, {base}, {height * width}, {channels}, "
@@ -353,7 +323,7 @@ class Steps:
         if isinstance(node, IntegerConv) and node.multiplier is None and not is_summed:
             return []
         is_sum = is_summed or getattr(node, "is_sum", False)
-        place = f"net->sums + {self.places[index]}" if is_sum else self.row(index, "0")
+        place = self.places.sums(index) if is_sum else self.places.row(index, "0")
         kind = "int32_t" if is_sum else self.value
         return [
             "{",

@@ -74,7 +74,7 @@ def write_program(network: Graph | IntegerGraph, title: str, schedule: ScheduleN
         "value": steps.value,
         "logit": "float" if is_float else "int32_t",
         "sum_type": "float" if is_float else "int32_t",
-        "sums": steps.sums,
+        "sums": steps.places.sum_count,
         "counter": counter,
         "size": "int16_t" if steps.largest_field < 2**15 else "int32_t",
         "schedule": schedule,
@@ -87,7 +87,7 @@ def write_program(network: Graph | IntegerGraph, title: str, schedule: ScheduleN
         "functions": list(steps.functions.values()),
         "arrays": list(steps.constants.arrays.values()),
         "waits": any("rows_needed" in need.rows for code in codes for need in code.needs),
-        "image_row": steps.row(IMAGE, "done[0]"),
+        "image_row": steps.places.row(IMAGE, "done[0]"),
         "ending": steps.ending(),
         "includes": ["math.h"] if "math" in steps.used else [],
         "kernels": "kernels_f32.c.j2" if is_float else "kernels_int8.c.j2",
@@ -96,8 +96,8 @@ def write_program(network: Graph | IntegerGraph, title: str, schedule: ScheduleN
     context["about"] = render(f"about_{'f32' if is_float else 'int8'}.j2", **context).rstrip()
     counters = counter_bytes * (len(operations) + 1) if schedule == "rows" else 0
     pointer = 4 if schedule == "layers" and not is_float else 0
-    used = 4 * steps.sums + counters + pointer + (4 if is_float else 1) * max(1, memory.size)
-    word = 4 if is_float or steps.sums or pointer else counter_bytes
+    used = 4 * steps.places.sum_count + counters + pointer + (4 if is_float else 1) * max(1, memory.size)
+    word = 4 if is_float or steps.places.sum_count or pointer else counter_bytes
     return Program(
         name=name,
         header=render("net.h.j2", **context),
