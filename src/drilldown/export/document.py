@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.records import Tally
 from drilldown.export.names import FormatName, ScheduleName
-from drilldown.export.targets.figures import TargetFigures
+from drilldown.export.targets.figures import Table, TargetFigures, figures_table, steps_table
 from drilldown.export.targets.limits import Limits, exceeded
 from drilldown.files import file_digest, read_json
 from drilldown.runs.folder import EXPORT, EXPORT_DOCUMENT, FINISHED, WEIGHTS, read_bytes
@@ -99,6 +99,16 @@ class Export(PublicNames, BaseModel):
     def exceeded(self) -> tuple[str, ...]:
         """A sentence for each limit that is not kept."""
         return tuple(line for figures in self.targets for line in exceeded(self.limits, figures))
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The tables about targets: the figures, and the instructions of each step."""
+        return tuple(table for table in (figures_table(self.targets), steps_table(self.targets)) if table.rows)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """How the figures of the targets were found, and the limits that are exceeded."""
+        return (*(line for figures in self.targets for line in figures.sentences), *self.exceeded)
 
     @property
     def passed(self) -> bool:

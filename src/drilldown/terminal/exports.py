@@ -6,7 +6,6 @@ from rich.console import Console
 from rich.text import Text
 
 from drilldown.export.document import Export
-from drilldown.export.targets.figures import COLUMNS, step_rows
 from drilldown.terminal.console import make_table
 from drilldown.wording import heading
 
@@ -32,13 +31,13 @@ def print_export(target: Console, export: Export) -> None:
 def _print_targets(target: Console, export: Export) -> None:
     """Prints the figures of the int8 code on each processor."""
     target.print(Text("The int8 code on processors: bytes, and instructions for an image", style="bold"))
-    for head, *rows in ([COLUMNS, *(figures.cells for figures in export.targets)], step_rows(export.targets)):
-        table = make_table(head[:1], head[1:])
-        for row in rows:
+    for figures in export.tables:
+        table = make_table(figures.head[:1], figures.head[1:])
+        for row in figures.rows:
             table.add_row(*row)
         target.print(table)
-    for line in (*(line for figures in export.targets for line in figures.sentences), *export.exceeded):
-        target.print(Text(line))
+    for remark in export.remarks:
+        target.print(Text(remark))
 
 
 def _bytes(number: int | None) -> str:

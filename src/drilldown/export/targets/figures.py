@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,7 +13,7 @@ from drilldown.shown import PublicNames
 Count = Annotated[int, Field(ge=0)]
 
 COLUMNS = ("target", "flash", "text", "rodata", "data", "bss", "RAM", "stack", "an image")
-"""The heads of a table of `TargetFigures.cells`."""
+"""The heads of the table of figures."""
 
 
 class Sizes(PublicNames, BaseModel):
@@ -89,7 +90,7 @@ class TargetFigures(PublicNames, BaseModel):
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """A row of a table with the heads `COLUMNS`; a figure that is missing is a `-`."""
+        """Its row in the table of figures."""
         s, run = self.sizes, self.execution
         sizes = (None,) * 7 if s is None else (s.flash, s.text, s.rodata, s.data, s.bss, s.ram, s.stack)
         image = "-" if run is None else f"{run.count:,.0f}{' cycles' if run.unit == 'cycles' else ''}"
@@ -105,14 +106,29 @@ class TargetFigures(PublicNames, BaseModel):
         return tuple(f"{self.target}: {line}" for line in (*lines, *(f"missing: {reason}" for reason in self.missing)))
 
 
-def step_rows(targets: tuple[TargetFigures, ...]) -> tuple[tuple[str, ...], ...]:
-    """A table of the instructions of each step: its heads, then its rows; empty where no target has them."""
+class Table(NamedTuple):
+    """A table as it is shown; all columns but the first have numbers."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def figures_table(targets: Sequence[TargetFigures]) -> Table:
+    """The figures of each target; one that is missing is a `-`."""
+    return Table(COLUMNS, tuple(figures.cells for figures in targets))
+
+
+def steps_table(targets: Sequence[TargetFigures]) -> Table:
+    """The instructions of each step, with a column for each target that has them; no rows where none has."""
     counted = [(figures.target, figures.execution) for figures in targets]
     known = [(target, run) for target, run in counted if run is not None and run.steps]
+    head = ("step", *(target for target, _ in known))
     if not known:
-        return ()
-    costs = [[step.count for step in run.steps] for _, run in known]
-    rows = [(step.name, *(f"{column[index]:,.0f}" for column in costs)) for index, step in enumerate(known[0][1].steps)]
-    order = [run.count - sum(column) for (_, run), column in zip(known, costs, strict=True)]
-    heads = ("step", *(target for target, _ in known))
-    return (heads, *rows, ("order of the steps", *(f"{count:,.0f}" for count in order)))
+        return Table(head, ())
+    columns = [[step.count for step in run.steps] for _, run in known]
+    for column, (_, run) in zip(columns, known, strict=True):
+        column.append(run.count - sum(column))
+    names = [*(step.name for step in known[0][1].steps), "order of the steps"]
+    return Table(
+        head, tuple((name, *(f"{count:,.0f}" for count in row)) for name, *row in zip(names, *columns, strict=True))
+    )
