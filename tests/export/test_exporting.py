@@ -16,6 +16,7 @@ import torch
 from drilldown import Compute, DrilldownError, Folders, Run, export_run, load, perform, write_report
 from drilldown.export.document import read_export
 from drilldown.export.names import FORMATS
+from support.exports import need_program
 from support.modules import NET
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
@@ -136,6 +137,33 @@ def test_a_file_that_fails_its_check_is_not_published(
     names = {file.name for file in (run.path / "export").iterdir()}
     assert names == {"net_f32.h", "net_f32.c", "export.json", "README.md"}
     assert "not published" in (run.path / "export" / "README.md").read_text()
+
+
+def test_logits_that_differ_on_a_target_alone_fail_the_check(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cross compiler with an error: it multiplies by other weights."""
+    need_program("arm-none-eabi-gcc", "gcc-arm-none-eabi")
+    need_program("qemu-system-arm", "qemu-system-arm")
+    compiler = tmp_path / "arm-none-eabi-gcc"
+    compiler.write_text(
+        '#!/bin/sh\nif [ -f net_int8.c ]; then sed -i "s/ + 1) >> 1/ + 2) >> 1/" net_int8.c; fi\n'
+        f'exec {shutil.which("arm-none-eabi-gcc")} "$@"\n'
+    )
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    exported = export_run(run, ["c", "c-int8"], targets=["cortex-m3", "host"])
+    assert not exported.passed
+    float_code, int8_code = exported.formats
+    assert float_code.passed
+    assert re.fullmatch(
+        r"on cortex-m3, [\d,]+ logits of [\d,]+ images differ from the reference", int8_code.missed or ""
+    )
+    assert {file.name for file in (run.path / "export").iterdir()} == {
+        "net_f32.h", "net_f32.c", "export.json", "README.md"
+    }  # fmt: skip
+    assert [figures.target for figures in exported.targets] == ["cortex-m3", "host"]
+    assert read_export(run) == exported
 
 
 def test_a_missing_compiler_or_package_is_named_and_nothing_changes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
