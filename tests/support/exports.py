@@ -20,8 +20,8 @@ from drilldown.export.c.writing import Program, write_program
 from drilldown.export.folding import fold
 from drilldown.export.graph import Graph
 from drilldown.export.integer import IntegerGraph
+from drilldown.export.names import ScheduleName
 from drilldown.export.quantise import quantise
-from drilldown.export.schedule import ScheduleName
 from drilldown.network.blocks import Block, layers_in
 from drilldown.network.layout import PlacedLayer, lay_out
 from drilldown.network.modules import build_network

@@ -31,21 +31,28 @@ def measure_target(
     target = target_of(name)
     folder.mkdir(parents=True, exist_ok=True)
     program.write(folder)
-    figures = TargetFigures(target=name, processor=target.processor)
     tools = find_toolchain(target, folder)
-    if isinstance(tools, str):
-        return figures.model_copy(update={"missing": (tools,)})
-    found, missing = {"compiler": tools.description}, ()
+    compiler, sizes, execution, missing = "", None, None, list[str]()
     try:
-        found["sizes"] = measure_sizes(tools)
-        execution = _execute(tools, network, program, images, wanted)
-        if isinstance(execution, str):
-            missing = (f"the count of instructions: {execution}",)
+        if isinstance(tools, str):
+            missing.append(tools)
         else:
-            found["execution"] = execution
+            compiler, sizes = tools.description, measure_sizes(tools)
+            found = _execute(tools, network, program, images, wanted)
+            if isinstance(found, str):
+                missing.append(f"the count of instructions: {found}")
+            else:
+                execution = found
     except DrilldownError as error:
-        missing = tuple(map(str, error.problems))
-    return figures.model_copy(update={**found, "missing": missing})
+        missing += map(str, error.problems)
+    return TargetFigures(
+        target=name,
+        processor=target.processor,
+        compiler=compiler,
+        sizes=sizes,
+        execution=execution,
+        missing=tuple(missing),
+    )
 
 
 def _execute(
