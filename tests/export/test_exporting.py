@@ -185,9 +185,14 @@ def test_a_missing_compiler_or_package_is_named_and_nothing_changes(run: Run, mo
 
 def test_the_report_shows_the_export_and_a_new_training_removes_it(run: Run) -> None:
     assert "On a chip" not in write_report(run).markdown.read_text()
-    exported = export_run(run, ["c-int8"])
+    exported = export_run(run, ["c-int8"], targets=["host"])
     report = write_report(run)
     (judged,) = exported.formats
+    sizes = exported.targets[0].sizes
+    assert sizes is not None
+    assert f"| host | {sizes.flash:,} | {sizes.text:,} |" in report.markdown.read_text()
+    assert f'<th scope="row">host</th><td>{sizes.flash:,}</td>' in report.html.read_text()
+    assert f"| host | {sizes.flash:,} |" in (run.path / "export" / "README.md").read_text()
     assert f"{judged.ram:,} B" in report.markdown.read_text().partition("## On a chip")[2]
     assert f"{judged.ram:,} B" in report.html.read_text().partition('id="chip-title"')[2]
     run.clear()
