@@ -117,10 +117,15 @@ def _flash(sizes: dict[str, int]) -> int:
 
 def call(command: list[str], folder: Path) -> str:
     """Calls a program in a folder, and returns its output with its messages; raises DrilldownError where it fails."""
-    done = subprocess.run(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        errors="replace", timeout=TIMEOUT_SECONDS,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            errors="replace", timeout=TIMEOUT_SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise DrilldownError(
+            Problem(found=f"{shlex.join(command[:1])} takes more than {TIMEOUT_SECONDS} seconds")
+        ) from None
     if done.returncode:
         lines = [line.strip() for line in done.stdout.splitlines() if re.search("error|region|undefined|small", line)]
         reason = (lines or [done.stdout.strip() or "no reason"])[0]

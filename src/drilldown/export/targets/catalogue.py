@@ -94,6 +94,7 @@ _CATALOGUE = {
             flags=("-mmcu=atmega1284p",), copies_constants=True,
             machine=Machine(
                 emulator="simavr", package="simavr", options=("-m", "atmega1284p", "-f", "16000000"), board="avr.c",
+                ram=Region(0x100, 16 * KIB),
                 most_images=5,
             ),
         ),

@@ -21,16 +21,18 @@ BOARDS = HERE / "boards"
 PROGRAM = "program.elf"
 _OUTSIDE, _ORDER = 0, 1
 """The first owners of instructions: the program around the network, and the order of its steps."""
+_STACK = 512
+"""The bytes of the stack for the program around the network, with a margin."""
 _AVR_BYTES = 32 * 1024
 """The flash of the emulated AVR that test images may take."""
 
 
-def run_on_qemu(tools: Toolchain, machine: Machine, images: torch.Tensor, wanted: torch.Tensor,
+def run_on_qemu(tools: Toolchain, machine: Machine, stack: int, images: torch.Tensor, wanted: torch.Tensor,
                 steps: Sequence[str]) -> Execution:  # fmt: skip
     """Runs the code of `measure_sizes` on an emulated Cortex-M or RISC-V, and counts its instructions.
 
-    *Arguments*: `images`: (N, channels, height, width), uint8. `wanted`: their logits, (N, classes), int32. `steps`:
-    the names of the network's steps.
+    *Arguments*: `stack`: the stack of the code, in bytes. `images`: (N, channels, height, width), uint8. `wanted`:
+    their logits, (N, classes), int32. `steps`: the names of the network's steps.
 
     *Raises* DrilldownError where the network is too large for the machine, or where the emulator fails.
     """
@@ -39,7 +41,8 @@ def run_on_qemu(tools: Toolchain, machine: Machine, images: torch.Tensor, wanted
     lines = [f"  {name} : ORIGIN = {region.origin}, LENGTH = {region.size}" for name, region in regions]
     (folder / "regions.ld").write_text("\n".join(["MEMORY {", *lines, "}", ""]))
     sources = [str(BOARDS / name) for name in ("main.c", machine.board)]
-    tools.compile("-nostdlib", f"-T{BOARDS / 'memory.ld'}", *sources, OBJECT, "-lgcc", "-o", PROGRAM)
+    options = "-nostdlib", f"-T{BOARDS / 'memory.ld'}", f"-Wl,--defsym=stack_size={stack + _STACK}"
+    tools.compile(*options, *sources, OBJECT, "-lgcc", "-o", PROGRAM)
     count_instructions(tools, machine, steps, images)
     counts = [int(line) / len(images) for line in (folder / "counts").read_text().split()]
     found = (folder / "logits").read_bytes()
@@ -81,7 +84,9 @@ def _ranges(symbols: Sequence[Symbol], steps: Sequence[str]) -> list[str]:
     return lines
 
 
-def run_on_simavr(tools: Toolchain, machine: Machine, images: torch.Tensor, wanted: torch.Tensor) -> Execution:
+def run_on_simavr(
+    tools: Toolchain, machine: Machine, stack: int, images: torch.Tensor, wanted: torch.Tensor
+) -> Execution:
     """Runs the code of `measure_sizes` on an emulated AVR, which counts its own clock cycles.
 
     *Arguments* and *Raises*: as of `run_on_qemu`.
@@ -94,6 +99,12 @@ def run_on_simavr(tools: Toolchain, machine: Machine, images: torch.Tensor, want
         f"static const uint8_t images[IMAGES][{images[0].numel()}] PROGMEM = {{\n{rows}\n}};\n"
     )
     tools.compile(str(BOARDS / machine.board), OBJECT, "-o", PROGRAM)
+    sizes = tools.sections(PROGRAM)
+    needed = sizes["data"] + sizes["bss"] + stack + _STACK
+    if needed > machine.ram.size:
+        raise DrilldownError(
+            Problem(found=f"the memory of the emulated machine is too small: {needed:,} B of {machine.ram.size:,} B")
+        )
     output = call([machine.emulator, *machine.options, PROGRAM], tools.folder)
     lines = [[int(word, 16) for word in line.split()] for line in re.findall(r"(?:[0-9a-f]{8} )+[0-9a-f]{8}", output)]
     if len(lines) != len(images):

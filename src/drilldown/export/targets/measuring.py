@@ -38,7 +38,7 @@ def measure_target(
             missing.append(tools)
         else:
             compiler, sizes = tools.description, measure_sizes(tools)
-            found = _execute(tools, network, program, images, wanted)
+            found = _execute(tools, sizes.stack, network, program, images, wanted)
             if isinstance(found, str):
                 missing.append(f"the count of instructions: {found}")
             else:
@@ -56,7 +56,7 @@ def measure_target(
 
 
 def _execute(
-    tools: Toolchain, network: IntegerGraph, program: Program, images: torch.Tensor, wanted: torch.Tensor
+    tools: Toolchain, stack: int, network: IntegerGraph, program: Program, images: torch.Tensor, wanted: torch.Tensor
 ) -> Execution | str:
     """Runs the compiled code on the first test images, or says why it cannot run."""
     machine = tools.target.machine
@@ -69,5 +69,5 @@ def _execute(
     )
     count = min(machine.most_images, max(FEWEST_IMAGES, MOST_MULTIPLY_ADDS // work))
     if machine.board == "avr.c":
-        return run_on_simavr(tools, machine, images[:count], wanted[:count])
-    return run_on_qemu(tools, machine, images[:count], wanted[:count], program.steps)
+        return run_on_simavr(tools, machine, stack, images[:count], wanted[:count])
+    return run_on_qemu(tools, machine, stack, images[:count], wanted[:count], program.steps)
