@@ -13,7 +13,7 @@ from support.exports import every_layer_program, need_program
 
 COMPILERS: dict[TargetName, tuple[str, str]] = {
     "cortex-m0": ("arm-none-eabi-", "gcc-arm-none-eabi"), "cortex-m4": ("arm-none-eabi-", "gcc-arm-none-eabi"),
-    "riscv32": ("riscv64-unknown-elf-", "gcc-riscv64-unknown-elf"), "avr": ("avr-", "gcc-avr and avr-libc"),
+    "riscv32": ("riscv64-unknown-elf-", "gcc-riscv64-unknown-elf"), "avr": ("avr-", "gcc-avr avr-libc"),
     "host": ("", "gcc"),
 }  # fmt: skip
 

@@ -23,7 +23,7 @@ from support.networks import CLASSES
 ARM = ("arm-none-eabi-gcc", "gcc-arm-none-eabi"), ("qemu-system-arm", "qemu-system-arm")
 TOOLS = dict.fromkeys(("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7"), ARM) | {
     "riscv32": (("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"), ("qemu-system-riscv32", "qemu-system-misc")),
-    "avr": (("avr-gcc", "gcc-avr and avr-libc"), ("simavr", "simavr")),
+    "avr": (("avr-gcc", "gcc-avr avr-libc"), ("simavr", "simavr")),
 }
 
 

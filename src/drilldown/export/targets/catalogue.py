@@ -46,7 +46,7 @@ class Target:
     prefix: str
     """The first part of the names of the compiler and of its tools; empty for the compiler of this machine."""
     package: str
-    """Debian's package with the compiler."""
+    """Debian's packages with the compiler, as `apt install` takes them."""
     flags: tuple[str, ...]
     machine: Machine | None = None
     copies_constants: bool = False
@@ -90,7 +90,7 @@ _CATALOGUE = {
             ),
         ),
         Target(
-            name="avr", processor="ATmega1284P", prefix="avr-", package="gcc-avr and avr-libc",
+            name="avr", processor="ATmega1284P", prefix="avr-", package="gcc-avr avr-libc",
             flags=("-mmcu=atmega1284p",), copies_constants=True,
             machine=Machine(
                 emulator="simavr", package="simavr", options=("-m", "atmega1284p", "-f", "16000000"), board="avr.c",
