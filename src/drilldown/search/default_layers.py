@@ -17,7 +17,6 @@ from drilldown.errors import DrilldownError
 from drilldown.experiment.experiment import Experiment
 from drilldown.network.blocks import layers_in
 from drilldown.network.layers import (
-    LARGEST_NUMBER,
     Conv,
     Flatten,
     GlobalAveragePool,
@@ -27,13 +26,9 @@ from drilldown.network.layers import (
     SeparableConv,
 )
 from drilldown.network.layout import PlacedLayer, lay_out
+from drilldown.search.default_widths import TRIES, width_dimension
 from drilldown.search.names import replace_names
 from drilldown.search.tables import Choice, Dimension, IntDimension
-
-TRIES = 20
-"""The number of random widths with which a change of the depth must fit."""
-NARROWEST = 2
-"""The smallest width that a search tries, unless the network's own is smaller."""
 
 
 @dataclass(slots=True)
@@ -83,10 +78,7 @@ class _Widths:
         found = {}
         for name, item in self.items.items():
             assert isinstance(item.layer, Conv | Linear)
-            own, step = item.layer.out, self.multiples[name]
-            low = min(own, math.ceil(max(NARROWEST, own // 2) / step) * step)
-            high = max(own, min(2 * own, LARGEST_NUMBER // step * step))
-            found[name] = IntDimension(int=(low, high), step=step, start=own)
+            found[name] = width_dimension(item.layer.out, self.multiples[name])
         return found
 
 
