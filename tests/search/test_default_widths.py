@@ -56,7 +56,8 @@ def test_every_point_makes_a_network_and_the_first_values_make_the_own_one(block
     except DrilldownError:
         assume(False)
     varied, dimensions = vary_widths(experiment)
-    assert with_numbers(varied, {name: d.start for name, d in dimensions.items()}) == experiment.network.layers
+    own = {name: dimension.start or 0 for name, dimension in dimensions.items()}
+    assert with_numbers(varied, own) == experiment.network.layers
     rng = Random(seed)
     for _ in range(5):
         lay_out(with_numbers(varied, {name: d.sample(rng) for name, d in dimensions.items()}), *experiment.image)

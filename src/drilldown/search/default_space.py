@@ -44,8 +44,9 @@ def default_space(experiment: Experiment, source: Source) -> Space:
     dimensions: dict[str, Dimension] = {}
     if experiment.network.layers is not None:
         has_tables = any(isinstance(block, dict) for block in experiment.network.layers)
-        blocks, dimensions = vary_widths(experiment) if has_tables else vary_layers(experiment)
+        blocks, numbers = vary_widths(experiment) if has_tables else vary_layers(experiment)
         values["network"] = {"layers": blocks}
+        dimensions |= numbers
     dimensions |= {
         "recipe.optimizer.lr": _learning_rate(experiment),
         "recipe.optimizer.weight_decay": _weight_decay(experiment),

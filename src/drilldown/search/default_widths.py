@@ -12,7 +12,7 @@ from drilldown.network.blocks import LARGEST_REPEAT, Block, inner_blocks, layers
 from drilldown.network.layers import LARGEST_NUMBER, Conv, GroupNorm, Linear, SeparableConv, parse_block
 from drilldown.network.layout import lay_out
 from drilldown.search.names import replace_names
-from drilldown.search.tables import Dimension, IntDimension
+from drilldown.search.tables import IntDimension
 
 NARROWEST = 2
 """The smallest width that a search tries, unless the network's own is smaller."""
@@ -31,7 +31,7 @@ def width_dimension(own: int, step: int = 1) -> IntDimension:
     return IntDimension(int=(low, high), step=step, start=own)
 
 
-def vary_widths(experiment: Experiment) -> tuple[list[Block], dict[str, Dimension]]:
+def vary_widths(experiment: Experiment) -> tuple[list[Block], dict[str, IntDimension]]:
     """Returns the blocks of an experiment with names, and the dimensions of these names.
 
     Every width is half to double its own, and every block is repeated once to twice as often as it is, as far as the
@@ -58,7 +58,7 @@ def vary_widths(experiment: Experiment) -> tuple[list[Block], dict[str, Dimensio
         while kept and not _fits(blocks, own | {name: kept[name].sample(rng) for name in kept}, experiment):
             kept.popitem()
     texts = {name: str(number) for name, number in own.items() if name not in kept}
-    return list(map_texts(blocks, lambda text: replace_names(text, texts))), dict(kept)
+    return list(map_texts(blocks, lambda text: replace_names(text, texts))), kept
 
 
 def _common_groups(experiment: Experiment) -> int:
