@@ -25,10 +25,8 @@ PIXELS = """(id) => {
 
 @pytest.mark.parametrize("channels", [2, 3, 4])
 def test_examples_are_predicted_as_python_does(channels: int, tmp_path: Path, open_page: Open) -> None:
-    arrays = {}
-    for part, count, seed in (("train", 30, 0), ("test", 12, 1)):
-        arrays[f"x_{part}"], arrays[f"y_{part}"] = shapes(count, seed=seed, channels=channels)
-    np.savez(tmp_path / "shapes.npz", **arrays)
+    (x_train, y_train), (x_test, y_test) = (shapes(count, seed=count, channels=channels) for count in (30, 12))
+    np.savez(tmp_path / "shapes.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
     (tmp_path / "shapes.toml").write_text(experiment_text("./shapes.npz"))
     compute, folders = drilldown.Compute(engine="torch", threads=1), drilldown.Folders(runs=tmp_path / "runs")
     run = drilldown.perform(drilldown.load(tmp_path / "shapes.toml"), compute=compute, folders=folders)
