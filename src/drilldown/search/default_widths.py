@@ -10,7 +10,7 @@ from drilldown.errors import DrilldownError
 from drilldown.experiment.experiment import Experiment
 from drilldown.network.blocks import LARGEST_REPEAT, Block, inner_blocks, layers_in, map_texts
 from drilldown.network.layers import LARGEST_NUMBER, Conv, GroupNorm, Linear, SeparableConv, parse_block
-from drilldown.network.layout import lay_out
+from drilldown.network.layout import PlacedLayer, lay_out
 from drilldown.search.names import replace_names
 from drilldown.search.tables import IntDimension
 
@@ -54,8 +54,11 @@ def vary_widths(experiment: Experiment) -> tuple[list[Block], dict[str, IntDimen
         if all(_fits(blocks, {**own, name: value}, experiment) for value in dimension.bounds)
     }
     rng = Random(0)
-    for _ in range(TRIES):
-        while kept and not _fits(blocks, own | {name: kept[name].sample(rng) for name in kept}, experiment):
+    drawn = [{name: dimension.sample(rng) for name, dimension in kept.items()} for _ in range(TRIES)]
+    # All repetitions together can make an image too small that each of them alone does not.
+    ends = [{name: dimension.bounds[end] for name, dimension in kept.items()} for end in (0, 1)]
+    for numbers in (*ends, *drawn):
+        while kept and not _fits(blocks, own | {name: numbers[name] for name in kept}, experiment):
             kept.popitem()
     texts = {name: str(number) for name, number in own.items() if name not in kept}
     return list(map_texts(blocks, lambda text: replace_names(text, texts))), kept
@@ -97,11 +100,17 @@ def _name_widths(text: str, step: int, dimensions: dict[str, IntDimension]) -> s
     return ", ".join(layers)
 
 
-def _fits(blocks: Sequence[Block], numbers: Mapping[str, int], experiment: Experiment) -> bool:
-    """Whether there is a network with these numbers; the classifier's outputs, for example, are the classes."""
+def place_numbers(
+    blocks: Sequence[Block], numbers: Mapping[str, int], experiment: Experiment
+) -> list[PlacedLayer] | None:
+    """Lays out the blocks with numbers in place of names; None where there is no such network."""
     texts = {name: str(number) for name, number in numbers.items()}
     try:
-        lay_out(map_texts(blocks, lambda text: replace_names(text, texts)), *experiment.image)
+        return lay_out(map_texts(blocks, lambda text: replace_names(text, texts)), *experiment.image)
     except DrilldownError:
-        return False
-    return True
+        return None
+
+
+def _fits(blocks: Sequence[Block], numbers: Mapping[str, int], experiment: Experiment) -> bool:
+    """Whether there is a network with these numbers; the classifier's outputs, for example, are the classes."""
+    return place_numbers(blocks, numbers, experiment) is not None
