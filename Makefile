@@ -26,12 +26,12 @@ test: setup
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir build/site
-	$(BIN)/pytest -m "not slow" -n 3
-	$(BIN)/pytest -m slow -n 2 tests
+	$(BIN)/pytest -m "not slow" -n 3 --dist worksteal
+	$(BIN)/pytest -m slow -n 2 --dist worksteal tests
 
 # The share of lines and branches that the fast tests reach. It is no part of `make test`: it makes them half as slow again.
 coverage: setup
-	$(BIN)/pytest -m "not slow" -n 3 --cov --cov-report=
+	$(BIN)/pytest -m "not slow" -n 3 --dist worksteal --cov --cov-report=
 	$(BIN)/coverage report --format=total --fail-under=$(COVERAGE_FLOOR)
 
 # Faults: 50 kills, each write, flush and rename failing once, each region of each file damaged, processes at once.

@@ -21,9 +21,13 @@ import drilldown
 from drilldown.benchmark.measure import ROUNDS, measure_speed
 from drilldown.data.dataset import Dataset, Split
 from drilldown.data.loading import load_dataset
+from drilldown.engines.native.engine import NativeEngine
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.network import Network
 from drilldown.network.blocks import Block
+from drilldown.network.layers import Conv
+from drilldown.settings import Compute
+from drilldown.training.training import Training
 
 FLAGSHIP = "under-8k"
 RECIPE = ('recipe.optimizer={ name = "adam", lr = 0.01 }', 'recipe.schedule={ name = "constant" }')
@@ -70,6 +74,32 @@ def main() -> None:
         ratios = [measured[name].ratios for name in ("loader", "memory")]
         shown = [f"**{statistics.median(each):.1f}** ({min(each):.1f}–{max(each):.1f})" for each in ratios]
         print(" | ".join([f"| {kind}", *(f"{second:.2f}" for second in seconds), *shown]) + " |", flush=True)
+    if "separable" in (options.kinds or KINDS):
+        depthwise_share(*make("separable", options.images), options.rounds)
+
+
+def depthwise_share(experiment: Experiment, dataset: Dataset, rounds: int) -> None:
+    """Prints the shares of the depthwise convolutions in the multiply-adds and in the time of all convolutions."""
+    training = Training(experiment, dataset, compute=Compute(engine="native"))
+    assert isinstance(training.engine, NativeEngine)
+    assert experiment.layout is not None
+    layout, plan = experiment.layout, training.plan(1)
+    shares = []
+    for _ in range(rounds):
+        training.engine.train_epoch(plan)
+        work, seconds = {True: 0, False: 0}, {True: 0.0, False: 0.0}
+        for positions, forward, backward in training.engine.timings()[0]:
+            item = layout[positions][0]
+            if isinstance(item.layer, Conv):
+                is_depthwise = item.layer.groups == item.input[0] > 1
+                work[is_depthwise] += item.multiply_adds
+                seconds[is_depthwise] += forward + backward
+        shares.append(seconds[True] / sum(seconds.values()))
+    of_work, of_time = work[True] / sum(work.values()), statistics.median(shares)
+    print(
+        f"\nDepthwise convolutions of `separable`: {of_work:.1%} of the multiply-adds of all convolutions, "
+        f"{of_time:.1%} of their time ({min(shares):.1%}–{max(shares):.1%}): {of_time / of_work:.2f} times their share"
+    )
 
 
 def make(kind: str, images: int) -> tuple[Experiment, Dataset]:

@@ -65,6 +65,8 @@ TICKS = [4e3, 5e3, 6e3, 8e3, 1e4, 2.4e4]
 """The ticks of the parameter axis in the main part."""
 REPORTS = ("report.html", "report.md", "summaries.jsonl", "figures")
 SEARCHES = HERE / "searches"
+KINDS = {"confirmed": "confirmed", "measured": "measured", "leading": "not confirmed"}
+"""The words for the kinds of answers of a search."""
 SEARCH_REPORTS = ("report.html", "report.md", "winner.toml", "figures")
 
 
@@ -296,7 +298,7 @@ def searches_table() -> str:
         limit = f"{kept.name}, at most {first_limit(search):,}"
         lines.append(
             f"| [{limit}](searches/{kept.name}/report.md) | {len(evidence.state.candidates)} | {evidence.trainings} "
-            f"| candidate {answer.candidate.number}, {answer.kind} | {answer.candidate.parameters:,} "
+            f"| candidate {answer.candidate.number}, {KINDS[answer.kind]} | {answer.candidate.parameters:,} "
             f"| {rate_text(answer.fresh.rate)} | {answer.fresh.accuracy_text} | {answer.race.accuracy_text} "
             f"| {answer.test.text(3) if answer.test else ''} |"
         )

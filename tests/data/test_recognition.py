@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from drilldown.data.conventions import Conventions
+from drilldown.data.dataset import Dataset, Split
 from drilldown.data.framing import centre_object
 from drilldown.data.glyphs import draw_glyphs
-from drilldown.data.recognition import find_conventions
+from drilldown.data.recognition import conventions_of, find_conventions
 from support.datasets import random_images
 from support.pictures import draw_parts, draw_strokes
 
@@ -60,3 +61,15 @@ def test_what_is_stated_is_kept() -> None:
     assert find_conventions(digits(), framing="whole").framing == "whole"
     assert find_conventions(255 - digits(), polarity="light-on-dark").polarity == "light-on-dark"
     assert find_conventions(torch.from_numpy(draw_parts(20, 0)[0])[:, None], framing="box").framing == "box"
+
+
+def test_the_same_files_turned_have_conventions_of_their_own() -> None:
+    images = torch.zeros(20, 1, 28, 28, dtype=torch.uint8)
+    images[:, :, 4:24, 12:16] = 255
+
+    def widest(images: torch.Tensor) -> float:
+        split = Split(images, torch.arange(20) % 2)
+        return conventions_of(Dataset("own", split, split, 2, (0.1,), (0.3,), "sha256:same", None, ())).widest
+
+    assert widest(images) == pytest.approx(4 / 20, abs=1e-3)
+    assert widest(images.transpose(2, 3)) == pytest.approx(20 / 4, abs=1e-3)

@@ -74,7 +74,7 @@ def adams(draw: st.DrawFn) -> Adam | AdamW:
 
 
 @each_engine
-@settings(tried, max_examples=60)
+@settings(tried, max_examples=40)
 @given(data=st.data())
 def test_twenty_batches_of_any_network_agree_with_float64(name: str, data: st.DataObject) -> None:
     layers, side = data.draw(networks(dropout=name == "native"))

@@ -74,6 +74,8 @@ def test_every_hinted_place_exists() -> None:
         ('recipe.schedule={ name = "ReduceLROnPlateau" }', 'did you mean "plateau"?'),
         ('recipe.schedule="MultiStepLR"', 'recipe.schedule = { name = "multistep", … }'),
         ('recipe.optimizer={ name = "RMSProp", lr = 0.01 }', 'did you mean "rmsprop"?'),
+        ("recipe.optimizer.lr=0,01", "write a decimal point: 0.01"),
+        ('recipe.epochs="5"', "write it without quotation marks: 5"),
     ],
 )
 def test_a_setting_in_the_wrong_place_gets_the_right_one(write, override, hint):
@@ -95,6 +97,9 @@ def test_a_setting_in_the_wrong_place_gets_the_right_one(write, override, hint):
             "a.toml:5: [recipe] is given twice, first in line 1; put all its keys under one header",
         ),
         ("[recipe]\noptimizer.lr = 0,01\n", "write a decimal point: 0.01"),
+        ("[recipe]\noptimizer = { lr = 0,01 }\n", "write a decimal point: 0.01"),
+        ("[recipe]\noptimizer = { lr = 0,01, momentum = 0.9 }\n", "write a decimal point: 0.01"),
+        ("[budget]\nparameters = 8,000,000\n", "write 8_000_000"),
         ("[budget]\nparameters = 8,000 # most\n", "write 8_000, or a decimal point: 8.000"),
         ("[recipe]\nepochs = five # 1,2\n", 'put a text in quotation marks: "five # 1,2"'),
         ('"" = 1\n"" = 2\n', 'a.toml:2: "" is given twice, first in line 1; remove one of them'),

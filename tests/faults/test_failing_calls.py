@@ -22,8 +22,8 @@ from support.outcome import outcome
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD and fork are those of Linux")
 SERVER = Path(__file__).parents[1] / "support" / "fault_server.py"
 ERRORS = (errno.EIO, errno.ENOSPC)
-SOME = 10
-"""Every tenth call fails, where not all are tried."""
+SOME = 16
+"""Every sixteenth call fails, where not all are tried."""
 
 Ask = Callable[..., dict[str, Any]]
 

@@ -271,11 +271,14 @@ def test_a_wrong_name_in_a_table_is_reported_with_its_place(write: Write, old: s
     assert message in str(caught.value)
 
 
-def test_an_experiment_with_tables_is_searched_over_its_recipe_alone(write: Write) -> None:
+def test_a_search_varies_the_widths_in_the_tables_of_an_experiment(write: Write) -> None:
     text = 'title = "A"\n[network]\nlayers = [{ skip = ["conv 3x3 1 pad=same"] }, "gap, linear 10"]\n'
     space = read_search(write("a.toml", f'{text}[recipe]\ndataset = "glyphs"\n')).space
-    assert all(name.startswith("recipe.") for name in space.dimensions)
-    assert space.experiment(space.centre).network.layers == ({"skip": ["conv 3x3 1 pad=1"]}, "gap, linear 10")
+    assert [name for name in space.dimensions if not name.startswith("recipe.")] == ["w1"]
+    assert space.experiment({**space.centre, "w1": 2}).network.layers == (
+        {"skip": ["conv 3x3 2 pad=1"]},
+        "gap, linear 10",
+    )
 
 
 def test_a_search_varies_the_widths_of_separable_convolutions_and_grouped_norms(write: Write) -> None:

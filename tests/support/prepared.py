@@ -1,4 +1,4 @@
-"""Runs the command in a process that is forked from a prepared one, in which the slow imports are done.
+"""Runs the command in a process that is forked from a prepared one, in which the slow preparations are done.
 
 Starting Python and importing PyTorch and matplotlib takes two seconds of a core, and hundreds of tests run the command.
 A forked process starts in some milliseconds. It is a process of its own as before, with its own arguments, folder,
@@ -89,10 +89,21 @@ def _receive_number(connection: socket.socket) -> int:
     return int.from_bytes(received, "big", signed=True)
 
 
-def serve(path: str) -> None:
-    """Accepts requests until standard input ends. It returns in each process that runs a command."""
+def prepare() -> None:
+    """Imports the modules, compiles the templates of the reports and draws the glyphs."""
     for name in MODULES:
         importlib.import_module(name)
+    page, text = (importlib.import_module(f"drilldown.report.{name}") for name in ("page", "text"))
+    for name in ("base", "parts", "run", "study"):
+        page.PAGE_TEMPLATES.get_template(f"{name}.html.j2")
+    for name in ("run", "study"):
+        text.TEXT_TEMPLATES.get_template(f"{name}.md.j2")
+    importlib.import_module("drilldown.data.loading").load_dataset("glyphs")
+
+
+def serve(path: str) -> None:
+    """Accepts requests until standard input ends. It returns in each process that runs a command."""
+    prepare()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()

@@ -168,7 +168,7 @@ def _without_noise(pixels: Pixels) -> Pixels:
 
 def _rise(grey: Pixels, reach: int, dark: bool) -> Pixels:
     """How far each pixel differs from its background, as a share of the background's brightness."""
-    # Beyond its edges the picture goes on as it ends: light that falls across the sheet falls there as well.
+    # Beyond its edges the picture continues as it ends: light that falls across the sheet falls there, too.
     pad = reach // 2 + 1
     wide = np.pad(grey, pad, mode="reflect", reflect_type="odd")
     background = ndimage.grey_closing(wide, size=(reach, reach))[pad:-pad, pad:-pad]

@@ -1,4 +1,4 @@
-"""Tells whoever shows progress how many files of a dataset are read."""
+"""Reports how many files of a dataset are read, to the part of the program that shows progress."""
 
 from __future__ import annotations
 

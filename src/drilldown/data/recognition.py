@@ -28,8 +28,8 @@ INK_LEVEL = 96
 
 _KNOWN_FRAMING: dict[str, Framing] = {"fashion-mnist": "whole", "kmnist": "box"}
 """The framing of published datasets, by identity; that of the others is recognised."""
-_found: dict[tuple[str, Polarity | None, Framing | None], Conventions] = {}
-"""The conventions that were recognised already."""
+_found: dict[tuple[bytes, torch.Size, Polarity | None, Framing | None], Conventions] = {}
+"""The conventions that were recognised already, by the samples: the same files can be turned, or scaled."""
 
 
 def conventions_of(dataset: Dataset, polarity: Polarity | None = None, framing: Framing | None = None) -> Conventions:
@@ -40,12 +40,14 @@ def conventions_of(dataset: Dataset, polarity: Polarity | None = None, framing: 
     >>> str(conventions_of(drilldown.load("under-8k", ["recipe.dataset=glyphs"]).recipe.load_dataset()))
     'light on dark, in a box of 57 % of the side, centred by their middle'
     """
-    key = dataset.identity, polarity, framing
-    if key in (("mnist", None, None), (QMNIST, None, None)):  # QMNIST's images were made in the same way
+    stated = polarity is not None or framing is not None
+    if dataset.identity in ("mnist", QMNIST) and not stated:  # QMNIST's images were made in the same way
         return Conventions()
+    framing = framing or _KNOWN_FRAMING.get(dataset.identity)
+    samples = _samples(dataset.train.images)
+    key = samples.numpy().tobytes(), samples.shape, polarity, framing
     if key not in _found:
-        framing = framing or _KNOWN_FRAMING.get(dataset.identity)
-        _found[key] = find_conventions(dataset.train.images, polarity, framing)
+        _found[key] = find_conventions(samples, polarity, framing)
     return _found[key]
 
 
@@ -63,10 +65,9 @@ def find_conventions(
     >>> found.polarity, found.framing, found.box
     ('dark-on-light', 'box', 0.643)
     """
-    chosen = np.unique(np.linspace(0, len(images) - 1, SAMPLES).astype(int))
     if images.shape[1] > 1:
         return Conventions(polarity=polarity, framing="whole")
-    samples = images[torch.from_numpy(chosen), 0].numpy()
+    samples = _samples(images)[:, 0].numpy()
     polarity = polarity or _find_polarity(samples)
     if polarity is None or framing == "whole":
         return Conventions(polarity=polarity, framing="whole")
@@ -92,6 +93,12 @@ def find_conventions(
         widest=round(max(layout.aspect for layout in layouts), 3),
         single=float(np.mean(several)) <= 0.02,
     )
+
+
+def _samples(images: torch.Tensor) -> torch.Tensor:
+    """At most SAMPLES of the images, evenly spread."""
+    chosen = np.unique(np.linspace(0, len(images) - 1, SAMPLES).astype(int))
+    return images[torch.from_numpy(chosen)]
 
 
 def _find_polarity(samples: npt.NDArray[np.uint8]) -> Polarity | None:

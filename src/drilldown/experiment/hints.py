@@ -169,6 +169,22 @@ def _models(annotation: object) -> Iterator[type[BaseModel]]:
         yield from _models(part)
 
 
+def number_hint(text: str) -> str | None:
+    """Suggests the TOML number for a number with commas, or between quotation marks.
+
+    >>> number_hint("0,01"), number_hint("8,000,000"), number_hint("5")
+    ('write a decimal point: 0.01', 'write 8_000_000', 'write it without quotation marks: 5')
+    """
+    if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+", text):
+        other = "" if text.count(",") > 1 else f", or a decimal point: {text.replace(',', '.')}"
+        return f"write {text.replace(',', '_')}{other}"
+    if re.fullmatch(r"[-+]?\d+,\d+", text):
+        return f"write a decimal point: {text.replace(',', '.')}"
+    if re.fullmatch(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?", text):
+        return f"write it without quotation marks: {text}"
+    return None
+
+
 _KEY = re.compile(r"""\s*(?:"([^"\n]*)"|'([^'\n]*)'|([\w-]+(?:\s*\.\s*[\w-]+)*))\s*=""")
 _HEADER = re.compile(r"\s*\[\[?\s*([^\]\n]+?)\s*\]")
 
@@ -192,11 +208,9 @@ def syntax_hint(text: str, line: int, reason: str) -> tuple[str | None, str | No
         where = f", first in line {first}" if first else ""
         return f"[{header[1]}] is given twice{where}", "put all its keys under one header"
     value = found.partition("=")[2]
-    number = value.partition("#")[0].strip()
-    if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+", number):
-        return None, f"write {number.replace(',', '_')}, or a decimal point: {number.replace(',', '.', 1)}"
-    if re.fullmatch(r"[-+]?\d+,\d+", number):
-        return None, f"write a decimal point: {number.replace(',', '.')}"
+    inline = re.search(r"=\s*([-+]?\d+(?:,\d+)+)\s*(?:,\s*[A-Za-z\"']|\})", found)
+    if hint := number_hint(inline[1] if inline else value.partition("#")[0].strip()):
+        return None, hint
     if "\\" in value:
         return None, "a backslash begins an escape in a text like \"…\": write '…', or use / in paths"
     if key and value.strip() and not re.match(r"""["'\[{]|[-+\d]|true|false|inf|nan""", value.strip()):

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from drilldown.errors import InvalidValueError, Problem, did_you_mean
 from drilldown.experiment.experiment import Experiment
-from drilldown.experiment.hints import choice_called, setting_hint, suggest_choice
+from drilldown.experiment.hints import choice_called, number_hint, setting_hint, suggest_choice
 from drilldown.experiment.origins import Source
 from drilldown.experiment.toml_lines import KeyPath
 from drilldown.network.layers import NotationError
@@ -97,7 +97,8 @@ def _problem(detail: ErrorDetails, key_path: KeyPath, model: type[BaseModel]) ->
         expected = f'a table, as in {key} = {{ name = "{name}", … }}'
         return Problem(place=key, found=f"found {toml_literal(value)}", expected=expected)
     if error_type in _EXPECTED:
-        return Problem(place=key, found=f"found {toml_literal(value)}", expected=_EXPECTED[error_type])
+        hint = number_hint(value) if isinstance(value, str) and "number" in _EXPECTED[error_type] else None
+        return Problem(place=key, found=f"found {toml_literal(value)}", expected=_EXPECTED[error_type], suggestion=hint)
     message = detail["msg"].removeprefix("Value error, ")
     if message.startswith("Input should be "):
         expected = message.removeprefix("Input should be ")

@@ -75,7 +75,7 @@ class Chart:
 
     @property
     def outside(self) -> list[Outside]:
-        """The points of lines that lie below or above the axis; drawers mark them at its ends."""
+        """The points that lie below or above the axis; drawers mark them at its ends."""
         return [
             Outside(series.style, x, share > 1)
             for series in self.series
@@ -87,9 +87,10 @@ class Chart:
     def outside_text(self) -> str:
         """A note about the points that the chart does not show; empty where it shows all of them."""
         notes = [
-            f"{sign} {count_text(len(epochs), 'point')} {side} the axis, {_epochs_text(epochs)}"
+            f"{sign} {count_text(len(places), 'point')} {side} the axis"
+            + (f", {_epochs_text(places)}" if self.form == "lines" else "")
             for sign, side, above in (("▼", "below", False), ("▲", "above", True))
-            if (epochs := [point.x for point in self.outside if point.above is above])
+            if (places := [point.x for point in self.outside if point.above is above])
         ]
         ends = [end for series in self.series for both in series.ranges for end in both]
         if self.form == "lines" and any(not 0 <= self.y.share(end) <= 1 for end in ends):

@@ -74,6 +74,11 @@ def draw_chart(axes: Axes, chart: Chart) -> None:
     draw_frame(axes, chart)
     for series in chart.series:
         (_draw_line if chart.form == "lines" else draw_dot)(axes, series, chart.has_markers)
+    mark_outside(axes, chart)
+
+
+def mark_outside(axes: Axes, chart: Chart) -> None:
+    """Marks the points that lie beyond the ends of the vertical axis."""
     for point in chart.outside:
         axes.plot(
             [point.x], [0.98 if point.above else 0.02], marker="^" if point.above else "v", ms=5, ls="",

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 from drilldown.wording import count_text
 
-_TEMPLATES = jinja2.Environment(
+PAGE_TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("drilldown.report", "templates"),
     undefined=jinja2.StrictUndefined,
     autoescape=True,
@@ -47,7 +47,7 @@ def build_page(
             "form-action 'none'",
         ]
     )
-    return _TEMPLATES.get_template(template).render(
+    return PAGE_TEMPLATES.get_template(template).render(
         **context,
         policy=policy,
         style=Markup(style),
@@ -89,6 +89,6 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-_TEMPLATES.filters["sentence_html"] = sentence_html
-_TEMPLATES.filters["count"] = "{:,}".format
-_TEMPLATES.filters["counted"] = count_text
+PAGE_TEMPLATES.filters["sentence_html"] = sentence_html
+PAGE_TEMPLATES.filters["count"] = "{:,}".format
+PAGE_TEMPLATES.filters["counted"] = count_text

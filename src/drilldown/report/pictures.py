@@ -6,6 +6,7 @@ import base64
 import io
 
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -15,8 +16,10 @@ GAP = 3
 
 def figure_png(figure: Figure, dpi: int = 110) -> bytes:
     """A figure as a PNG file; `dpi`: pixels per inch."""
+    figure.set_dpi(dpi)
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=dpi)  # `bbox_inches="tight"` would draw it twice
+    # `figure.savefig` would lay the figure out and draw it twice.
+    FigureCanvasAgg(figure).print_png(file)  # type: ignore[no-untyped-call]
     return file.getvalue()
 
 

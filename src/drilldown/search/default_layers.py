@@ -13,11 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from drilldown.errors import DrilldownError
 from drilldown.experiment.experiment import Experiment
 from drilldown.network.blocks import layers_in
 from drilldown.network.layers import (
-    LARGEST_NUMBER,
     Conv,
     Flatten,
     GlobalAveragePool,
@@ -26,14 +24,9 @@ from drilldown.network.layers import (
     Linear,
     SeparableConv,
 )
-from drilldown.network.layout import PlacedLayer, lay_out
-from drilldown.search.names import replace_names
+from drilldown.network.layout import PlacedLayer
+from drilldown.search.default_widths import TRIES, place_numbers, width_dimension
 from drilldown.search.tables import Choice, Dimension, IntDimension
-
-TRIES = 20
-"""The number of random widths with which a change of the depth must fit."""
-NARROWEST = 2
-"""The smallest width that a search tries, unless the network's own is smaller."""
 
 
 @dataclass(slots=True)
@@ -83,10 +76,7 @@ class _Widths:
         found = {}
         for name, item in self.items.items():
             assert isinstance(item.layer, Conv | Linear)
-            own, step = item.layer.out, self.multiples[name]
-            low = min(own, math.ceil(max(NARROWEST, own // 2) / step) * step)
-            high = max(own, min(2 * own, LARGEST_NUMBER // step * step))
-            found[name] = IntDimension(int=(low, high), step=step, start=own)
+            found[name] = width_dimension(item.layer.out, self.multiples[name])
         return found
 
 
@@ -246,12 +236,8 @@ def _fits(blocks: Sequence[str], widths: Mapping[str, IntDimension], experiment:
 
 def _count(blocks: Sequence[str], numbers: Mapping[str, int], experiment: Experiment) -> int | None:
     """Counts the parameters with these widths; None where there is no such network."""
-    texts = {name: str(number) for name, number in numbers.items()}
-    try:
-        placed = lay_out([replace_names(block, texts) for block in blocks if block], *experiment.image)
-    except DrilldownError:
-        return None
-    return sum(item.parameters for item in placed)
+    placed = place_numbers([block for block in blocks if block], numbers, experiment)
+    return None if placed is None else sum(item.parameters for item in placed)
 
 
 def _head(units: Sequence[_Unit], classifier: PlacedLayer | None) -> tuple[int, int]:

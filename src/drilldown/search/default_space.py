@@ -15,6 +15,7 @@ from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.origins import Source
 from drilldown.experiment.recipe import Recipe
 from drilldown.search.default_layers import vary_layers
+from drilldown.search.default_widths import vary_widths
 from drilldown.search.space import Space
 from drilldown.search.tables import Choice, Dimension, FloatDimension, Value
 
@@ -33,17 +34,19 @@ PUBLISHED_IMAGES, GLYPHS_IMAGES = 60_000, 6_000
 def default_space(experiment: Experiment, source: Source) -> Space:
     """Returns the dimensions that a search varies if a file does not give any.
 
-    These are widths, depth and head of a network in block notation without tables (see `vary_layers`); the learning
-    rate from a quarter to four times its own; the weight decay 0, or near its own; the distortion from none to one and
-    a half times its own; and half, once or twice the batch size.
+    These are widths, depth and head of a network in block notation (see `vary_layers`), or widths and repetitions of
+    one with tables (see `vary_widths`); the learning rate from a quarter to four times its own; the weight decay 0, or
+    near its own; the distortion from none to one and a half times its own; and half, once or twice the batch size.
 
     *Arguments*: `experiment`: the experiment that is varied. `source`: the values of its file.
     """
     values = dict(source.values)
     dimensions: dict[str, Dimension] = {}
-    if all(isinstance(block, str) for block in experiment.network.layers or [{}]):
-        blocks, dimensions = vary_layers(experiment)
+    if experiment.network.layers is not None:
+        has_tables = any(isinstance(block, dict) for block in experiment.network.layers)
+        blocks, numbers = vary_widths(experiment) if has_tables else vary_layers(experiment)
         values["network"] = {"layers": blocks}
+        dimensions |= numbers
     dimensions |= {
         "recipe.optimizer.lr": _learning_rate(experiment),
         "recipe.optimizer.weight_decay": _weight_decay(experiment),

@@ -132,3 +132,11 @@ def test_several_tables_without_train_and_test_in_their_names_are_refused(tmp_pa
     for name in ("one.csv", "two.csv"):
         write(tmp_path / "many" / name, *ROWS)
     assert error_of(tmp_path / "many").startswith("several tables: one.csv, two.csv; expected one with train")
+
+
+@pytest.mark.parametrize("name", ["digits.csv", "digits.csv.gz"])
+def test_the_memory_is_that_of_the_text_also_where_it_is_compressed(tmp_path, monkeypatch, name):
+    text = [HEAD, *(f"{label},{','.join(['000'] * 16)}" for label in range(2)), " " * 40_000_000]
+    file = write(tmp_path / name, *text)
+    monkeypatch.setattr("drilldown.memory.available_memory", lambda: 90_000_000)
+    assert "loading the dataset takes about 104 MB of memory; 90 MB are free" in error_of(file)

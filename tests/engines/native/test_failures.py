@@ -100,7 +100,7 @@ attempt(lambda: engine(threads=1, batch_size=100_000))
     [("std::bad_alloc()", "the memory does not suffice"), ("std::exception()", "std::exception"), ("7", "unknown")],
 )
 def test_an_exception_in_a_thread_becomes_an_error(fault, reason, tmp_path, monkeypatch):
-    place = "    correlate_weights(pass, tile, from, "
+    place = "    correlate_weights(pass, tile, from + "
     sources = change_source(tmp_path, "convolution.hpp", place, f"    if (pass.thread == 1) throw {fault};\n{place}")
     loaded = library._declared(ctypes.CDLL(str(compile_library(sources, tmp_path / "faulty.so", "-O0"))))
     monkeypatch.setattr(native_engine, "load_library", lambda _=None: loaded)

@@ -67,7 +67,8 @@ def test_page_and_markdown_show_the_maps(page: Page, run: Run) -> None:
     assert pictures.count() == len(evidence.activations)
     assert f"#{evidence.activations[0].index}, logit {evidence.activations[0].logit:.2f}" in pictures.first.inner_text()
     assert "figures/activation.png" in run_markdown(evidence)
-    assert len(plot.activation_maps(run).axes[0].images) == len(evidence.activations)
+    captions = [text.get_text() for text in plot.activation_maps(run).axes[0].texts if text.get_text()[0] == "#"]
+    assert captions == [f"#{shown.index}, logit {shown.logit:.2f}" for shown in evidence.activations]
 
 
 def test_the_pad_shows_the_map_of_the_predicted_class(page: Page, run: Run) -> None:

@@ -16,7 +16,7 @@ from drilldown.search.reading import read_search
 from drilldown.search.running import run_search, search_folder
 from drilldown.settings import Folders
 from support.browser import HOSTILE
-from support.stand_in import SPACE, Result, StandInPool, learning_curve, write_search
+from support.stand_in import SPACE, Formula, Result, StandInPool, learning_curve, write_search
 
 HEAD = 'head = { one_of = ["gap, linear 10", "conv 1x1 10, gap"] }\n'
 
@@ -27,12 +27,10 @@ def some_diverge(task: Task) -> Result:
     return Result(ending="diverged") if draw < 1 / 12 else learning_curve(task)
 
 
-def search_in(folder: Path, file: Path, *, on_test: bool = False) -> SearchEvidence:
+def search_in(folder: Path, file: Path, formula: Formula = some_diverge, *, on_test: bool = False) -> SearchEvidence:
     """Runs a search from its file; its runs lie in `folder`."""
     search = read_search(file)
-    state = run_search(
-        search, StandInPool(some_diverge), SearchCallback(), folders=Folders(runs=folder), on_test=on_test
-    )
+    state = run_search(search, StandInPool(formula), SearchCallback(), folders=Folders(runs=folder), on_test=on_test)
     place = search_folder(search, folder)
     return SearchEvidence(search, state, read_journal(place), place)
 
@@ -48,6 +46,18 @@ def best(tmp_path_factory: pytest.TempPathFactory) -> SearchEvidence:
     evidence.state.candidates[3].origin = HOSTILE
     evidence.state.candidates[4].failed[0] = HOSTILE
     return evidence
+
+
+@pytest.fixture(scope="session")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> SearchEvidence:
+    """A search in which two candidates learn nothing."""
+
+    def formula(task: Task) -> Result:
+        fails = task.experiment.name.endswith(("-candidate-3", "-candidate-5"))
+        return Result(30.0) if fails else learning_curve(task)
+
+    folder = tmp_path_factory.mktemp("failing")
+    return search_in(folder / "runs", write_search(folder, candidates=24), formula)
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,21 @@ def test_every_candidate_with_a_finite_loss_is_a_dot_at_its_mean(smallest: Searc
         assert all(0 <= chart.x.share(x) <= 1 and -1e-6 <= chart.y.share(y) <= 1.000001 for x, y in dots)
 
 
+def test_candidates_that_learn_nothing_lie_beyond_the_axis_and_are_marked(failing: SearchEvidence) -> None:
+    loss, accuracy, _ = search_charts(failing)
+    failed = sorted(failing.state.candidates[number].parameters for number in (3, 5))
+    for chart, above, note in (
+        (loss, True, "▲ 2 points above the axis"),
+        (accuracy, False, "▼ 2 points below the axis"),
+    ):
+        assert sorted(point.x for point in chart.outside) == failed
+        assert {point.above for point in chart.outside} == {above}
+        assert chart.outside_text == note
+        assert note in draw_scatters([chart]).axes[0].get_xlabel()
+    others = [row.race.loss.mean for row in failing.rows if row.race and row.race.loss and row.number not in (3, 5)]
+    assert loss.y.high < 10 * max(others)
+
+
 def test_dots_of_the_front_have_intervals_over_seeds(best: SearchEvidence) -> None:
     loss, _, _ = search_charts(best)
     named = {series.name: series for series in loss.series if series.ranges}

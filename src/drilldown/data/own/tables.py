@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -55,7 +56,7 @@ class CsvSource:
                 notices = (f"{file.name} has no labels, and is left out",)  # as in Kaggle's competitions
                 continue
             tables[part] = table
-        sizes = sum(file.stat().st_size for file in self.files.values())
+        sizes = sum(map(_text_size, self.files.values()))
         check_memory(sizes + LOADING_BYTES, "loading the dataset", file=self.name)
         parts = [(table.file, *table.read()) for table in tables.values()]
         train_file, pixels, train_labels = parts[0]
@@ -196,6 +197,17 @@ def _number(
     shown = ", ".join(words[:6]) + (", …" if len(words) > 6 else "")
     notice = f"the labels {shown} are the names of classes 0 to {len(words) - 1}"
     return (labels[0], labels[1]), tuple(words), (notice,)
+
+
+def _text_size(file: Path) -> int:
+    """The bytes of a text, plain or compressed: gzip writes their number, modulo 4 GiB, at the end of a file."""
+    with explain_read_errors(file), file.open("rb") as raw:
+        packed = raw.read(2) == GZIP
+        size = raw.seek(0, os.SEEK_END)
+        if not packed or size < 18:  # the smallest gzip file; a smaller one is damaged, and reading it says so
+            return size
+        raw.seek(-4, os.SEEK_END)
+        return max(size, int.from_bytes(raw.read(), "little"))
 
 
 def _lines(file: Path) -> Iterator[str]:

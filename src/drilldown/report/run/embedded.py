@@ -50,10 +50,9 @@ def why_not_embedded(experiment: Experiment) -> str | None:
     if parameters > MAX_PARAMETERS:
         return f"With {parameters:,} parameters the network is too large for a page; the limit is {MAX_PARAMETERS:,}."
     channels, height, width = experiment.image[0]
-    if channels > 1:
-        return f"The network reads images with {channels} channels, and one can only draw in black and white."
-    if height * width > MAX_PIXELS:
-        return f"Images of {height:,}x{width:,} are too large for a page; the limit is {MAX_PIXELS:,} pixels."
+    if channels * height * width > MAX_PIXELS:
+        size = f"{height:,}x{width:,}" + (f" with {channels} channels" if channels > 1 else "")
+        return f"Images of {size} are too large for a page; the limit is {MAX_PIXELS:,} numbers."
     return None
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -42,7 +43,7 @@ def loss_chart(evidence: SearchEvidence, rows: Sequence[Row]) -> Chart:
     answer = evidence.answer
     fresh = answer.fresh.loss if answer and answer.fresh else None
     series = _dots(evidence, rows, losses, (place(fresh), fresh.text(4)) if fresh else None, "loss {}")
-    shown = _values(series)
+    shown = _shown(series, lambda loss: loss)
     return Chart(
         name="front-loss",
         title=f"{evidence.split.capitalize()} loss against parameters, log scale",
@@ -80,7 +81,10 @@ def accuracy_chart(evidence: SearchEvidence, rows: Sequence[Row]) -> Chart:
         description=_front_text(evidence, "accuracy", texts),
         form="scatter",
         x=_sizes(evidence, rows),
-        y=Axis.accuracy(f"{evidence.split} accuracy, %", [*_values(series), *(value for value, _ in bars)]),
+        y=Axis.accuracy(
+            f"{evidence.split} accuracy, %",
+            [*_shown(series, lambda accuracy: 100 - accuracy), *(value for value, _ in bars)],
+        ),
         series=series,
         bars=bars,
         limits=_limits(evidence),
@@ -176,8 +180,20 @@ def _dot(name: str, style: str, parameters: int, place: tuple[float, float, floa
     return Series(name=name, style=style, x=(parameters,), y=(mean,), text=(text,), ranges=((low, high),))
 
 
-def _values(series: Iterable[Series]) -> list[float]:
-    return [value for one in series for value in (*one.y, *(end for ends in one.ranges for end in ends))]
+def _shown(series: Iterable[Series], error: Callable[[float], float]) -> list[float]:
+    """The values that the axis shows: all dots with names, and the cloud without outliers.
+
+    A training that failed must not press all others into a corner. An outlier is more than three times as far from the
+    best, on the logarithmic axis, as the better three quarters are.
+
+    *Arguments*: `error`: the error of a value, above 0; smaller is better.
+    """
+    named = [end for one in series for ends in one.ranges for end in ends]
+    cloud = sorted((value for one in series if not one.ranges for value in one.y), key=error)
+    if cloud:
+        best, usual = (error(cloud[index]) for index in (0, math.ceil(0.75 * len(cloud)) - 1))
+        named += [value for value in cloud if error(value) <= best * (usual / best) ** 3]
+    return named
 
 
 def _sizes(evidence: SearchEvidence, rows: Sequence[Row]) -> Axis:

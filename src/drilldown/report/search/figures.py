@@ -7,7 +7,16 @@ from matplotlib.figure import Figure
 
 from drilldown.report.axes import spread_labels
 from drilldown.report.chart import Chart
-from drilldown.report.matplotlib_charts import GREY, LABEL_HEIGHT, PAPER, STYLE_OF, draw_dot, draw_frame
+from drilldown.report.matplotlib_charts import (
+    GREY,
+    LABEL_HEIGHT,
+    PAPER,
+    STYLE_OF,
+    draw_dot,
+    draw_frame,
+    mark_outside,
+    x_label,
+)
 from drilldown.report.pictures import figure_png
 from drilldown.report.search.charts import search_charts
 from drilldown.report.search.evidence import SearchEvidence
@@ -36,7 +45,7 @@ def draw_scatters(charts: list[Chart]) -> Figure:
     for axes, chart in zip(figure.subplots(1, len(charts), squeeze=False)[0], charts, strict=True):
         draw_scatter(axes, chart)
         axes.set_title(chart.title, fontsize=10)
-        axes.set_xlabel(chart.x.label, fontsize=8)
+        axes.set_xlabel(x_label(chart), fontsize=8)
         axes.set_ylabel(chart.y.label, fontsize=8)
         axes.tick_params(labelsize=7.5)
     return figure
@@ -50,6 +59,7 @@ def draw_scatter(axes: Axes, chart: Chart) -> None:
     for series in clouds:
         colour, marker, _ = STYLE_OF[series.style]
         axes.plot(series.x, series.y, ls="", marker=marker, ms=4, color=colour, label=series.name)
+    mark_outside(axes, chart)
     heights = spread_labels([chart.y.share(series.y[0]) for series in dots], LABEL_HEIGHT)
     for series, height in zip(dots, heights, strict=True):
         draw_dot(axes, series)

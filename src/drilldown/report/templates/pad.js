@@ -1,5 +1,6 @@
 "use strict";
-// The drawing pad: ink → input image of the network → probabilities and feature maps.
+// The drawing pad: ink → input image of the network → probabilities and feature maps. Without paper, for networks that do
+// not read grey images, the input is one of the examples.
 
 const pad = startPad(JSON.parse(document.getElementById("data").textContent));
 
@@ -12,7 +13,8 @@ function startPad({ network: written, conventions, examples }) {
   const WIDEST = 64; // the most maps of a layer, or cells of a line, that are shown
 
   const network = readNetwork(written);
-  const [, height, width] = network.image;
+  const [channels, height, width] = network.image;
+  const isInk = channels < 3; // an image of one or two channels is shown as ink, see `visible_pixels` in pictures.py
   const find = (id) => document.getElementById(id);
   const paper = find("paper");
   const rows = [...find("probabilities").rows];
@@ -20,7 +22,7 @@ function startPad({ network: written, conventions, examples }) {
   // The ink is stored here: some browsers change the pixels that a script reads from a canvas, against tracking.
   const ink = new Float32Array(SIDE * SIDE);
   const pen = { x: SIDE / 2, y: SIDE / 2, down: false, shown: false };
-  const state = { ink, image: new Uint8Array(width * height), logits: null, milliseconds: 0 };
+  const state = { ink, image: new Uint8Array(channels * width * height), logits: null, milliseconds: 0 };
   let isExample = false; // the pad shows an example; the first stroke replaces it
   let [frame, resting, due] = [0, 0, false]; // pending frame and timer, and whether the frame includes a prediction
 
@@ -61,60 +63,64 @@ function startPad({ network: written, conventions, examples }) {
     return { x: ((event.clientX - box.left) / box.width) * SIDE, y: ((event.clientY - box.top) / box.height) * SIDE };
   };
   let last = null;
-  paper.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
-    event.preventDefault();
-    paper.setPointerCapture(event.pointerId);
-    pen.shown = pen.down = false;
-    last = position(event);
-    stroke(last, last);
-  });
-  paper.addEventListener("pointermove", (event) => {
-    if (!last) return;
-    const between = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
-    for (const moved of between.length ? between : [event]) {
-      const now = position(moved);
-      stroke(last, now);
-      last = now;
-    }
-  });
-  for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
-    paper.addEventListener(end, () => {
-      if (!last) return;
-      last = null;
-      announceSoon();
-    });
-  }
-
   const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  paper.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const before = { x: pen.x, y: pen.y };
-    if (MOVES[event.key]) {
-      const [dx, dy] = MOVES[event.key];
-      pen.x = Math.min(SIDE, Math.max(0, pen.x + dx * STEP));
-      pen.y = Math.min(SIDE, Math.max(0, pen.y + dy * STEP));
-      if (pen.down) announceSoon();
-    } else if (event.key === " ") {
-      pen.down = !pen.down;
-      find("status").textContent = pen.down ? "Pen down" : "Pen up";
-    } else if (event.key === "Delete" || event.key === "Backspace") {
-      pen.down = false;
-      clear();
-      find("status").textContent = "Cleared";
-    } else {
-      return;
+  if (paper) listen();
+
+  function listen() {
+    paper.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      event.preventDefault();
+      paper.setPointerCapture(event.pointerId);
+      pen.shown = pen.down = false;
+      last = position(event);
+      stroke(last, last);
+    });
+    paper.addEventListener("pointermove", (event) => {
+      if (!last) return;
+      const between = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
+      for (const moved of between.length ? between : [event]) {
+        const now = position(moved);
+        stroke(last, now);
+        last = now;
+      }
+    });
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
+      paper.addEventListener(end, () => {
+        if (!last) return;
+        last = null;
+        announceSoon();
+      });
     }
-    event.preventDefault();
-    pen.shown = true;
-    if (pen.down) stroke(before, pen);
-    else soon(false);
-  });
-  paper.addEventListener("blur", () => {
-    pen.shown = pen.down = false;
-    soon(false);
-  });
-  find("clear").addEventListener("click", clear);
+
+    paper.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      const before = { x: pen.x, y: pen.y };
+      if (MOVES[event.key]) {
+        const [dx, dy] = MOVES[event.key];
+        pen.x = Math.min(SIDE, Math.max(0, pen.x + dx * STEP));
+        pen.y = Math.min(SIDE, Math.max(0, pen.y + dy * STEP));
+        if (pen.down) announceSoon();
+      } else if (event.key === " ") {
+        pen.down = !pen.down;
+        find("status").textContent = pen.down ? "Pen down" : "Pen up";
+      } else if (event.key === "Delete" || event.key === "Backspace") {
+        pen.down = false;
+        clear();
+        find("status").textContent = "Cleared";
+      } else {
+        return;
+      }
+      event.preventDefault();
+      pen.shown = true;
+      if (pen.down) stroke(before, pen);
+      else soon(false);
+    });
+    paper.addEventListener("blur", () => {
+      pen.shown = pen.down = false;
+      soon(false);
+    });
+    find("clear").addEventListener("click", clear);
+  }
 
   // Predicting.
 
@@ -123,7 +129,7 @@ function startPad({ network: written, conventions, examples }) {
     due ||= predicting;
     frame ||= requestAnimationFrame(() => {
       frame = 0;
-      paintPaper();
+      if (paper) paintPaper();
       // An example is an image already; it was classified when it was chosen.
       if (due && !isExample) show(prepare(ink, SIDE, SIDE, width, height, conventions));
       due = false;
@@ -135,7 +141,7 @@ function startPad({ network: written, conventions, examples }) {
     const start = performance.now();
     const background = conventions.polarity === "dark-on-light" ? 255 : 0;
     state.image = image ?? new Uint8Array(width * height).fill(background);
-    paint(find("input"), state.image, width, height, 0, 255);
+    paintImage(find("input"), state.image);
     const results = forward(network, state.image);
     state.logits = results.at(-1).values;
     const probabilities = softmax(state.logits);
@@ -174,6 +180,27 @@ function startPad({ network: written, conventions, examples }) {
     context.putImageData(image, 0, 0);
   }
 
+  /** Paints an image of the network: the ink of its first channel, or its first three channels as colours. */
+  function paintImage(canvas, pixels) {
+    const area = width * height;
+    if (isInk) {
+      paint(canvas, pixels.subarray(0, area), width, height, 0, 255);
+      return;
+    }
+    Object.assign(canvas, { width, height });
+    const context = canvas.getContext("2d");
+    const picture = context.createImageData(width, height);
+    for (let at = 0; at < area; at++) picture.data.set([0, 1, 2].map((c) => pixels[c * area + at]).concat(255), 4 * at);
+    context.putImageData(picture, 0, 0);
+  }
+
+  /** The brightness of a pixel of the input, 0…255. */
+  function lightOf(at) {
+    const area = width * height;
+    const [red, green, blue] = [0, 1, 2].map((c) => state.image[c * area + at]);
+    return isInk ? 255 - red : (red + green + blue) / 3;
+  }
+
   /** Shows the class activation map of a class over the input; only the input for a blank pad. */
   function showEvidence(results, number, drawn) {
     const { input: [, lines, columns] } = network.layers[network.gap];
@@ -186,7 +213,7 @@ function startPad({ network: written, conventions, examples }) {
     const picture = context.createImageData(width, height);
     stretch(values, lines, columns, height, width).forEach((value, at) => {
       const alpha = (TINT * Math.abs(value)) / most;
-      const grey = 255 - INK * state.image[at];
+      const grey = 255 * (1 - INK) + INK * lightOf(at);
       const tint = value > 0 ? FOR : AGAINST;
       picture.data.set([...tint.map((part) => (1 - alpha) * grey + alpha * part), 255], 4 * at);
     });
@@ -212,7 +239,7 @@ function startPad({ network: written, conventions, examples }) {
   function showExample({ pixels }, button) {
     clear();
     const image = bytesOf(pixels);
-    for (let y = 0; y < SIDE; y++) {
+    for (let y = 0; paper && y < SIDE; y++) {
       for (let x = 0; x < SIDE; x++) {
         ink[y * SIDE + x] = image[Math.floor((y * height) / SIDE) * width + Math.floor((x * width) / SIDE)];
       }
@@ -230,8 +257,8 @@ function startPad({ network: written, conventions, examples }) {
     button.title = `Test image ${index}, class ${truth}${misclassified ? ", misclassified" : ""}`;
     button.setAttribute("aria-label", button.title);
     button.setAttribute("aria-pressed", "false");
-    canvas.className = "ink pixels";
-    paint(canvas, bytesOf(example.pixels), width, height, 0, 255);
+    canvas.className = isInk ? "ink pixels" : "pixels";
+    paintImage(canvas, bytesOf(example.pixels));
     button.append(canvas);
     if (misclassified) button.append(Object.assign(document.createElement("span"), { textContent: "hard" }));
     button.addEventListener("click", () => {
@@ -311,6 +338,6 @@ function startPad({ network: written, conventions, examples }) {
   find("examples").append(...buttons);
   for (const id of ["pad", "examples", "maps"]) find(id).hidden = false;
   if (examples.length) showExample(examples[0], buttons[0]);
-  else clear();
+  else if (paper) clear();
   return state;
 }
