@@ -262,8 +262,8 @@ def exit_codes() -> str:
                 [str(DrilldownError.exit_code), "A mistake in a file, a value or the command; the message says where."],
                 [
                     str(BUDGET_NOT_MET),
-                    "The budget is not met (`drilldown verdict`, `drilldown run --check`), or an exported file failed its "
-                    "check (`drilldown export`). No other command uses this code.",
+                    "The budget is not met (`drilldown verdict`, `drilldown run --check`), or an exported file failed "
+                    "its check (`drilldown export`). No other command uses this code.",
                 ],
                 [str(TrainingDivergedError.exit_code), "Training diverged: the loss is no longer a finite number."],
                 [str(128 + signal.SIGINT), "Ctrl-C interrupted the command. Every finished epoch is saved."],

@@ -46,6 +46,8 @@ WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.safetensors"
 SUMMARY, DIVERGENCE, AUDIT = "summary.json", "diverged.json", "audit.json"
 EXPORT, EXPORT_DOCUMENT = "export", "export.json"
 """The folder with the exported files, and the file in it that says how they were judged."""
+ADDED_LATER = AUDIT, f"{EXPORT}/{EXPORT_DOCUMENT}"
+"""What commands add to a finished run, and its report shows."""
 OnUnreadable = Callable[[DrilldownError], None]
 """Called with the error of a folder that cannot be read."""
 OWNER_KEY = "drilldown"

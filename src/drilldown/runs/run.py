@@ -31,11 +31,9 @@ from drilldown.files import (
     file_digest,
 )
 from drilldown.runs.folder import (
-    AUDIT,
+    ADDED_LATER,
     DIVERGED,
     EXPERIMENT,
-    EXPORT,
-    EXPORT_DOCUMENT,
     FINISHED,
     INTERRUPTED,
     PARENT,
@@ -126,10 +124,9 @@ class Run(Shown, RunFolder):
     def report_digest(self) -> str:
         """The SHA-256 of all that the report of the finished run is made from; the report carries it."""
         made_from = f"{self.summary_digest}\n{(self.source or self.trained_experiment).to_toml()}"
-        if self.has(AUDIT):
-            made_from += f"\n{file_digest(read_bytes(self.path / AUDIT))}"
-        if self.has(f"{EXPORT}/{EXPORT_DOCUMENT}"):
-            made_from += f"\n{file_digest(read_bytes(self.path / EXPORT / EXPORT_DOCUMENT))}"
+        for document in ADDED_LATER:
+            if self.has(document):
+                made_from += f"\n{file_digest(read_bytes(self.path / document))}"
         return file_digest(made_from.encode())
 
     def read(self) -> FinishedRun:
