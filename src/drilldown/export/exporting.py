@@ -22,7 +22,7 @@ from drilldown.export.c.compiling import compile_program, find_compiler, run_pro
 from drilldown.export.c.self_test import SELF_TEST, write_self_test
 from drilldown.export.c.writing import FLOAT, INT8, Program, write_program
 from drilldown.export.check import judge_float, judge_integers, judge_nearly_integers
-from drilldown.export.document import Export, Judged, weights_digest
+from drilldown.export.document import Export, Judged
 from drilldown.export.folding import fold
 from drilldown.export.formats import choose_formats
 from drilldown.export.graph import Graph
@@ -91,7 +91,7 @@ def export_run(
             experiment=run.name,
             fingerprint=summary.fingerprint or run.trained_experiment.fingerprint,
             seed=summary.seed,
-            weights=weights_digest(run),
+            weights=run.weights_digest,
             versions={"drilldown": metadata.version("drilldown"), "torch": torch.__version__},
             test=predictions.tally,
             formats=judged,

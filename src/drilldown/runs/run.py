@@ -21,15 +21,14 @@ from drilldown.data.dataset import Dataset, Split
 from drilldown.data.loading import is_on_disk, with_local_writers
 from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.activation_maps import HEAD, activation_maps, has_activation_maps
+from drilldown.evaluation.chips import ChipFigures
 from drilldown.evaluation.predictions import Predictions, as_batch, predict_logits
 from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict, judge
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import read_experiment
-from drilldown.files import (
-    damaged_file,
-    file_digest,
-)
+from drilldown.files import damaged_file, file_digest
+from drilldown.runs.chips import Measured, figures_of_run
 from drilldown.runs.folder import (
     ADDED_LATER,
     DIVERGED,
@@ -44,7 +43,7 @@ from drilldown.runs.folder import (
     WEIGHTS,
     RunFolder,
     read_bytes,
-)
+)  # fmt: skip
 from drilldown.runs.places import run_place, run_places
 from drilldown.runs.summary import RunSummary
 from drilldown.runs.tensor_files import Owner, check_tensors, read_tensors, state_like
@@ -138,12 +137,15 @@ class Run(Shown, RunFolder):
         if (summary.last_correct and summary.last_correct != last) or summary.clean_train_accuracy > 100:
             raise damaged_file(self.path / SUMMARY, f"its figures contradict {RECORDS}")
         if self.source is None:
-            verdict, hold = summary.verdict, len(summary.accuracy.last)
+            verdict, hold, chip = summary.verdict, len(summary.accuracy.last), summary.chip
         else:
             budget = self.source.budget
-            verdict = judge(budget, summary.parameters, epochs, dead=summary.verdict.is_dead)
+            chip = figures_of_run(self, summary.chip, budget.chip, self._measured)
+            verdict = judge(budget, summary.parameters, epochs, dead=summary.verdict.is_dead, chip=chip)
             hold = min(budget.hold, len(epochs))
-        return FinishedRun(run=self, seed=summary.seed, epochs=epochs, summary=summary, verdict=verdict, hold=hold)
+        return FinishedRun(
+            run=self, seed=summary.seed, epochs=epochs, summary=summary, verdict=verdict, hold=hold, chip=chip
+        )
 
     def to_train(self, experiment: Experiment, seed: int) -> Experiment:
         """The experiment as this folder stores it.
@@ -326,6 +328,11 @@ class Run(Shown, RunFolder):
         device: DeviceName = "cuda" if metadata["device"] == "cuda" else "cpu"
         return Checkpoint(tensors, epochs, engine, metadata["threads"], device, metadata["versions"])
 
+    def _measured(self) -> Measured:
+        """The network and the images that give the figures on a chip."""
+        network, dataset = self.model(), self.experiment.recipe.load_without_writers()
+        return self.experiment.layout, network, self.normalisation, dataset.train.images
+
     def _summary(self) -> RunSummary:
         summary = self.summary
         if summary is None:
@@ -351,6 +358,8 @@ class FinishedRun:
     """The verdict by the budget that holds."""
     hold: int
     """The number of last epochs that the budget judges."""
+    chip: ChipFigures | None
+    """The int8 code on the chip of the budget; None where it names no chip."""
 
     @property
     def passed(self) -> bool:

@@ -11,10 +11,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from drilldown.experiment.chip import TARGETS, TargetName
 from drilldown.export.c.writing import Program, write_program
 from drilldown.export.quantise import quantise
 from drilldown.export.targets.building import find_toolchain, measure_sizes
-from drilldown.export.targets.catalogue import TARGETS, TargetName, target_of
+from drilldown.export.targets.catalogue import target_of
 from drilldown.export.targets.emulating import run_on_qemu
 from drilldown.export.targets.measuring import measure_target
 from support.exports import HEADS, every_layer_program, folded, int8_networks, need_program, random_images

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from drilldown.errors import DrilldownError, Problem, did_you_mean, quoted
-
-TargetName = Literal["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "riscv32", "avr", "host"]
-TARGETS: tuple[TargetName, ...] = get_args(TargetName)
-"""All targets, in the order in which they are measured."""
+from drilldown.experiment.chip import TARGETS, TargetName
 
 
 @dataclass(frozen=True, slots=True)
