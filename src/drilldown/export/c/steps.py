@@ -53,7 +53,7 @@ class Steps:
         self.operations = operations
         self.places = Places(image, operations, memory, schedule, is_float=is_float)
         self.is_float, self.value = is_float, "float" if is_float else "uint8_t"
-        self.constants = Constants()
+        self.constants = Constants(in_flash=not is_float)
         self.used: set[str] = set()
         """The functions and the fields that the code needs."""
         self.functions: dict[str, str] = {}
@@ -167,7 +167,7 @@ class Steps:
             add(f"{name}_table", "uint8_t", operation.activation.table)
         if node.pad:
             padding = node.padding if node.padding is not None else torch.zeros(node.input[0])
-            add(f"{name}_padding", self.value, padding)
+            add(f"{name}_padding", self.value, padding, is_pixel=True)
 
     def _conv_fields(self, operation: Operation) -> list[tuple[str, str]]:
         """The fields of a `struct conv`."""

@@ -46,7 +46,7 @@ class Target:
     flags: tuple[str, ...]
     machine: Machine | None = None
     copies_constants: bool = False
-    """Whether constants are copied into the RAM, because the processor does not read the flash as it reads the RAM."""
+    """Whether constants outside of `__flash` are copied into the RAM, since it reads the flash by other instructions."""
 
     @property
     def compiler(self) -> str:
@@ -87,7 +87,7 @@ _CATALOGUE = {
         ),
         Target(
             name="avr", processor="ATmega1284P", prefix="avr-", package="gcc-avr avr-libc",
-            flags=("-mmcu=atmega1284p",), copies_constants=True,
+            flags=("-mmcu=atmega1284p", "-std=gnu99"), copies_constants=True,
             machine=Machine(
                 emulator="simavr", package="simavr", options=("-m", "atmega1284p", "-f", "16000000"), board="avr.c",
                 ram=Region(0x100, 16 * KIB),

@@ -34,7 +34,7 @@ class Sizes(PublicNames, BaseModel):
     library: Count
     """The part of `text` that comes from the compiler's library, such as a division."""
     ram: Count
-    """`sizeof(struct net)` with `data` and `bss`; where the processor copies constants into the RAM, also `rodata`."""
+    """`sizeof(struct net)` with `data` and `bss`."""
     stack: Count
     """The deepest chain of calls from a function of the header: its frames summed, of `-fstack-usage`."""
 
