@@ -36,7 +36,7 @@ def need_tools(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "schedule", "head"),
     [("cortex-m0", "rows", 0), ("cortex-m3", "layers", 1), ("cortex-m4", "rows", 2), ("cortex-m4", "layers", 3),
-     ("cortex-m7", "rows", 4), ("riscv32", "rows", 5), ("avr", "layers", 0)],
+     ("cortex-m7", "tight", 4), ("riscv32", "rows", 5), ("avr", "layers", 0), ("avr", "tight", 1)],
 )  # fmt: skip
 def test_every_layer_gives_the_bits_of_the_reference_on_every_target(name, schedule, head, tmp_path) -> None:
     need_tools(name)
@@ -182,7 +182,7 @@ def test_a_missing_emulator_is_named_and_the_sizes_are_there(tmp_path, monkeypat
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cortex-m0", "cortex-m4", "riscv32"])
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(network=int8_networks(), seed=st.integers(0, 999), schedule=st.sampled_from(["rows", "layers"]))
+@given(network=int8_networks(), seed=st.integers(0, 999), schedule=st.sampled_from(["rows", "layers", "tight"]))
 def test_random_networks_give_the_bits_of_the_reference(name, network, seed, schedule, tmp_path) -> None:
     need_tools(name)
     blocks, image = network

@@ -46,7 +46,7 @@ class Target:
     flags: tuple[str, ...]
     machine: Machine | None = None
     copies_constants: bool = False
-    """Whether constants outside of `__flash` are copied into the RAM, since it reads the flash by other instructions."""
+    """Whether constants outside of `__flash` are copied into the RAM: it reads the flash by other instructions."""
 
     @property
     def compiler(self) -> str:
