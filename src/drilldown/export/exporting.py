@@ -62,7 +62,7 @@ def export_run(
     Each file is judged on all test images. A file that fails its check is not published, and the result says why.
 
     *Arguments*: `formats`: `onnx`, `onnx-int8`, `c`, `c-int8`; None for all that the network can have. `schedule`: the
-    order of the calculation in C, `rows` or `layers`. `data_dir`: the first place to look for the dataset.
+    order of the calculation in C, `rows`, `tight` or `layers`. `data_dir`: the first place to look for the dataset.
     `targets`: the processors that the int8 code in C is measured for, such as `cortex-m4`. `limits`: the flash and the
     RAM that it may take on each of them.
 
