@@ -27,7 +27,7 @@ def test_flash_and_ram_with_stack_are_compared_with_their_limits(limits, met) ->
 
 @pytest.mark.parametrize("figures", [None, ChipFigures(chip="avr", missing="avr-gcc is not installed")])
 def test_a_limit_without_its_figure_is_not_met(figures: ChipFigures | None) -> None:
-    (line,) = chip_lines(Budget(ram="2k", chip="avr"), figures)
+    (line,) = chip_lines(Budget(ram=2_048, chip="avr"), figures)
     assert not line.met
     assert line.text.startswith("not measured; ") or "not measured (limit 2,048 B on avr)" in line.text
     if figures is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from drilldown.export.graph import Conv, Graph
+from drilldown.export.integer import IntegerConv
 from drilldown.export.quantise import quantise
 from drilldown.network.layout import IMAGE
 
@@ -32,6 +33,10 @@ def test_the_worked_example_is_calculated_as_the_code_does() -> None:
     images = torch.tensor([[255, 0, 255, 255], [200, 100, 0, 50]], dtype=torch.uint8).view(2, 1, 2, 2)
     network = quantise(Graph((1, 2, 2), (first, last)), images)
     layer, linear = network.nodes
+    assert isinstance(layer, IntegerConv)
+    assert isinstance(linear, IntegerConv)
+    assert layer.multiplier is not None
+    assert layer.shift is not None
     image = images[1:].float()
     a, b, c, d = numbers(layer.weight)
     (bias,), (multiplier,), (shift,) = numbers(layer.bias), numbers(layer.multiplier), numbers(layer.shift)

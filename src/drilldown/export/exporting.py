@@ -18,6 +18,7 @@ import torch
 from drilldown.data.dataset import Dataset
 from drilldown.errors import DrilldownError, Problem, check_argument
 from drilldown.evaluation.predictions import Predictions
+from drilldown.experiment.chip import TargetName
 from drilldown.export.c.compiling import compile_program, find_compiler, run_program, run_self_test
 from drilldown.export.c.self_test import SELF_TEST, write_self_test
 from drilldown.export.c.writing import FLOAT, INT8, Program, write_program
@@ -35,7 +36,6 @@ from drilldown.export.onnx.modules import write_module_onnx
 from drilldown.export.onnx.running import run_onnx
 from drilldown.export.quantise import calibration_images, quantise
 from drilldown.export.readme import write_readme
-from drilldown.export.targets.catalogue import TargetName
 from drilldown.export.targets.figures import TargetFigures
 from drilldown.export.targets.limits import Limits
 from drilldown.export.targets.measuring import measure_target

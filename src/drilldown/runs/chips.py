@@ -12,12 +12,11 @@ from drilldown.evaluation.chips import ChipFigures, measure
 from drilldown.experiment.chip import TargetName
 from drilldown.experiment.experiment import Experiment
 from drilldown.files import read_json
-from drilldown.network.layout import PlacedLayer
 from drilldown.runs.folder import EXPORT, EXPORT_DOCUMENT, RunFolder
 from drilldown.training.training import Training
 
-Measured = tuple[tuple[PlacedLayer, ...] | None, nn.Module, tuple[tuple[float, ...], tuple[float, ...]], torch.Tensor]
-"""The arguments of `drilldown.evaluation.chips.Measure`, without the chip."""
+Trained = tuple[Experiment, nn.Module, tuple[tuple[float, ...], tuple[float, ...]]]
+"""An experiment, its trained network in evaluation mode, and mean and standard deviation of each channel."""
 _known: dict[tuple[str, TargetName], ChipFigures] = {}
 """The measured figures of this process, by the checksum of the weights and the chip: a command reads a run several
 times."""
@@ -36,7 +35,7 @@ def figures_of_training(training: Training) -> ChipFigures | None:
 
 
 def figures_of_run(
-    run: RunFolder, of_summary: ChipFigures | None, chip: TargetName | None, load: Callable[[], Measured]
+    run: RunFolder, of_summary: ChipFigures | None, chip: TargetName | None, load: Callable[[], Trained]
 ) -> ChipFigures | None:
     """The figures of a finished run; None without a chip.
 
@@ -52,7 +51,9 @@ def figures_of_run(
             found = of_summary
         if found is not None:
             return found
-        found = measure()(*load(), chip)
+        experiment, network, normalisation = load()
+        images = experiment.recipe.load_without_writers().train.images
+        found = measure()(experiment.layout, network, normalisation, images, chip)
     except DrilldownError as error:  # the weights were deleted, or the dataset is not on this machine
         return ChipFigures(chip=chip, missing=str(error))
     if not found.missing:

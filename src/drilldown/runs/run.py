@@ -28,7 +28,7 @@ from drilldown.evaluation.verdict import Verdict, judge
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import read_experiment
 from drilldown.files import damaged_file, file_digest
-from drilldown.runs.chips import Measured, figures_of_run
+from drilldown.runs.chips import Trained, figures_of_run
 from drilldown.runs.folder import (
     ADDED_LATER,
     DIVERGED,
@@ -43,7 +43,7 @@ from drilldown.runs.folder import (
     WEIGHTS,
     RunFolder,
     read_bytes,
-)  # fmt: skip
+)
 from drilldown.runs.places import run_place, run_places
 from drilldown.runs.summary import RunSummary
 from drilldown.runs.tensor_files import Owner, check_tensors, read_tensors, state_like
@@ -140,7 +140,7 @@ class Run(Shown, RunFolder):
             verdict, hold, chip = summary.verdict, len(summary.accuracy.last), summary.chip
         else:
             budget = self.source.budget
-            chip = figures_of_run(self, summary.chip, budget.chip, self._measured)
+            chip = figures_of_run(self, summary.chip, budget.chip, self._trained)
             verdict = judge(budget, summary.parameters, epochs, dead=summary.verdict.is_dead, chip=chip)
             hold = min(budget.hold, len(epochs))
         return FinishedRun(
@@ -168,13 +168,9 @@ class Run(Shown, RunFolder):
         if self.status != FINISHED:
             raise self._not_finished()
         if not self.has_model:
-            raise DrilldownError(
-                Problem(
-                    file=self.path,
-                    found="weights and predictions were deleted",
-                    suggestion=f"retrain: drilldown run {self.name} --seed {self.seed} --again",
-                )
-            )
+            found = "weights and predictions were deleted"
+            retrain = f"retrain: drilldown run {self.name} --seed {self.seed} --again"
+            raise DrilldownError(Problem(file=self.path, found=found, suggestion=retrain))
 
     def _not_finished(self) -> DrilldownError:
         status = self.status
@@ -328,10 +324,8 @@ class Run(Shown, RunFolder):
         device: DeviceName = "cuda" if metadata["device"] == "cuda" else "cpu"
         return Checkpoint(tensors, epochs, engine, metadata["threads"], device, metadata["versions"])
 
-    def _measured(self) -> Measured:
-        """The network and the images that give the figures on a chip."""
-        network, dataset = self.model(), self.experiment.recipe.load_without_writers()
-        return self.experiment.layout, network, self.normalisation, dataset.train.images
+    def _trained(self) -> Trained:
+        return self.experiment, self.model(), self.normalisation
 
     def _summary(self) -> RunSummary:
         summary = self.summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -92,8 +93,7 @@ def test_a_picture_is_sent_row_by_row_when_the_board_asks(monkeypatch) -> None:
     monkeypatch.syspath_prepend(str(BOARDS / "uno"))
     import pty  # not on Windows
 
-    from send import classify
-
+    classify = importlib.import_module("send").classify
     board, port = pty.openpty()
     os.system(f"stty raw -echo < {os.ttyname(port)}")
     image = bytes(range(28)) * 28

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from drilldown.experiment.chip import TargetName
 from drilldown.export.targets.building import find_toolchain, measure_sizes
-from drilldown.export.targets.catalogue import TargetName, target_of
+from drilldown.export.targets.catalogue import target_of
 from support.exports import every_layer_program, need_program
 
 COMPILERS: dict[TargetName, tuple[str, str]] = {

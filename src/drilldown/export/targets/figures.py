@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from drilldown.export.targets.catalogue import TargetName
+from drilldown.experiment.chip import TargetName
 from drilldown.shown import PublicNames
 
 Count = Annotated[int, Field(ge=0)]
