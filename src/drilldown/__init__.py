@@ -39,6 +39,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from drilldown import shown
+from drilldown.evaluation import chips
 
 if TYPE_CHECKING:
     from drilldown.analysis.comparison import compare
@@ -121,6 +122,7 @@ if "IPython" in sys.modules:
         import_module("drilldown.notebook.completion")
 shown.set_loader("text", lambda: import_module("drilldown.terminal.renderers"))
 shown.set_loader("html", lambda: import_module("drilldown.notebook.html"))
+chips.set_measure(lambda: import_module("drilldown.export.budget").measure_chip)
 
 
 def __getattr__(name: str) -> object:

@@ -36,6 +36,17 @@ def test_rows_keeps_as_many_rows_as_the_windows_have() -> None:
     assert program.constants == weights + 4 * (channels + 10) + 2 * channels
 
 
+def test_tight_keeps_a_row_less_of_each_window_and_shares_the_newest_ones() -> None:
+    graph = folded(FLAGSHIP, (1, 28, 28), 10)
+    operations = operations_of(quantise(graph, random_images(4, (1, 28, 28))))
+    memory = plan_memory("tight", graph.image, operations, is_float=False)
+    # A row of conv2 is written in two turns, because of the maxpool: it cannot be shared. conv6 goes into sums at once.
+    assert [memory.image.capacity, *(buffer.capacity for buffer in memory.buffers)][:7] == [2, 2, 3, 2, 2, 2, 0]
+    rows = 28 * 2 + 26 * 8 * 2 + 12 * 8 * 3 + 10 * 12 * 2 + 8 * 14 * 2 + 6 * 16 * 2
+    newest = max(28 + 26 * 8, 10 * 12 + 8 * 14, 8 * 14 + 6 * 16, 6 * 16 + 4 * 16)  # of a step's input and its output
+    assert memory.size == rows + newest
+
+
 def test_a_skip_keeps_the_rows_that_its_sum_waits_for() -> None:
     graph = folded([{"skip": ["conv 3x3 2 pad=same, relu", "conv 3x3 2 pad=same"]}, "gap, linear 4"], (2, 9, 9), 4)
     operations = operations_of(graph)
@@ -66,7 +77,7 @@ def test_no_tensor_lies_over_one_that_is_still_needed(network) -> None:
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
-@pytest.mark.parametrize("schedule", ["rows", "layers"])
+@pytest.mark.parametrize("schedule", ["rows", "layers", "tight"])
 def test_the_memory_is_that_of_the_compiled_structure(schedule, tmp_path) -> None:
     graph = folded(FLAGSHIP, (1, 28, 28), 10)
     network = quantise(graph, random_images(4, (1, 28, 28)))

@@ -23,7 +23,7 @@ def document(uninterrupted: Path) -> dict[str, Any]:
     return document
 
 
-OPTIONAL = {"title", "fingerprint", "versions", "last_correct", "files", "machine", "pictures"}
+OPTIONAL = {"title", "fingerprint", "versions", "last_correct", "files", "machine", "pictures", "chip"}
 """Fields that earlier versions did not write."""
 
 

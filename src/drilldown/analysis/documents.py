@@ -57,7 +57,13 @@ def verdict_document(run: FinishedRun) -> Document:
             "worst_correct": worst.correct,
             "total": worst.total,
         },
+        "flash": {},
+        "ram": {},
     }
+    if (chip := run.chip) is not None:
+        common = {"chip": chip.chip, "missing": chip.missing or None}
+        found["flash"] = {"limit": budget.flash, "found": chip.flash, **common}
+        found["ram"] = {"limit": budget.ram, "found": chip.ram_with_stack, "stack": chip.stack, **common}
     lines = {name: {"met": met[name], **figures} if name in met else None for name, figures in found.items()}
     return {"passed": verdict.passed, "split": verdict.split, "dead": verdict.is_dead, **lines}
 

@@ -29,7 +29,9 @@ def export(
     ] = None,
     schedule: Annotated[
         ScheduleName,
-        typer.Option("--schedule", help="C: rows needs least memory; layers keeps whole feature maps."),
+        typer.Option(
+            "--schedule", help="C: rows needs little memory, tight the least, layers keeps whole feature maps."
+        ),
     ] = "rows",
     target: Annotated[
         list[str] | None,

@@ -9,6 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from drilldown.evaluation.chips import ChipFigures
 from drilldown.evaluation.records import EpochRecord
 from drilldown.experiment.budget import Budget
 from drilldown.shown import Shown
@@ -81,12 +82,20 @@ class Verdict(Shown):
         return cls(tuple(lines), document["split"])
 
 
-def judge(budget: Budget, parameters: int, epochs: Sequence[EpochRecord], *, dead: bool = False) -> Verdict:
+def judge(
+    budget: Budget,
+    parameters: int,
+    epochs: Sequence[EpochRecord],
+    *,
+    dead: bool = False,
+    chip: ChipFigures | None = None,
+) -> Verdict:
     """Judges a run whose epochs are all finished.
 
     Accuracy is compared as counts, exactly: 9,940 of 10,000 meets 99.4 %, 9,939 does not.
 
     *Arguments*: `dead`: whether the network gives all images the same logits; such a network meets no budget.
+    `chip`: the figures on the budget's chip. A limit whose figure is missing is not met.
     """
     lines = []
     if budget.parameters is not None:
@@ -95,9 +104,33 @@ def judge(budget: Budget, parameters: int, epochs: Sequence[EpochRecord], *, dea
         lines.append(_limit_line("epochs", budget.epochs, len(epochs)))
     if budget.accuracy is not None:
         lines.append(_accuracy_line(Decimal(str(budget.accuracy)), budget.hold, epochs))
+    lines += chip_lines(budget, chip)
     if dead:
         lines.append(_DEAD)
     return Verdict(tuple(lines), "validation" if epochs and epochs[0].held_out else "test")
+
+
+def chip_lines(budget: Budget, chip: ChipFigures | None) -> list[VerdictLine]:
+    """The lines about the limits on a chip.
+
+    >>> figures = ChipFigures(chip="cortex-m4", flash=9_516, ram=2_120, stack=216)
+    >>> for line in chip_lines(Budget(flash="16k", ram="2k", chip="cortex-m4"), figures):
+    ...     print(line.name, line.text)
+    flash 9,516 B (limit 16,384 B on cortex-m4), 6,868 B to spare
+    ram 2,336 B (limit 2,048 B on cortex-m4), 288 B too much
+    """
+    lines = []
+    for name, limit in (("flash", budget.flash), ("ram", budget.ram)):
+        if limit is None:
+            continue
+        found = None if chip is None else chip.flash if name == "flash" else chip.ram_with_stack
+        words, by, met = "not measured", "its figure is missing" if chip is None else chip.missing, False
+        if chip is not None and found is not None:
+            words = f"{found:,} B" if name == "flash" else f"{found:,} B ({chip.stack:,} B of them for the stack)"
+            by = f"{limit - found:,} B to spare" if found <= limit else f"{found - limit:,} B too much"
+            met = found <= limit
+        lines.append(VerdictLine(name=name, limit=f"at most {limit:,} B on {budget.chip}", found=words, met=met, by=by))
+    return lines
 
 
 def meets_bar(epoch: EpochRecord, bar: float | None) -> bool:
@@ -148,4 +181,4 @@ def is_judged(budget: Budget) -> bool:
     >>> is_judged(Budget()), is_judged(Budget(epochs=15))
     (False, True)
     """
-    return any(limit is not None for limit in (budget.parameters, budget.epochs, budget.accuracy))
+    return any(limit is not None for limit in (budget.parameters, budget.epochs, budget.accuracy, budget.chip))

@@ -11,8 +11,8 @@ from drilldown.evaluation.records import Tally
 from drilldown.export.names import FormatName, ScheduleName
 from drilldown.export.targets.figures import Table, TargetFigures, figures_table, steps_table
 from drilldown.export.targets.limits import Limits, exceeded
-from drilldown.files import file_digest, read_json
-from drilldown.runs.folder import EXPORT, EXPORT_DOCUMENT, FINISHED, WEIGHTS, read_bytes
+from drilldown.files import read_json
+from drilldown.runs.folder import EXPORT, EXPORT_DOCUMENT, FINISHED
 from drilldown.runs.run import Run
 from drilldown.shown import PublicNames
 
@@ -142,9 +142,4 @@ def read_export(run: Run) -> Export | None:
         raise DrilldownError(
             Problem(file=file, found=f'"{place}" is invalid', suggestion="repeat drilldown export")
         ) from None
-    return export if export.weights == weights_digest(run) else None
-
-
-def weights_digest(run: Run) -> str:
-    """The SHA-256 of the file with the run's weights."""
-    return run.checksums().get(WEIGHTS) or file_digest(read_bytes(run.path / WEIGHTS))
+    return export if export.weights == run.weights_digest else None

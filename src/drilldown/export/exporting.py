@@ -18,11 +18,12 @@ import torch
 from drilldown.data.dataset import Dataset
 from drilldown.errors import DrilldownError, Problem, check_argument
 from drilldown.evaluation.predictions import Predictions
+from drilldown.experiment.chip import TargetName
 from drilldown.export.c.compiling import compile_program, find_compiler, run_program, run_self_test
 from drilldown.export.c.self_test import SELF_TEST, write_self_test
 from drilldown.export.c.writing import FLOAT, INT8, Program, write_program
 from drilldown.export.check import judge_float, judge_integers, judge_nearly_integers
-from drilldown.export.document import Export, Judged, weights_digest
+from drilldown.export.document import Export, Judged
 from drilldown.export.folding import fold
 from drilldown.export.formats import choose_formats
 from drilldown.export.graph import Graph
@@ -35,7 +36,6 @@ from drilldown.export.onnx.modules import write_module_onnx
 from drilldown.export.onnx.running import run_onnx
 from drilldown.export.quantise import calibration_images, quantise
 from drilldown.export.readme import write_readme
-from drilldown.export.targets.catalogue import TargetName
 from drilldown.export.targets.figures import TargetFigures
 from drilldown.export.targets.limits import Limits
 from drilldown.export.targets.measuring import measure_target
@@ -62,7 +62,7 @@ def export_run(
     Each file is judged on all test images. A file that fails its check is not published, and the result says why.
 
     *Arguments*: `formats`: `onnx`, `onnx-int8`, `c`, `c-int8`; None for all that the network can have. `schedule`: the
-    order of the calculation in C, `rows` or `layers`. `data_dir`: the first place to look for the dataset.
+    order of the calculation in C, `rows`, `tight` or `layers`. `data_dir`: the first place to look for the dataset.
     `targets`: the processors that the int8 code in C is measured for, such as `cortex-m4`. `limits`: the flash and the
     RAM that it may take on each of them.
 
@@ -91,7 +91,7 @@ def export_run(
             experiment=run.name,
             fingerprint=summary.fingerprint or run.trained_experiment.fingerprint,
             seed=summary.seed,
-            weights=weights_digest(run),
+            weights=run.weights_digest,
             versions={"drilldown": metadata.version("drilldown"), "torch": torch.__version__},
             test=predictions.tally,
             formats=judged,

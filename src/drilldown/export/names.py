@@ -7,5 +7,5 @@ from typing import Literal, get_args
 FormatName = Literal["onnx", "onnx-int8", "c", "c-int8"]
 FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 """All formats, in the order in which they are made."""
-ScheduleName = Literal["rows", "layers"]
+ScheduleName = Literal["rows", "layers", "tight"]
 """The order of the calculation in C: see `schedule.py`."""

@@ -4,13 +4,15 @@ The C code calculates each tensor row by row, with one function for each step. T
 
 - `rows`: whenever enough rows of its input exist, a step makes its next row. Only the rows that a later step still
   needs are kept, in a ring. The image arrives row by row, as from a camera.
+- `tight`: as `rows`, with less memory and some copying. The newest row of a tensor lies in a place that several tensors
+  share; when all steps have read it, it is copied into the ring, in place of a row that nobody needs any more.
 - `layers`: each step makes all its rows, then the next step follows. A tensor is kept whole until its last use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 
 from drilldown.export.names import ScheduleName
 from drilldown.network.layout import IMAGE
@@ -61,6 +63,8 @@ class Buffer:
     """In elements."""
     capacity: int
     """The number of rows that are kept; row y lies at y modulo it."""
+    fresh: int | None = None
+    """The place of its newest row, in elements, until the row is kept; None where rows are written where they stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,31 +88,69 @@ def plan(
     """
     if schedule == "rows":
         return _side_by_side(_capacities(steps, image[0]), [image[1], *row_sizes])
+    if schedule == "tight":
+        return _tight(steps, image[0], [image[1], *row_sizes])
     return _one_after_another(steps, image if keep_image else (image[0], 0), row_sizes)
 
 
-def _capacities(steps: Sequence[Step], height: int) -> list[int]:
-    """The largest number of rows that are kept at the same time, of the image and of each step, by a rehearsal."""
-    turns, most = [0] * len(steps), [1] * (len(steps) + 1)
+def _tight(steps: Sequence[Step], height: int, row_sizes: Sequence[int]) -> Memory:
+    """The rings side by side, and behind them the place that newest rows share."""
+    last, whole = last_uses(steps), _capacities(steps, height)
+    fresh = {
+        source
+        for source in last
+        if row_sizes[source + 1]
+        and (source == IMAGE or steps[source].turns == steps[source].rows)  # others write a row in several turns
+        and not any(step.keeps for step in steps if source in step.sources)
+    }
+    kept = _capacities(steps, height, fresh)
+    fresh = {source for source in fresh if kept[source + 1] < whole[source + 1]}
+    capacities = [kept[i] if i - 1 in fresh else whole[i] for i in range(len(whole))]
+    rings = _side_by_side(capacities, row_sizes)
+    places, size = _pack({source: (source, last[source]) for source in fresh}, {s: row_sizes[s + 1] for s in fresh})
+    buffers = [
+        replace(buffer, fresh=rings.size + places[index - 1]) if index - 1 in fresh else buffer
+        for index, buffer in enumerate((rings.image, *rings.buffers))
+    ]
+    return Memory(buffers[0], tuple(buffers[1:]), rings.size + size)
+
+
+def last_uses(steps: Sequence[Step]) -> dict[int, int]:
+    """The last step that takes each tensor."""
+    return {source: index for index, step in enumerate(steps) for source in step.sources}
+
+
+def _capacities(steps: Sequence[Step], height: int, fresh: Set[int] = frozenset()) -> list[int]:
+    """The largest number of rows that are kept at the same time, of the image and of each step, by a rehearsal.
+
+    *Arguments*: `fresh`: the tensors whose newest row does not count before all steps have read it.
+    """
+    turns, last = [0] * len(steps), last_uses(steps)
+    most = [int(source not in fresh) for source in range(IMAGE, len(steps))]
 
     def made(source: int) -> int:
         return arrived if source == IMAGE else steps[source].made(turns[source])
 
     def watch(source: int, begun: int) -> None:
-        """Counts the rows from the oldest that is needed to the one that is being written."""
+        """Counts the rows from the oldest that is needed to the one that was begun last."""
         ends = [step.oldest(turns[index]) for index, step in enumerate(steps) if source in step.sources]
         most[source + 1] = max(most[source + 1], begun - min(ends, default=0))
 
     for arrived in range(1, height + 1):
-        watch(IMAGE, arrived)
+        if IMAGE not in fresh:
+            watch(IMAGE, arrived)
         moved = True
         while moved:
             moved = False
             for index, step in enumerate(steps):
                 if turns[index] < step.turns and all(made(s) >= step.needed(turns[index]) for s in step.sources):
-                    watch(index, step.made(turns[index]) + 1 if step.rows else 0)
+                    if index not in fresh:
+                        watch(index, step.made(turns[index]) + 1 if step.rows else 0)
                     turns[index] += 1
                     moved = True
+                for source in fresh:
+                    if last[source] == index:
+                        watch(source, made(source))
     assert all(count == step.turns for count, step in zip(turns, steps, strict=True))
     return most
 
@@ -123,11 +165,17 @@ def _side_by_side(capacities: Sequence[int], row_sizes: Sequence[int]) -> Memory
 
 def _one_after_another(steps: Sequence[Step], image: tuple[int, int], row_sizes: Sequence[int]) -> Memory:
     """Places tensors that are needed at the same time side by side, the largest first."""
-    last = {
-        source: index for index, step in enumerate(steps) for source in step.sources
-    }  # the last use, since later steps replace earlier ones
+    last = last_uses(steps)
     sizes = {IMAGE: image[0] * image[1], **{i: steps[i].rows * size for i, size in enumerate(row_sizes)}}
     lives = {index: (index, last.get(index, len(steps))) for index in sizes}
+    places, size = _pack(lives, sizes)
+    heights = {IMAGE: image[0], **{index: step.rows for index, step in enumerate(steps)}}
+    buffers = {index: Buffer(places[index], heights[index]) for index in sizes}
+    return Memory(buffers[IMAGE], tuple(buffers[index] for index in range(len(steps))), size)
+
+
+def _pack(lives: Mapping[int, tuple[int, int]], sizes: Mapping[int, int]) -> tuple[dict[int, int], int]:
+    """Places for what is needed from one step to another, and their whole size; the largest are placed first."""
     places: dict[int, int] = {}
     for index in sorted(sizes, key=lambda index: (-sizes[index], index)):
         born, dies = lives[index]
@@ -142,7 +190,4 @@ def _one_after_another(steps: Sequence[Step], image: tuple[int, int], row_sizes:
                 break
             offset = max(offset, begin + size)
         places[index] = offset
-    heights = {IMAGE: image[0], **{index: step.rows for index, step in enumerate(steps)}}
-    buffers = {index: Buffer(places[index], heights[index]) for index in sizes}
-    size = max(places[index] + sizes[index] for index in sizes)
-    return Memory(buffers[IMAGE], tuple(buffers[index] for index in range(len(steps))), size)
+    return places, max((places[index] + sizes[index] for index in sizes), default=0)

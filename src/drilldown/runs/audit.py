@@ -27,14 +27,13 @@ from drilldown.evaluation.records import Tally
 from drilldown.files import (
     busy_folder,
     explain_write_errors,
-    file_digest,
     json_bytes,
     lock_folder,
     read_json,
     with_checksum,
     write_atomically,
 )
-from drilldown.runs.folder import AUDIT, FINISHED, SUMMARY, WEIGHTS, read_bytes
+from drilldown.runs.folder import AUDIT, FINISHED, SUMMARY
 from drilldown.runs.run import Run
 from drilldown.shown import PublicNames
 from drilldown.wording import count_text, difference_text
@@ -137,7 +136,7 @@ def audit_run(run: Run, data_dir: Path | str | None = None, *, on_download: OnDo
     content = json_bytes(with_checksum(audit.model_dump(mode="json")))
     try:
         with explain_write_errors(run.path), lock_folder(run.path):
-            if audit.weights == _weights_digest(run):  # a repetition may have replaced them
+            if audit.weights == run.weights_digest:  # a repetition may have replaced them
                 write_atomically(run.path / AUDIT, content)
     except filelock.Timeout:
         raise DrilldownError(
@@ -162,7 +161,7 @@ def read_audit(run: Run) -> Audit | None:
     except ValidationError as error:
         raise _damaged_audit(file, f'"{".".join(map(str, error.errors()[0]["loc"]))}" is invalid') from None
     run.check_owner(AUDIT, audit.fingerprint, audit.seed)
-    return audit if audit.weights == _weights_digest(run) else None
+    return audit if audit.weights == run.weights_digest else None
 
 
 def _check_dataset(run: Run) -> None:
@@ -179,7 +178,7 @@ def _check_dataset(run: Run) -> None:
 
 def _evaluate(run: Run, data_dir: Path | str | None, on_download: OnDownload | None) -> Audit:
     """Evaluates the run on the images after those that it was judged on."""
-    weights, summary, logits = _weights_digest(run), run.read().summary, run.logits()
+    weights, summary, logits = run.weights_digest, run.read().summary, run.logits()
     images = load_test_split(data_dir, on_download=on_download)
     test = Predictions(images.take(torch.arange(len(logits))), logits)
     if test.tally.correct != summary.test.correct:
@@ -214,11 +213,6 @@ def _evaluate(run: Run, data_dir: Path | str | None, on_download: OnDownload | N
             for right, total, test_right, test_total in torch.stack([*counts], 1).tolist()
         ),
     )
-
-
-def _weights_digest(run: Run) -> str:
-    """The SHA-256 of the file with the judged weights; the summary of a run of version 0.1 does not have it."""
-    return run.checksums().get(WEIGHTS) or file_digest(read_bytes(run.path / WEIGHTS))
 
 
 def _damaged_audit(file: Path, reason: str) -> DrilldownError:

@@ -198,6 +198,11 @@ class RunFolder:
         files = self.state_metadata().get("files", {})
         return files if isinstance(files, dict) else {}
 
+    @property
+    def weights_digest(self) -> str:
+        """The SHA-256 of the file with the judged weights; the summary of a run of version 0.1 does not have it."""
+        return self.checksums().get(WEIGHTS) or file_digest(read_bytes(self.path / WEIGHTS))
+
     def state_metadata(self) -> dict[str, Any]:
         """What the state says beside its tensors; empty where there is no state.
 

@@ -21,15 +21,14 @@ from drilldown.data.dataset import Dataset, Split
 from drilldown.data.loading import is_on_disk, with_local_writers
 from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.activation_maps import HEAD, activation_maps, has_activation_maps
+from drilldown.evaluation.chips import ChipFigures
 from drilldown.evaluation.predictions import Predictions, as_batch, predict_logits
 from drilldown.evaluation.records import EpochRecord
 from drilldown.evaluation.verdict import Verdict, judge
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import read_experiment
-from drilldown.files import (
-    damaged_file,
-    file_digest,
-)
+from drilldown.files import damaged_file, file_digest
+from drilldown.runs.chips import Trained, figures_of_run
 from drilldown.runs.folder import (
     ADDED_LATER,
     DIVERGED,
@@ -138,12 +137,15 @@ class Run(Shown, RunFolder):
         if (summary.last_correct and summary.last_correct != last) or summary.clean_train_accuracy > 100:
             raise damaged_file(self.path / SUMMARY, f"its figures contradict {RECORDS}")
         if self.source is None:
-            verdict, hold = summary.verdict, len(summary.accuracy.last)
+            verdict, hold, chip = summary.verdict, len(summary.accuracy.last), summary.chip
         else:
             budget = self.source.budget
-            verdict = judge(budget, summary.parameters, epochs, dead=summary.verdict.is_dead)
+            chip = figures_of_run(self, summary.chip, budget.chip, self._trained)
+            verdict = judge(budget, summary.parameters, epochs, dead=summary.verdict.is_dead, chip=chip)
             hold = min(budget.hold, len(epochs))
-        return FinishedRun(run=self, seed=summary.seed, epochs=epochs, summary=summary, verdict=verdict, hold=hold)
+        return FinishedRun(
+            run=self, seed=summary.seed, epochs=epochs, summary=summary, verdict=verdict, hold=hold, chip=chip
+        )
 
     def to_train(self, experiment: Experiment, seed: int) -> Experiment:
         """The experiment as this folder stores it.
@@ -166,13 +168,9 @@ class Run(Shown, RunFolder):
         if self.status != FINISHED:
             raise self._not_finished()
         if not self.has_model:
-            raise DrilldownError(
-                Problem(
-                    file=self.path,
-                    found="weights and predictions were deleted",
-                    suggestion=f"retrain: drilldown run {self.name} --seed {self.seed} --again",
-                )
-            )
+            found = "weights and predictions were deleted"
+            retrain = f"retrain: drilldown run {self.name} --seed {self.seed} --again"
+            raise DrilldownError(Problem(file=self.path, found=found, suggestion=retrain))
 
     def _not_finished(self) -> DrilldownError:
         status = self.status
@@ -326,6 +324,9 @@ class Run(Shown, RunFolder):
         device: DeviceName = "cuda" if metadata["device"] == "cuda" else "cpu"
         return Checkpoint(tensors, epochs, engine, metadata["threads"], device, metadata["versions"])
 
+    def _trained(self) -> Trained:
+        return self.experiment, self.model(), self.normalisation
+
     def _summary(self) -> RunSummary:
         summary = self.summary
         if summary is None:
@@ -351,6 +352,8 @@ class FinishedRun:
     """The verdict by the budget that holds."""
     hold: int
     """The number of last epochs that the budget judges."""
+    chip: ChipFigures | None
+    """The int8 code on the chip of the budget; None where it names no chip."""
 
     @property
     def passed(self) -> bool:

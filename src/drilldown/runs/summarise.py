@@ -10,6 +10,7 @@ import torch
 from drilldown.evaluation.predictions import Evaluation
 from drilldown.evaluation.records import Tally
 from drilldown.evaluation.verdict import judge
+from drilldown.runs.chips import figures_of_training
 from drilldown.runs.summary import AccuracyFigures, Machine, Normalisation, RunSummary
 from drilldown.training.training import Training
 
@@ -22,7 +23,7 @@ def summarise_run(
     *Arguments*: `test`, `clean_train`: of the judged model, on the test images and on the training images without
     augmentation. `fingerprint`: the one that the run's files carry. `files`: the SHA-256 of the run's files, by name.
     """
-    experiment, epochs = training.experiment, training.epochs
+    experiment, epochs, chip = training.experiment, training.epochs, figures_of_training(training)
     last = epochs[-experiment.budget.hold :]
     percents = [float(epoch.test.accuracy) for epoch in epochs]
     held = percents[-len(last) :]
@@ -50,7 +51,8 @@ def summarise_run(
         pictures=experiment.recipe.conventions_of(training.dataset),
         clean_train_correct=clean_train.correct,
         clean_train_total=clean_train.total,
-        verdict=judge(experiment.budget, experiment.model_summary.parameters, epochs, dead=test.is_constant),
+        chip=chip,
+        verdict=judge(experiment.budget, experiment.model_summary.parameters, epochs, dead=test.is_constant, chip=chip),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator
 
 from drilldown.data.conventions import Conventions
+from drilldown.evaluation.chips import ChipFigures
 from drilldown.evaluation.records import Tally
 from drilldown.evaluation.verdict import Verdict
 from drilldown.files import damaged_file, read_json
@@ -92,6 +93,8 @@ class RunSummary(_Part):
     clean_train_correct: Annotated[int, Field(ge=0)]
     """Training images that the final model predicts correctly, without augmentation, in evaluation mode."""
     clean_train_total: Annotated[int, Field(ge=1)]
+    chip: ChipFigures | None = None
+    """The int8 code on the chip of the budget, at the end of the training; None where the budget names no chip."""
     verdict: Verdict
     sha256: Annotated[str, Field(exclude=True)] = ""
     """The checksum of all other values, see `drilldown.files.with_checksum`."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any
 
 from drilldown.errors import DrilldownError
+from drilldown.evaluation.chips import ChipFigures
+from drilldown.evaluation.verdict import chip_lines
+from drilldown.experiment.budget import Budget
 from drilldown.experiment.experiment import Experiment
 from drilldown.randomness import stream_seed
+from drilldown.runs.chips import figures_untrained
 from drilldown.search.fit import fit
 from drilldown.search.reading import SearchFile
 from drilldown.search.sampler import Told, propose
@@ -24,6 +27,10 @@ NEIGHBOURS = 3
 ATTEMPTS = 64
 """The proposals of the sampler that are known already, or above the limit, before the space counts as exhausted. All
 differ, so a space with fewer combinations is always tried as a whole."""
+CHIP_ATTEMPTS = 6
+"""The number of widths that are compiled to find some whose code keeps the limits on a chip."""
+CHIP_CANDIDATES = 8
+"""The number of proposals without such widths before the space counts as exhausted."""
 
 
 def propose_candidate(search: SearchFile, state: SearchState) -> tuple[Candidate, Experiment] | None:
@@ -33,20 +40,68 @@ def propose_candidate(search: SearchFile, state: SearchState) -> tuple[Candidate
     """
     number = len(state.candidates)
     known = {candidate.fingerprint for candidate in state.candidates.values()}
+    too_large = 0
     for values, origin in _proposals(search, state, number):
-        with contextlib.suppress(DrilldownError):  # values that make no network
-            fitted = fit(search.space, values, state.limit) if origin != ORIGINAL else None
-            used = values if fitted is None else fitted.values
-            experiment = search.space.experiment(used, number)
-            parameters = experiment.model_summary.parameters
-            if parameters > state.limit or experiment.fingerprint in known:
-                continue
-            candidate = Candidate(
-                number=number, values=dict(used), origin=origin, generation=state.generation, limit=state.limit,
-                parameters=parameters, fingerprint=experiment.fingerprint,
-            )  # fmt: skip
-            return candidate, experiment
+        try:
+            used, experiment = _within_limits(search, state.limit, values, number, as_it_is=origin == ORIGINAL)
+        except _TooLargeForChipError:
+            too_large += 1
+            if too_large == CHIP_CANDIDATES:
+                return None
+            continue
+        except DrilldownError:  # values that make no network
+            continue
+        parameters = experiment.model_summary.parameters
+        if parameters > state.limit or experiment.fingerprint in known:
+            continue
+        candidate = Candidate(
+            number=number, values=dict(used), origin=origin, generation=state.generation, limit=state.limit,
+            parameters=parameters, fingerprint=experiment.fingerprint,
+        )  # fmt: skip
+        return candidate, experiment
     return None
+
+
+class _TooLargeForChipError(DrilldownError):
+    """No widths were found whose code keeps the limits on a chip."""
+
+
+def _within_limits(
+    search: SearchFile, limit: int, values: Mapping[str, Value], number: int, *, as_it_is: bool
+) -> tuple[Mapping[str, Value], Experiment]:
+    """The experiment of some values, made as wide as all limits allow; `as_it_is`: with the given widths.
+
+    *Raises* DrilldownError where the values make no network, or its code exceeds a limit on a chip.
+    """
+    for _ in range(CHIP_ATTEMPTS):
+        fitted = None if as_it_is else fit(search.space, values, limit)
+        used = values if fitted is None else fitted.values
+        experiment = search.space.experiment(used, number)
+        parameters, figures = experiment.model_summary.parameters, None
+        if parameters <= limit:
+            figures = figures_untrained(experiment)
+        if figures is None or all(line.met for line in chip_lines(experiment.budget, figures)):
+            return used, experiment
+        limit = _smaller_limit(experiment.budget, figures, parameters)
+        if as_it_is or limit < 1:
+            break
+    raise _TooLargeForChipError("its code exceeds a limit on the chip")
+
+
+def _smaller_limit(budget: Budget, figures: ChipFigures, parameters: int) -> int:
+    """A number of parameters whose code probably keeps the limits; 0 where it is not known.
+
+    A parameter needs about one byte of flash, and the RAM grows with the widths, so about with the root of the
+    parameters.
+    """
+    if figures.flash is None or figures.ram_with_stack is None:
+        return 0
+    smaller = parameters - 1
+    if budget.flash is not None:
+        smaller = min(smaller, parameters - (figures.flash - budget.flash))
+    if budget.ram is not None:
+        smaller = min(smaller, int(parameters * (budget.ram / figures.ram_with_stack) ** 2))
+    return smaller
 
 
 def _proposals(search: SearchFile, state: SearchState, number: int) -> Iterator[tuple[Mapping[str, Value], str]]:

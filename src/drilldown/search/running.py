@@ -7,6 +7,7 @@ from pathlib import Path
 from drilldown.data.catalogue import WRITERS
 from drilldown.errors import DrilldownError, Problem
 from drilldown.files import explain_write_errors, write_atomically
+from drilldown.runs.chips import figures_untrained
 from drilldown.runs.pool import Pool, work
 from drilldown.runs.run import Run
 from drilldown.search.callback import SearchCallback
@@ -46,6 +47,19 @@ def check_validation(search: SearchFile, *, on_test: bool) -> None:
         )
 
 
+def check_chip(search: SearchFile) -> None:
+    """Raises DrilldownError where the budget has limits on a chip that cannot be measured here."""
+    figures = figures_untrained(search.base)
+    if figures is not None and figures.missing:
+        raise DrilldownError(
+            Problem(
+                file=search.path,
+                place="budget.chip",
+                found=f"flash and RAM on {figures.chip} cannot be measured: {figures.missing}",
+            )
+        )
+
+
 def run_search(
     search: SearchFile,
     pool: Pool,
@@ -66,6 +80,7 @@ def run_search(
     works on it.
     """
     check_validation(search, on_test=on_test)
+    check_chip(search)
     folder = search_folder(search, folders.runs)
     with open_journal(folder) as journal:
         with explain_write_errors(folder):

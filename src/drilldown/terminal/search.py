@@ -41,6 +41,8 @@ class SearchDisplay(WorkersDisplay, SearchCallback):
         self.console.print(Text(heading(search.base.title, search.name, "search"), style="bold"))
         aim = "the fewest parameters that meet the budget" if settings.goal == "smallest" else "the lowest loss"
         self.console.print(f"{aim}, at most {state.limit:,} parameters")
+        if search.base.budget.chip_text:
+            self.console.print(search.base.budget.chip_text)
         count = count_text(len(search.space.dimensions), "dimension")
         for line in textwrap.wrap(f"{count}: {', '.join(search.space.dimensions)}", WIDTH, break_on_hyphens=False):
             self.console.print(line)

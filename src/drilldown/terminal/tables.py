@@ -15,9 +15,10 @@ from drilldown.benchmark.measure import Benchmark
 from drilldown.data.dataset import Dataset, class_name
 from drilldown.data.recognition import conventions_of
 from drilldown.evaluation.records import EpochRecord
-from drilldown.evaluation.verdict import Verdict
+from drilldown.evaluation.verdict import Verdict, chip_lines
 from drilldown.experiment.experiment import Experiment
 from drilldown.network.summary import ModelSummary
+from drilldown.runs.chips import figures_untrained
 from drilldown.runs.run import FinishedRun, Run
 from drilldown.terminal.console import make_table, mark, print_rows
 from drilldown.wording import count_text, heading
@@ -88,6 +89,8 @@ def print_model_summary(target: Console, experiment: Experiment) -> None:
     if model_summary.receptive_field:
         target.print(f"receptive field  {model_summary.receptive_field} pixels")
     target.print(f"peak activations {model_summary.peak_activation_bytes:,} bytes per image")
+    for line in chip_lines(experiment.budget, figures_untrained(experiment)):
+        target.print(f"{line.name:<16} {mark(target, line.met)} {line.text}")
     if experiment.out_of_reach:
         target.print(f"\n{mark(target, False)} the budget cannot be met: {experiment.out_of_reach}")
     if experiment.doubt:

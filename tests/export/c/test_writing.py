@@ -32,7 +32,7 @@ def check_int8(blocks, image, seed, folder) -> None:
     images = random_images(12, image, seed)
     network = quantise(graph, images[:8])
     wanted = network.logits(images)
-    for schedule in ("rows", "layers"):
+    for schedule in ("rows", "layers", "tight"):
         program = write_program(network, "test", schedule)
         found = logits_of(program, images, folder / schedule, is_float=False)
         assert torch.equal(found, wanted), schedule
@@ -43,7 +43,7 @@ def check_float(blocks, image, seed, folder) -> None:
     images = random_images(6, image, seed)[2:]  # a norm of an image of one colour magnifies what rounding leaves
     wanted = graph.logits(images.double())
     scale = 1 + float(torch.stack([output.abs().max() for output in graph.calculate(images.double())]).max())
-    for schedule in ("rows", "layers"):
+    for schedule in ("rows", "layers", "tight"):
         program = write_program(graph, "test", schedule)
         found = logits_of(program, images, folder / schedule, is_float=True)
         assert float((found - wanted).abs().max()) < 1e-4 * scale, schedule
@@ -108,7 +108,7 @@ def test_each_compiler_and_each_optimisation_gives_the_same_integers(compiler, l
     assert torch.equal(found, network.logits(images))
 
 
-@pytest.mark.parametrize("schedule", ["rows", "layers"])
+@pytest.mark.parametrize("schedule", ["rows", "layers", "tight"])
 def test_the_sanitizers_find_nothing(schedule, tmp_path) -> None:
     graph = folded([*EVERY_LAYER, HEADS[2]], (2, 12, 12), CLASSES)
     images = random_images(4, (2, 12, 12))
@@ -119,7 +119,7 @@ def test_the_sanitizers_find_nothing(schedule, tmp_path) -> None:
     assert torch.allclose(exact.double(), graph.logits(images.double()), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("schedule", ["rows", "layers"])
+@pytest.mark.parametrize("schedule", ["rows", "layers", "tight"])
 @pytest.mark.parametrize("head", HEADS[1:3])
 def test_int8_code_needs_no_library(head, schedule, tmp_path) -> None:
     """Compilers replace loops that copy or clear by calls of memcpy and memset, if they may."""

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from drilldown.experiment.chip import TargetName
 from drilldown.export.targets.building import find_toolchain, measure_sizes
-from drilldown.export.targets.catalogue import TargetName, target_of
+from drilldown.export.targets.catalogue import target_of
 from support.exports import every_layer_program, need_program
 
 COMPILERS: dict[TargetName, tuple[str, str]] = {
@@ -37,13 +38,16 @@ def test_the_sizes_are_those_of_other_tools(name: TargetName, tmp_path: Path) ->
         return tuple(map(int, tool("size", file).splitlines()[1].split()[:3]))
 
     text, data, bss = of_whole("net.o")
-    assert sizes.text + sizes.rodata - sizes.library == text
-    assert (sizes.data, sizes.bss) == (data, bss)
+    assert sizes.text + sizes.rodata + sizes.data - sizes.library == text + data
+    assert sizes.bss == bss
+    if name == "avr":  # `size` does not know that the linker copies these constants: here, pixels outside of an image
+        assert 0 < sizes.data < 50
+    else:
+        assert sizes.data == data
     assert sum(of_whole("whole.o")[:2]) == sizes.flash == sizes.text + sizes.rodata + sizes.data
-    assert sizes.rodata >= program.constants
+    assert sizes.rodata + sizes.data >= program.constants
     assert (sizes.library > 0) == (name in ("cortex-m0", "avr"))  # they have no instruction for a division
-    copied = sizes.rodata if name == "avr" else 0
-    state = sizes.ram - data - bss - copied
+    state = sizes.ram - sizes.data - bss
     if name != "host":  # its pointers have 64 bits
         assert state == program.ram
     source = f'#include "net_int8.h"\ntypedef char right[sizeof(struct net) == {state} ? 1 : -1];\n'

@@ -11,10 +11,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from drilldown.experiment.chip import TARGETS, TargetName
 from drilldown.export.c.writing import Program, write_program
 from drilldown.export.quantise import quantise
 from drilldown.export.targets.building import find_toolchain, measure_sizes
-from drilldown.export.targets.catalogue import TARGETS, TargetName, target_of
+from drilldown.export.targets.catalogue import target_of
 from drilldown.export.targets.emulating import run_on_qemu
 from drilldown.export.targets.measuring import measure_target
 from support.exports import HEADS, every_layer_program, folded, int8_networks, need_program, random_images
@@ -35,7 +36,7 @@ def need_tools(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "schedule", "head"),
     [("cortex-m0", "rows", 0), ("cortex-m3", "layers", 1), ("cortex-m4", "rows", 2), ("cortex-m4", "layers", 3),
-     ("cortex-m7", "rows", 4), ("riscv32", "rows", 5), ("avr", "layers", 0)],
+     ("cortex-m7", "tight", 4), ("riscv32", "rows", 5), ("avr", "layers", 0), ("avr", "tight", 1)],
 )  # fmt: skip
 def test_every_layer_gives_the_bits_of_the_reference_on_every_target(name, schedule, head, tmp_path) -> None:
     need_tools(name)
@@ -181,7 +182,7 @@ def test_a_missing_emulator_is_named_and_the_sizes_are_there(tmp_path, monkeypat
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cortex-m0", "cortex-m4", "riscv32"])
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(network=int8_networks(), seed=st.integers(0, 999), schedule=st.sampled_from(["rows", "layers"]))
+@given(network=int8_networks(), seed=st.integers(0, 999), schedule=st.sampled_from(["rows", "layers", "tight"]))
 def test_random_networks_give_the_bits_of_the_reference(name, network, seed, schedule, tmp_path) -> None:
     need_tools(name)
     blocks, image = network

@@ -15,7 +15,7 @@ from drilldown.export.c.text import Constants, float_text
 from drilldown.export.graph import Conv
 from drilldown.export.integer import IntegerConv, IntegerMean
 from drilldown.export.names import ScheduleName
-from drilldown.export.schedule import Memory
+from drilldown.export.schedule import Memory, last_uses
 from drilldown.network.layout import IMAGE
 
 
@@ -29,6 +29,18 @@ class Need:
     """The value that it must have, as C."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """A newest row that is copied among the others of its tensor."""
+
+    made: int
+    """The position of the counter of its tensor's rows in `done`."""
+    kept: int
+    """The position of the counter of those that are kept."""
+    arguments: str
+    """The first ones of `keep_row`, as C."""
+
+
 @dataclass(slots=True, kw_only=True)
 class StepCode:
     """The C code of a step."""
@@ -40,6 +52,8 @@ class StepCode:
     lines: list[str] = field(default_factory=list)
     constants: list[tuple[str, str]] = field(default_factory=list)
     """The fields of its `struct conv`."""
+    keeps: list[Keep] = field(default_factory=list)
+    """The rows that are kept when the step has read them."""
     gives_logits: bool = False
 
 
@@ -51,9 +65,10 @@ class Steps:
         *, is_float: bool,
     ) -> None:  # fmt: skip
         self.operations = operations
+        self.last_uses = last_uses([operation.step for operation in operations])
         self.places = Places(image, operations, memory, schedule, is_float=is_float)
         self.is_float, self.value = is_float, "float" if is_float else "uint8_t"
-        self.constants = Constants()
+        self.constants = Constants(in_flash=not is_float)
         self.used: set[str] = set()
         """The functions and the fields that the code needs."""
         self.functions: dict[str, str] = {}
@@ -81,6 +96,11 @@ class Steps:
             needs=[self._need(index, source) for source in dict.fromkeys(operation.sources)],
         )
         getattr(self, f"_{operation.kind}")(index, operation, code)
+        for source, kept in self.places.kept.items():
+            if self.last_uses[source] == index:
+                places = self.places
+                arguments = places.base(source), places.fresh(source), places.row_size(source), places.capacity(source)
+                code.keeps.append(Keep(made=source + 1, kept=kept, arguments=", ".join(map(str, arguments))))
         if not any(re.search(r"\by\b", line) for line in code.lines):
             code.lines.insert(0, "(void)y;")
         return code
@@ -102,11 +122,14 @@ class Steps:
         first += f" - {node.pad}" if node.pad else ""
         base, size, kept = self.places.base(source), self.places.row_size(source), self.places.capacity(source)
         common = f"rows, {count}, {base}, {size}, {kept}, {first}"
+        newest = (
+            f", {self.places.kept_rows(source)}, {self.places.fresh(source) or base}" if self.places.is_tight else ""
+        )
         self.used.add("blurpool" if operation.kind == "blurpool" else "rows")
         call = (
-            f"find_mirrored_rows({common}, {height});"
+            f"find_mirrored_rows({common}, {height}{newest});"
             if operation.kind == "blurpool"
-            else f"find_rows({common}, {distance}, {height});"
+            else f"find_rows({common}, {distance}, {height}{newest});"
         )
         return [f"const {self.value} *rows[{count}];", call]
 
@@ -132,7 +155,7 @@ class Steps:
                 value = f"{self.constants.name(f'{name}_table')}[{value}]"
             cast = "" if is_logits or operation.activation is not None else "(uint8_t)"
             code.lines += [
-                *([] if is_logits else [f"uint8_t *out = {self.places.row(index, 'y')};"]),
+                *([] if is_logits else [f"uint8_t *out = {self.places.new_row(index, 'y')};"]),
                 "int channel;",
                 f"for (channel = 0; channel < {channels}; channel++) {{",
                 f"    {'logits' if is_logits else 'out'}[channel] = {cast}{value};",
@@ -152,7 +175,7 @@ class Steps:
             return
         self.used |= {"conv_row", "rescale"}
         y = "y" if operation.pool == 1 else f"y / {operation.pool}"
-        out = self.places.row(index, f"({y})" if " " in y else y)
+        out = self.places.new_row(index, f"({y})" if " " in y else y)
         fresh = f", {'1' if operation.pool == 1 else f'y % {operation.pool} == 0'}" if self.has_pools else ""
         code.lines.append(f"conv_row(&{name}, rows, {out}{fresh});")
 
@@ -167,7 +190,7 @@ class Steps:
             add(f"{name}_table", "uint8_t", operation.activation.table)
         if node.pad:
             padding = node.padding if node.padding is not None else torch.zeros(node.input[0])
-            add(f"{name}_padding", self.value, padding)
+            add(f"{name}_padding", self.value, padding, is_pixel=True)
 
     def _conv_fields(self, operation: Operation) -> list[tuple[str, str]]:
         """The fields of a `struct conv`."""
@@ -226,7 +249,9 @@ class Steps:
         code.lines.append(f"table_row({self._out_and_in(index, operation)}, {table}, {self.places.row_size(index)});")
 
     def _out_and_in(self, index: int, operation: Operation) -> str:
-        return ", ".join([self.places.row(index, "y"), *(self.places.row(source, "y") for source in operation.sources)])
+        return ", ".join(
+            [self.places.new_row(index, "y"), *(self.places.row(source, "y") for source in operation.sources)]
+        )
 
     def _pool(self, index: int, operation: Operation, code: StepCode, *more: str, weights: str = "") -> None:
         node, kind = operation.node, operation.kind
@@ -235,7 +260,7 @@ class Steps:
         pad = [] if kind == "blurpool" else [str(node.pad)]
         numbers = [weights] * bool(weights) + [str(node.size), str(node.stride), *pad, str(node.input[2])]
         numbers += [str(node.input[0]), str(node.output[2]), *more]
-        code.lines.append(f"{kind}_row({self.places.row(index, 'y')}, rows, {', '.join(numbers)});")
+        code.lines.append(f"{kind}_row({self.places.new_row(index, 'y')}, rows, {', '.join(numbers)});")
 
     def _maxpool(self, index: int, operation: Operation, code: StepCode) -> None:
         self._pool(index, operation, code)
@@ -262,7 +287,7 @@ class Steps:
             self.used.add("mean")
             code.lines += [
                 f"if (y == {height - 1}) {{",
-                f"    mean_row({self.places.row(index, '0')}, {sums}, {channels}, {height * width});",
+                f"    mean_row({self.places.new_row(index, '0')}, {sums}, {channels}, {height * width});",
                 "}",
             ]
 
@@ -270,7 +295,7 @@ class Steps:
         channels, height, width = operation.node.input
         self.used.add("flatten")
         row = self.places.row(operation.sources[0], "y")
-        code.lines.append(f"flatten_row({self.places.row(index, '0')}, {row}, y, {width}, {channels}, {height});")
+        code.lines.append(f"flatten_row({self.places.new_row(index, '0')}, {row}, y, {width}, {channels}, {height});")
 
     def _add(self, index: int, operation: Operation, code: StepCode) -> None:
         node = operation.node

@@ -18,23 +18,33 @@ class Array:
     length: int
     text: str
     bytes: int
+    in_flash: bool
+    """Whether an AVR reads it from its flash; else it is copied into the RAM."""
 
 
 class Constants:
-    """The arrays of constants; equal ones are written once."""
+    """The arrays of constants; equal ones are written once.
 
-    def __init__(self) -> None:
-        self.arrays: dict[tuple[str, str], Array] = {}
-        """By type and text."""
+    *Arguments*: `in_flash`: whether an AVR reads them from its flash.
+    """
+
+    def __init__(self, *, in_flash: bool) -> None:
+        self.arrays: dict[tuple[str, str, bool], Array] = {}
+        """By type, text and memory."""
+        self._in_flash = in_flash
         self._names: dict[str, str] = {}
 
-    def add(self, name: str, kind: str, values: torch.Tensor) -> str:
-        """Adds an array, and returns its name: another one where the same array is known."""
+    def add(self, name: str, kind: str, values: torch.Tensor, *, is_pixel: bool = False) -> str:
+        """Adds an array, and returns its name: another one where the same array is known.
+
+        *Arguments*: `is_pixel`: it stands for a pixel, which is read from the RAM.
+        """
         numbers = values.detach().reshape(-1)
         texts = map(float_text, numbers.float().tolist()) if kind == "float" else map(str, numbers.long().tolist())
         text = number_lines(texts)
-        array = Array(name, kind, len(numbers), text, len(numbers) * _SIZES[kind])
-        self._names[name] = self.arrays.setdefault((kind, text), array).name
+        in_flash = self._in_flash and not is_pixel
+        array = Array(name, kind, len(numbers), text, len(numbers) * _SIZES[kind], in_flash)
+        self._names[name] = self.arrays.setdefault((kind, text, in_flash), array).name
         return self._names[name]
 
     def name(self, name: str) -> str:

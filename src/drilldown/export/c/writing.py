@@ -87,14 +87,17 @@ def write_program(network: Graph | IntegerGraph, title: str, schedule: ScheduleN
         "functions": list(steps.functions.values()),
         "arrays": list(steps.constants.arrays.values()),
         "waits": any("rows_needed" in need.rows for code in codes for need in code.needs),
-        "image_row": steps.places.row(IMAGE, "done[0]"),
+        "image_row": steps.places.new_row(IMAGE, "done[0]"),
+        "counters": len(operations) + 1 + len(steps.places.kept),
+        "tight": schedule == "tight",
+        "keeps": bool(steps.places.kept),
         "ending": steps.ending(),
         "includes": ["math.h"] if "math" in steps.used else [],
         "kernels": "kernels_f32.c.j2" if is_float else "kernels_int8.c.j2",
         "levels": None if isinstance(network, Graph) else network.levels,
     }
     context["about"] = render(f"about_{'f32' if is_float else 'int8'}.j2", **context).rstrip()
-    counters = counter_bytes * (len(operations) + 1) if schedule == "rows" else 0
+    counters = counter_bytes * context["counters"] if schedule != "layers" else 0
     pointer = 4 if schedule == "layers" and not is_float else 0
     used = 4 * steps.places.sum_count + counters + pointer + (4 if is_float else 1) * max(1, memory.size)
     word = 4 if is_float or steps.places.sum_count or pointer else counter_bytes

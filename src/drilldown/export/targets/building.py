@@ -70,6 +70,8 @@ class Toolchain:
         for line in self.call("size", "-A", file).splitlines():
             name, *numbers = line.split() or [""]
             kind = "rodata" if name.startswith(_CONSTANTS) else name.split(".")[1] if name.startswith(".") else ""
+            if self.target.copies_constants and name.startswith(".rodata"):
+                kind = "data"
             if kind in sizes:
                 sizes[kind] += int(numbers[0])
         return sizes
@@ -101,12 +103,11 @@ def measure_sizes(tools: Toolchain) -> Sizes:
     entries = [name for name in ENTRIES if name in functions]
     frames = read_frames((tools.folder / "net.su").read_text())
     sizes["text"] += library
-    copied = sizes["rodata"] if tools.target.copies_constants else 0
     return Sizes(
         **sizes,
         flash=_flash(sizes),
         library=library,
-        ram=state + sizes["data"] + sizes["bss"] + copied,
+        ram=state + sizes["data"] + sizes["bss"],
         stack=deepest_stack(entries, functions, frames, tools.target.name),
     )
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from drilldown.errors import DrilldownError, Problem, did_you_mean, quoted
-
-TargetName = Literal["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "riscv32", "avr", "host"]
-TARGETS: tuple[TargetName, ...] = get_args(TargetName)
-"""All targets, in the order in which they are measured."""
+from drilldown.experiment.chip import TARGETS, TargetName
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +46,7 @@ class Target:
     flags: tuple[str, ...]
     machine: Machine | None = None
     copies_constants: bool = False
-    """Whether constants are copied into the RAM, because the processor does not read the flash as it reads the RAM."""
+    """Whether constants outside of `__flash` are copied into the RAM: it reads the flash by other instructions."""
 
     @property
     def compiler(self) -> str:
@@ -91,7 +87,7 @@ _CATALOGUE = {
         ),
         Target(
             name="avr", processor="ATmega1284P", prefix="avr-", package="gcc-avr avr-libc",
-            flags=("-mmcu=atmega1284p",), copies_constants=True,
+            flags=("-mmcu=atmega1284p", "-std=gnu99"), copies_constants=True,
             machine=Machine(
                 emulator="simavr", package="simavr", options=("-m", "atmega1284p", "-f", "16000000"), board="avr.c",
                 ram=Region(0x100, 16 * KIB),

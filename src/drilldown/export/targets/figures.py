@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from drilldown.export.targets.catalogue import TargetName
+from drilldown.experiment.chip import TargetName
 from drilldown.shown import PublicNames
 
 Count = Annotated[int, Field(ge=0)]
@@ -34,7 +34,7 @@ class Sizes(PublicNames, BaseModel):
     library: Count
     """The part of `text` that comes from the compiler's library, such as a division."""
     ram: Count
-    """`sizeof(struct net)` with `data` and `bss`; where the processor copies constants into the RAM, also `rodata`."""
+    """`sizeof(struct net)` with `data` and `bss`."""
     stack: Count
     """The deepest chain of calls from a function of the header: its frames summed, of `-fstack-usage`."""
 

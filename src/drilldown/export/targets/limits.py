@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
+import dataclasses
 
 from pydantic import BaseModel, ConfigDict
 
-from drilldown.errors import DrilldownError, Problem
+from drilldown.errors import DrilldownError, InvalidValueError
+from drilldown.experiment.chip import read_size
 from drilldown.export.targets.figures import TargetFigures
 from drilldown.shown import PublicNames
-
-_SIZE = re.compile(r"(?P<number>\d[\d_,]*)\s*(?P<unit>k|KiB|kB|B)?", re.IGNORECASE)
 
 
 class Limits(PublicNames, BaseModel):
@@ -29,13 +28,10 @@ def parse_size(text: str, option: str) -> int:
     >>> parse_size("16k", "--flash"), parse_size("2_048", "--ram")
     (16384, 2048)
     """
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise DrilldownError(
-            Problem(place=option, found=f'found "{text}"', expected="a number of bytes, such as 16k or 2048")
-        )
-    number = int(re.sub(r"\D", "", match["number"]))
-    return number * 1024 if (match["unit"] or "B").upper() != "B" else number
+    try:
+        return read_size(text)
+    except InvalidValueError as error:
+        raise DrilldownError(dataclasses.replace(error.problem, place=option)) from None
 
 
 def exceeded(limits: Limits, figures: TargetFigures) -> tuple[str, ...]:

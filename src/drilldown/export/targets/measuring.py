@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 
 from drilldown.errors import DrilldownError
+from drilldown.experiment.chip import TargetName
 from drilldown.export.c.writing import Program
 from drilldown.export.integer import IntegerConv, IntegerGraph
 from drilldown.export.targets.building import Toolchain, find_toolchain, measure_sizes
-from drilldown.export.targets.catalogue import TargetName, target_of
+from drilldown.export.targets.catalogue import target_of
 from drilldown.export.targets.emulating import run_on_qemu, run_on_simavr
 from drilldown.export.targets.figures import Execution, TargetFigures
 

@@ -62,10 +62,11 @@ def aim_text(evidence: SearchEvidence) -> str:
     budget = evidence.search.base.budget
     smallest = evidence.state.settings.goal == "smallest"
     aim = "The fewest parameters that meet the budget" if smallest else f"The lowest {evidence.split} loss"
+    chip = f", and {budget.chip_text}" if budget.chip_text else ""
     if budget.accuracy is None:
-        return f"{aim}, with at most {limit:,} parameters."
+        return f"{aim}, with at most {limit:,} parameters{chip}."
     epochs = "the last epoch" if budget.hold == 1 else f"each of the last {budget.hold} epochs"
-    return f"{aim}, with at most {limit:,} parameters. The budget asks for {budget.accuracy:g} % in {epochs}."
+    return f"{aim}, with at most {limit:,} parameters{chip}. The budget asks for {budget.accuracy:g} % in {epochs}."
 
 
 def winner_changes(evidence: SearchEvidence) -> list[tuple[str, str, str]]:
