@@ -17,6 +17,7 @@ from drilldown.export.integer import IntegerConv, IntegerMean
 from drilldown.export.names import ScheduleName
 from drilldown.export.schedule import Memory
 from drilldown.network.layout import IMAGE
+from drilldown.network.rounding import INNER_BITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +122,12 @@ class Steps:
         source = None if operation.sources[0] == IMAGE else self.operations[operation.sources[0]].node
         if isinstance(source, IntegerMean) and source.is_sum:
             count, sums = node.input[0], self.places.sums(operation.sources[0])
-            self.used.add("linear")
             weights, bias = self.constants.name(f"{name}_weights"), self.constants.name(f"{name}_bias")
-            value = f"linear_sum({weights} + channel * {count}, {sums}, {count}, {bias}[channel])"
+            first = "channel / 2" if _is_packed(node) else "channel"
+            value = f"linear_sum({weights} + {first} * {count}, {sums}, {count}, {bias}[channel])"
+            if _is_packed(node):
+                value = f"packed_{value.removesuffix(')')}, channel % 2 * 4)"
+            self.used.add("packed_linear" if _is_packed(node) else "linear")
             if not is_logits:
                 self.used.add("rescale")
                 scales = (self.constants.name(f"{name}_{key}") for key in ("multipliers", "shifts"))
@@ -139,7 +143,7 @@ class Steps:
                 "}",
             ]
             return
-        self.used.add("conv")
+        self.used |= {"conv", "packed"} if _is_packed(node) else {"conv"}
         code.constants = self._conv_fields(operation)
         code.lines += self._rows(operation, node.kernel, node.dilation)
         if operation.is_summed:
@@ -158,7 +162,11 @@ class Steps:
 
     def _add_conv_constants(self, operation: Operation) -> None:
         node, name, add = operation.node, operation.name, self.constants.add
-        add(f"{name}_weights", "float" if self.is_float else "int8_t", node.weight.permute(0, 2, 3, 1))
+        weights = node.weight.permute(0, 2, 3, 1)
+        if _is_packed(node):
+            add(f"{name}_weights", "uint8_t", pack(weights))
+        else:
+            add(f"{name}_weights", "float" if self.is_float else "int8_t", weights)
         add(f"{name}_bias", "float" if self.is_float else "int32_t", node.bias)
         if isinstance(node, IntegerConv) and node.multiplier is not None and node.shift is not None:
             add(f"{name}_multipliers", "uint8_t", node.multiplier)
@@ -172,7 +180,8 @@ class Steps:
     def _conv_fields(self, operation: Operation) -> list[tuple[str, str]]:
         """The fields of a `struct conv`."""
         node, name, known = operation.node, operation.name, self.constants.name
-        fields = [("weights", known(f"{name}_weights")), ("bias", known(f"{name}_bias"))]
+        weights = "packed" if _is_packed(node) else "weights"
+        fields = [(weights, known(f"{name}_weights")), ("bias", known(f"{name}_bias"))]
         if isinstance(node, IntegerConv) and node.multiplier is not None:
             fields += [(key, known(f"{name}_{key}")) for key in ("multipliers", "shifts")]
         if operation.activation is not None:
@@ -336,6 +345,26 @@ class Steps:
         ]
 
 
+def pack(weights: torch.Tensor) -> torch.Tensor:
+    """Puts the weights of two output channels into one byte, as weight + 8; the even channel has the low four bits.
+
+    *Arguments*: `weights`: (out, …), whole numbers −7…7.
+
+    *Returns* (pairs of out, …); an odd last channel has no partner.
+
+    >>> pack(torch.tensor([[-7, 0], [7, 1], [3, -1]])).tolist()
+    [[241, 152], [11, 7]]
+    """
+    nibbles = weights.long() + 8
+    low, high = nibbles[::2], torch.zeros_like(nibbles[::2])
+    high[: len(nibbles) // 2] = nibbles[1::2]
+    return low + 16 * high
+
+
+def _is_packed(node: Any) -> bool:
+    return isinstance(node, IntegerConv) and node.bits == INNER_BITS
+
+
 def _comment(operation: Operation) -> str:
     """The operation in words."""
     node = operation.node
@@ -344,6 +373,7 @@ def _comment(operation: Operation) -> str:
     if operation.kind == "conv":
         is_linear = node.input[1:] == (1, 1) and node.kernel == 1
         parts[0] = f"{operation.name}: {'linear' if is_linear else f'conv {node.kernel}x{node.kernel}'}"
+        parts += ["weights of 4 bits"] * _is_packed(node)
         parts += ["relu"] * bool(node.relu)
         parts += [operation.activation.function] if operation.activation is not None else []
         parts += [f"maxpool {operation.pool}"] if operation.pool > 1 else []
