@@ -25,7 +25,8 @@ few = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck
 many = settings(few, max_examples=120)
 NETWORKS: dict[str, list[Block]] = {
     "bn before relu": ["conv 3x3 6, bn, relu, conv 3x3 5, bn, relu", "gap, linear 4"],
-    "bn behind relu": ["conv 3x3 6, relu, bn, conv 3x3 5, relu, bn", "maxpool 2, conv 1x1 7, leaky 0.1, bn, gap, linear 4"],
+    "bn behind relu": ["conv 3x3 6, relu, bn, conv 3x3 5, relu, bn", "maxpool 2, conv 1x1 7, leaky 0.1, bn",
+                       "gap, linear 4"],
     "bn behind a padded relu": ["conv 3x3 6, relu, bn, conv 3x3 5 pad=same, silu, bn, conv 1x1 5", "flatten, linear 4"],
     "bn before flatten": ["conv 3x3 6, relu, bn, flatten, linear 7, relu", "linear 4"],
     "depthwise": ["conv 3x3 6, relu, bn, sep 3x3 8 pad=same, relu, conv 3x3 8 groups=2, bn, relu, conv 1x1 4, gap"],
