@@ -1,7 +1,7 @@
 """One contract, four backends: PyTorch, the page's own JavaScript, C and ONNX agree on random networks.
 
-The truth is PyTorch in float64. In floating point, all others agree with it within the tolerance of the export's check; C
-with integers agrees with their reference to the last bit.
+The truth is PyTorch in float64. In floating point, all others agree with it within the tolerance of the export's
+check; C with integers agrees with their reference to the last bit.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from support.networks import CLASSES, networks
 
 pytest.importorskip("onnxruntime")
 
-from drilldown.export.onnx.floats import write_float_onnx  # noqa: E402
-from drilldown.export.onnx.running import run_onnx  # noqa: E402
+from drilldown.export.onnx.floats import write_float_onnx
+from drilldown.export.onnx.running import run_onnx
 
 LOGITS = """([network, text, count]) => {
     const read = readNetwork(network), images = bytesOf(text), size = images.length / count;
