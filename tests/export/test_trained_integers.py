@@ -94,7 +94,7 @@ def check_code(blocks: Sequence[Block], image: tuple[int, int, int], seed: int, 
     check_integers(network, integers.nodes)
     for schedule in ("rows", "layers"):
         (folder / schedule).mkdir(exist_ok=True)
-        program = write_program(integers, "test", schedule)  # type: ignore[arg-type]
+        program = write_program(integers, "test", schedule)
         program.write(folder / schedule)
         compiled = compile_program("net_int8", folder / schedule, folder / schedule, compiler=["gcc"], flags=flags)
         found = run_program(compiled, images, CLASSES, is_float=False)

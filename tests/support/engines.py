@@ -223,7 +223,7 @@ class Reference:
             child = self.module.get_submodule(name)
             child.__class__ = nn.Conv2d if isinstance(child, nn.Conv2d) else nn.Linear
             most, is_last = 127 if name in (names[0], names[-1]) else 7, name == names[-1]
-            child.forward = functools.partial(_forward_rounded, child, most, is_last)  # type: ignore[method-assign]
+            child.forward = functools.partial(_forward_rounded, child, most, is_last)
             child.register_forward_pre_hook(functools.partial(self._watch_steps, most, is_last))
 
     def _watch_steps(self, most: int, is_last: bool, module: nn.Module, _: object) -> None:
@@ -270,7 +270,7 @@ def _forward_rounded(module: nn.Module, most: int, is_last: bool, inputs: torch.
     steps = _steps(exact, most, is_last)
     weight = exact + ((exact / steps).round() * steps - exact).detach()
     if isinstance(module, nn.Conv2d):
-        return F.conv2d(inputs, weight, module.bias, module.stride, module.padding, module.dilation, module.groups)  # type: ignore[arg-type]
+        return F.conv2d(inputs, weight, module.bias, module.stride, module.padding, module.dilation, module.groups)
     assert isinstance(module, nn.Linear)
     return F.linear(inputs, weight, module.bias)
 

@@ -103,7 +103,8 @@ class RoundedConv(nn.Conv2d):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Applies the convolution."""
-        return self._conv_forward(images, self.rounding.apply(self.weight), self.bias)
+        result: torch.Tensor = self._conv_forward(images, self.rounding.apply(self.weight), self.bias)
+        return result
 
 
 class RoundedLinear(nn.Linear):
@@ -124,7 +125,7 @@ class RoundedExpandedConv(ExpandedConv):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Applies the folded convolution."""
         weight, middle, bias = self.rounding.apply(self.folded_weight()), self.middle, self.narrow.bias
-        return F.conv2d(images, weight, bias, middle.stride, middle.padding, middle.dilation)  # type: ignore[arg-type]
+        return F.conv2d(images, weight, bias, middle.stride, middle.padding, middle.dilation)
 
 
 _ROUNDED: dict[type[nn.Module], type[nn.Module]] = {

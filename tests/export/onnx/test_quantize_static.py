@@ -25,7 +25,7 @@ ONE_EPOCH = ["recipe.dataset=glyphs", "recipe.epochs=1", "recipe.schedule={ name
              'recipe.optimizer={ name = "sgd", lr = 0.05, momentum = 0.9 }']  # fmt: skip
 
 
-class Images(CalibrationDataReader):
+class Images(CalibrationDataReader):  # type: ignore[misc]
     """Gives the images that the ranges are measured with."""
 
     def __init__(self, images: torch.Tensor) -> None:

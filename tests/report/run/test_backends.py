@@ -96,11 +96,11 @@ def test_four_backends_agree_on_every_layer(head: str, page: Page, tmp_path: Pat
 @few
 @given(drawn=networks(most=6, channels=4), seed=st.integers(0, 999))
 def test_four_backends_agree_on_any_network(drawn, seed: int, page: Page, tmp_path: Path) -> None:
-    check(*drawn, seed, page, tmp_path)
+    check(drawn[0], drawn[1], seed, page, tmp_path)
 
 
 @pytest.mark.slow
 @many
 @given(drawn=networks(most=6, channels=4), seed=st.integers(0, 999))
 def test_four_backends_agree_on_many_networks(drawn, seed: int, page: Page, tmp_path: Path) -> None:
-    check(*drawn, seed, page, tmp_path)
+    check(drawn[0], drawn[1], seed, page, tmp_path)

@@ -42,7 +42,7 @@ class Convolution : public Layer {
   }
 
   size_t bytes(int tiles, int threads) const override {
-    return sizeof(float) * parameters * (size_t(tiles) + 4 + size_t(threads) * LANES);
+    return sizeof(float) * parameters * (size_t(tiles) + 3 + (rounding.bits > 0) + size_t(threads) * LANES);
   }
 
   void allocate(int tiles, int threads) override {
