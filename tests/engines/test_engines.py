@@ -89,6 +89,26 @@ def test_each_word_of_the_notation_agrees_with_float64(word: str) -> None:
         assert check("native", network_of(word), recipe, side, batches=4) >= 1
 
 
+ROUNDED: dict[str, list[Block]] = {
+    "usual": ["conv 3x3 4, bn, relu, conv 3x3 6 pad=1 bias, relu, bn, maxpool 2, conv 1x1 5, gap, linear 4"],
+    "depthwise": ["conv 3x3 6, sep 3x3 8 pad=same, bn, silu, conv 3x3 6 groups=2 stride=2, gap, linear 6, linear 4"],
+    "skips": ["conv 3x3 5, bn", {"skip": ["conv 3x3 8 stride=2 pad=same, bn, relu"]}, "conv 1x1 4, gap"],
+    "shared": ["conv 3x3 5", {"repeat": 3, "shared": True, "layers": ["conv 3x3 5 pad=1, bn, relu"]}, "gap, linear 4"],
+    "one layer": ["flatten, linear 4"],
+    "one layer, used twice": [{"repeat": 2, "shared": True, "layers": ["conv 3x3 1 pad=same"]}, "conv 3x3 4, gap"],
+}  # fmt: skip
+
+
+@each_engine
+@pytest.mark.parametrize("network", ROUNDED)
+def test_training_with_rounded_weights_agrees_with_float64(name: str, network: str) -> None:
+    layers, adam = ROUNDED[network], Adam(name="adam", lr=0.1, eps=0.01, weight_decay=0.1)
+    sgd = SGD(name="sgd", lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01)
+    for recipe in (Recipe(batch_size=17, optimizer=sgd, ema=0.9, precision="int4"),
+                   Recipe(batch_size=16, optimizer=adam, l1=1e-3, precision="int4")):  # fmt: skip
+        assert check(name, layers, recipe, (9, 10), batches=5) >= 2
+
+
 def test_each_word_has_a_network_of_its_own_or_is_declined_by_name() -> None:
     for word, layer in LAYERS.items():
         assert (word in WORDS) == (layer in ENTRIES or layer is SeparableConv), word

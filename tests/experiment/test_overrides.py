@@ -18,6 +18,7 @@ from support.experiments import LAYERS, PLAIN, document, error_of, errors_of, pa
         ("recipe.dataset=kmnist", {"dataset": "kmnist"}),
         ('recipe.dataset="kmnist"', {"dataset": "kmnist"}),
         ("recipe.precision=bf16", {"precision": "bf16"}),
+        ("recipe.precision=int4", {"precision": "int4"}),
         ("recipe.optimizer.lr=0.5", {"optimizer": {"name": "sgd", "lr": 0.5, "momentum": 0.9}}),
         (
             "recipe.optimizer.nesterov=true",

@@ -25,11 +25,13 @@ LAYERS = ["conv 5x5 6 stride=2, bn, relu, dropout 0.1", {"skip": ["conv 3x3 6 pa
           "conv 3x3 8 expand=2 pad=same, bn, relu", "gap, linear 10"]  # fmt: skip
 
 
-def train(folder: Path, network: str, **files: str) -> Run:
+def train(folder: Path, network: str, *, recipe: str = "", **files: str) -> Run:
     folder.mkdir(exist_ok=True)
     for name, text in files.items():
         (folder / f"{name}.py").write_text(text)
-    recipe = '[recipe]\ndataset = "glyphs"\nepochs = 2\nbatch_size = 32\noptimizer = { name = "sgd", lr = 0.1 }\n'
+    recipe = (
+        f'[recipe]\n{recipe}dataset = "glyphs"\nepochs = 2\nbatch_size = 32\noptimizer = {{ name = "sgd", lr = 0.1 }}\n'
+    )
     (folder / "tiny.toml").write_text(f'title = "Tiny"\n[network]\n{network}\n{recipe}')
     return perform(load(folder / "tiny.toml"), compute=Compute(engine="torch"), folders=Folders(runs=folder / "runs"))
 
@@ -71,6 +73,19 @@ def test_all_formats_are_published_with_counts_that_their_logits_give(run: Run) 
         item.format: item.correct for item in exported.formats
     }
     assert read_export(run) == exported
+
+
+def test_a_run_with_int4_is_exported_with_packed_weights(tmp_path: Path) -> None:
+    layers = '"conv 5x5 8 stride=2, bn, relu", "conv 3x3 8, relu, bn, conv 3x3 10 expand=2, bn, relu", "gap, linear 10"'
+    run = train(tmp_path / "int4", f"layers = [{layers}]", recipe='precision = "int4"\n')
+    exported = export_run(run)
+    assert exported.passed
+    constants = {judged.format: judged.constants for judged in exported.formats}
+    assert set(constants) == set(FORMATS)
+    weights, channels = [25 * 8, 9 * 8 * 8 // 2, 9 * 8 * 10 // 2, 10 * 10], [8, 8, 10]
+    assert constants["c-int8"] == sum(weights) + 6 * sum(channels) + 4 * 10
+    assert "weights of 4 bits" in (run.path / "export" / "net_int8.c").read_text()
+    assert exported.formats[0].correct == run.predictions().tally.correct
 
 
 def test_the_self_test_passes_and_a_flipped_weight_makes_it_fail(run: Run, tmp_path: Path) -> None:

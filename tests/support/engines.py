@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,7 +24,7 @@ from drilldown.experiment.network import Network
 from drilldown.experiment.optimizers import SGD, Adam, AdamW
 from drilldown.experiment.recipe import Recipe
 from drilldown.network.blocks import Block
-from drilldown.network.layers import Dropout2d
+from drilldown.network.layers import Conv, Dropout2d, Linear
 from drilldown.network.layers.others import Excitation
 from drilldown.network.layout import lay_out
 from drilldown.randomness import stream, stream_seed
@@ -120,7 +121,8 @@ class Reference:
     rounding: float = field(init=False, default=0.0)
     """The largest error of any gradient of the last step, computed by PyTorch in float32."""
     closest: float = field(init=False, default=np.inf)
-    """The smallest distance of a relu's input from 0, or of a maximum from the next value; rounding may reverse it."""
+    """The smallest distance of a relu's input from 0, of a maximum from the next value, or of a weight from the middle
+    of two steps; rounding may reverse it."""
 
     def __post_init__(self) -> None:
         self.placed = lay_out(self.layers, self.dataset.image_shape, self.dataset.classes)
@@ -131,6 +133,8 @@ class Reference:
                 setattr(self.module.get_submodule(parent), own, MaskedDropout(child.p))
             elif hasattr(child, "inplace"):
                 child.inplace = False
+        if self.recipe.precision == "int4":
+            self._round_weights()
         self.average, self.single = copy.deepcopy(self.module), copy.deepcopy(self.module).float()
         for child in self.module.modules():
             if isinstance(child, nn.ReLU | nn.LeakyReLU | nn.PReLU | nn.Hardswish):
@@ -212,6 +216,23 @@ class Reference:
             result: torch.Tensor = module(self._normalised(images.double()))
         return result
 
+    def _round_weights(self) -> None:
+        """Makes convolutions and linear layers calculate with weights of 4 bits, the first and the last with 8."""
+        names = [item.name for item in self.placed if isinstance(item.layer, Conv | Linear)]
+        for name in names:
+            child = self.module.get_submodule(name)
+            child.__class__ = nn.Conv2d if isinstance(child, nn.Conv2d) else nn.Linear
+            most, is_last = 127 if name in (names[0], names[-1]) else 7, name == names[-1]
+            child.forward = functools.partial(_forward_rounded, child, most, is_last)
+            child.register_forward_pre_hook(functools.partial(self._watch_steps, most, is_last))
+
+    def _watch_steps(self, most: int, is_last: bool, module: nn.Module, _: object) -> None:
+        weight = module.get_parameter("weight").detach()
+        if weight.dtype == torch.float64:
+            scaled = weight / _steps(weight, most, is_last)
+            middle = (scaled - scaled.floor() - 0.5).abs().min()
+            self.closest = min(self.closest, float(middle) * 10)  # of numbers up to `most`, not up to 1
+
     def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
         mean, std = (torch.tensor(value)[:, None, None] for value in (self.dataset.mean, self.dataset.std))
         return (pixels / 255 - mean) / std
@@ -236,6 +257,22 @@ class Reference:
         gaps = gaps[gaps > 0]
         if len(gaps):
             self.closest = min(self.closest, float(gaps.min()))
+
+
+def _steps(weight: torch.Tensor, most: int, is_last: bool) -> torch.Tensor:
+    rows = weight.detach().abs().flatten(1).max(1).values
+    rows = rows.max().expand_as(rows) if is_last else rows
+    return rows.view(-1, *[1] * (weight.dim() - 1)) / most
+
+
+def _forward_rounded(module: nn.Module, most: int, is_last: bool, inputs: torch.Tensor) -> torch.Tensor:
+    exact = module.get_parameter("weight")
+    steps = _steps(exact, most, is_last)
+    weight = exact + ((exact / steps).round() * steps - exact).detach()
+    if isinstance(module, nn.Conv2d):
+        return F.conv2d(inputs, weight, module.bias, module.stride, module.padding, module.dilation, module.groups)
+    assert isinstance(module, nn.Linear)
+    return F.linear(inputs, weight, module.bias)
 
 
 def make_optimizer(recipe: Recipe, module: nn.Module) -> torch.optim.Optimizer:

@@ -178,7 +178,7 @@ VALID = table(
         ema=st.floats(0.01, 0.99),
         holdout=st.integers(1, 10**6)
         | table({"images": st.integers(1, 10**6)}, by=st.sampled_from(["class", "writer"])),
-        precision=st.sampled_from(["fp32", "bf16"]),
+        precision=st.sampled_from(["fp32", "bf16", "int4"]),
     )
     .map(below_the_peak)
     .map(with_known_writers),

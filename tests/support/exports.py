@@ -25,6 +25,7 @@ from drilldown.export.quantise import quantise
 from drilldown.network.blocks import Block, layers_in
 from drilldown.network.layout import PlacedLayer, lay_out
 from drilldown.network.modules import build_network
+from drilldown.network.rounding import round_network, roundings
 from support.networks import CLASSES, networks
 
 EVERY_LAYER: list[Block] = [
@@ -75,6 +76,13 @@ def random_images(count: int, image: Sequence[int], seed: int = 0) -> torch.Tens
 def folded(blocks: Sequence[Block], image: tuple[int, int, int], classes: int, seed: int = 0) -> Graph:
     layout = lay_out(blocks, image, classes)
     return fold(layout, trained(layout, seed), *normalisation(image[0]))
+
+
+def rounded(blocks: Sequence[Block], image: tuple[int, int, int], seed: int = 0) -> tuple[Graph, nn.Module]:
+    """The graph and its network, with weights as a training with `precision = "int4"` leaves them."""
+    layout = lay_out(blocks, image, CLASSES)
+    network = round_network(trained(layout, seed)).float()
+    return fold(layout, network, *normalisation(image[0]), roundings(network)), network.double()
 
 
 STRICT = ("-std=c99", "-O1", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror")

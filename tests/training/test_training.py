@@ -8,6 +8,7 @@ import torch
 from drilldown import Compute, Training, load
 from drilldown.data.dataset import Dataset
 from drilldown.errors import DrilldownError
+from drilldown.evaluation.predictions import predict_logits
 from drilldown.settings import EngineName
 
 RECIPE = ["recipe.dataset=glyphs", "recipe.epochs=2", "recipe.batch_size=64"]
@@ -57,11 +58,12 @@ RESUMED = {
         "recipe.augment={ crop = { size = 22, p = 0.3 }, flip = {}, rotate = { degrees = 9, fade = 0.5 } }"
     ],
     "more augmentation": ["recipe.augment={ perspective = 0.2, elastic = { fade = 0.5 }, erase = {} }"],
+    "int4": ["recipe.precision=int4", "recipe.ema=0.9"],
 }
 
 
 @pytest.mark.parametrize(("name", "engine"), [
-    *((name, "torch") for name in RESUMED), ("plateau", "native"), ("augmentation", "native"),
+    *((name, "torch") for name in RESUMED), ("plateau", "native"), ("augmentation", "native"), ("int4", "native"),
 ])  # fmt: skip
 def test_a_resumed_training_ends_with_the_same_bits(name: str, engine: EngineName, tiny: Dataset) -> None:
     experiment = load(
@@ -93,6 +95,28 @@ def test_the_learning_rate_on_a_plateau_follows_from_the_training_losses_of_the_
             lr = max(1e-4, 0.1 * lr)
     assert len(set(expected)) > 2
     assert [epoch.lr for epoch in training.epochs] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("engine", ["torch", "native"])
+def test_with_int4_the_judged_and_saved_weights_are_rounded_and_the_trained_ones_are_not(
+    engine: EngineName, tiny: Dataset
+) -> None:
+    experiment = load("eva5-s5/06", [*RECIPE, "recipe.precision=int4", "recipe.ema=0.8"])
+    training = Training(experiment, tiny, compute=Compute(engine=engine, device="cpu"))
+    list(training)
+    model, state = training.engine.model(), training.engine.state()
+    logits = predict_logits(model, tiny.test.images, tiny.mean, tiny.std)
+    torch.testing.assert_close(training.engine.evaluate(tiny.test).logits, logits, rtol=1e-4, atol=1e-5)
+    saved = experiment.build()
+    saved.load_state_dict(model.state_dict())
+    assert torch.equal(predict_logits(saved.eval(), tiny.test.images, tiny.mean, tiny.std), logits)
+    for part, weight in ("average", model.get_parameter("conv2.weight")), ("network", None):
+        exact = state[f"{part}.conv2.weight"]
+        counts = [len((row / row.abs().max() * 7).round().unique()) for row in exact]
+        assert max(len(row.unique()) for row in exact) > 15 >= max(counts)
+        if weight is not None:
+            steps = exact.abs().amax((1, 2, 3), keepdim=True) / 7
+            torch.testing.assert_close(weight.detach(), (exact / steps).round() * steps)
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,14 @@ def test_a_last_batch_that_cannot_be_trained_is_refused_at_the_start(
     assert message.endswith("choose another recipe.batch_size for the 200 training images")
 
 
+def test_int4_is_refused_by_name(tmp_path: Path, tiny: Dataset) -> None:
+    write_files(tmp_path, model=NET)
+    assert error_of(tmp_path, tiny, "recipe.precision=int4") == (
+        'recipe.precision: "int4" with the network model.py:Net; expected a network in block notation, '
+        "whose first and last layer are known"
+    )
+
+
 def test_batches_without_a_rest_are_trained(tmp_path: Path, tiny: Dataset) -> None:
     write_files(tmp_path, model=NORMED)
     assert len(list(training(tmp_path, tiny, batch=50))) == 2

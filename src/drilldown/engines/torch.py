@@ -25,6 +25,7 @@ from drilldown.evaluation.records import Tally
 from drilldown.experiment.recipe import Recipe
 from drilldown.network.layout import call_network
 from drilldown.network.modules import Layers, fold_network
+from drilldown.network.rounding import install_rounding, round_network
 from drilldown.randomness import global_seed
 from drilldown.settings import EngineName
 
@@ -45,6 +46,8 @@ class TorchEngine:
         self.mean, self.std = dataset.mean, dataset.std
         self.network = network.to(device)
         install_fast_dropout(self.network)
+        if recipe.precision == "int4":
+            install_rounding(self.network)
         self.forward: Callable[[torch.Tensor], torch.Tensor] = self.network
         if isinstance(self.network, Layers) and recipe.precision == "fp32" and onednn_is_faster(self.network, device):
             self.forward = functools.partial(onednn_forward, reorder_layers(self.network))
@@ -94,12 +97,12 @@ class TorchEngine:
 
     def evaluate(self, split: Split, *, raw: bool = False) -> Evaluation:
         """Evaluates the model on all images of a split, in order, in fp32."""
-        network = fold_network(self.network) if raw else self.model()
+        network = self._judged(self.network) if raw else self.model()
         return Evaluation.of(predict_logits(network, split.images, self.mean, self.std), split.labels)
 
     def model(self) -> nn.Module:
         """The model that is judged: with weight averaging, the averaged weights."""
-        return fold_network(self.average.network if self.average else self.network)
+        return self._judged(self.average.network if self.average else self.network)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Everything that the next epoch depends on, as `network.…`, `average.…` and `optimizer.…`."""
@@ -111,6 +114,9 @@ class TorchEngine:
                 if isinstance(value, torch.Tensor):
                     tensors[f"optimizer.{name}.{key}"] = value
         return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+
+    def _judged(self, network: nn.Module) -> nn.Module:
+        return round_network(network) if self.recipe.precision == "int4" else fold_network(network)
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """Continues from a state that `state` returned."""

@@ -63,8 +63,10 @@ class Recipe(Table):
     holdout: Annotated[Holdout | None, Field(json_schema_extra=add_number)] = None
     """The validation split, as a number of training images or as a table; epochs are then evaluated on it, not on the
     test images."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """The precision of the arithmetic in training; weights and evaluation always use fp32."""
+    precision: Literal["fp32", "bf16", "int4"] = "fp32"
+    """The precision: `fp32`; `bf16` for the arithmetic in training, while weights and evaluation use fp32; or `int4`
+    for convolutions and linear layers whose weights have 4 bits. With `int4`, the first and the last layer have 8
+    bits; the model that is judged, saved and exported has the rounded weights."""
 
     @model_validator(mode="after")
     def _floor_below_peak(self) -> Self:

@@ -15,7 +15,7 @@ from dataclasses import replace
 import torch
 
 from drilldown.export import graph
-from drilldown.export.graph import Graph, Node
+from drilldown.export.graph import Graph
 
 MOST = 16.0
 """The largest factor between a channel and the middle of all; one that is nearly always 0 needs no finer steps."""
@@ -41,10 +41,11 @@ def equalise(network: Graph, images: torch.Tensor) -> Graph:
         assert isinstance(before, graph.Conv)
         assert isinstance(after, graph.Conv)
         factors = _factors(ranges[first], after)
-        nodes[first] = replace(before, weight=before.weight / factors.view(-1, 1, 1, 1), bias=before.bias / factors)
+        nodes[first] = before.scaled(1 / factors)
         seen = after.weight.shape[1]
         by_output = factors.view(after.groups, 1, seen).repeat(1, len(after.weight) // after.groups, 1).view(-1, seen)
-        nodes[second] = replace(after, weight=after.weight * by_output[:, :, None, None])
+        steps = None if after.steps is None else after.steps * by_output[:, 0]
+        nodes[second] = replace(after, weight=after.weight * by_output[:, :, None, None], steps=steps)
     return Graph(network.image, tuple(nodes))
 
 
@@ -56,17 +57,11 @@ def _partner(network: Graph, index: int) -> int | None:
         index = next(i for i, node in enumerate(network.nodes) if index in node.sources)
         node = network.nodes[index]
         if isinstance(node, graph.Conv):
-            return index
-        if not _is_proportional(node):
+            # Several factors in one output channel would change integers that the training chose.
+            return index if node.steps is None or node.weight.shape[1] == 1 else None
+        if not graph.is_proportional(node):
             return None
     return None
-
-
-def _is_proportional(node: Node) -> bool:
-    """Whether a channel times a positive factor gives its output times the factor, each channel for itself."""
-    if isinstance(node, graph.Activation):
-        return node.function in ("relu", "leaky")
-    return isinstance(node, graph.Pool | graph.Mean)
 
 
 def _factors(ranges: torch.Tensor, after: graph.Conv) -> torch.Tensor:

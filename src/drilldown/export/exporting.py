@@ -40,6 +40,7 @@ from drilldown.export.targets.figures import TargetFigures
 from drilldown.export.targets.limits import Limits
 from drilldown.export.targets.measuring import measure_target
 from drilldown.files import busy_folder, explain_write_errors, json_bytes, lock_folder, with_checksum, write_atomically
+from drilldown.network.rounding import roundings
 from drilldown.runs.folder import EXPORT, EXPORT_DOCUMENT
 from drilldown.runs.run import Run
 
@@ -77,7 +78,10 @@ def export_run(
     run.check_finished()
     experiment = run.experiment
     network = run.model()
-    graph = None if experiment.layout is None else fold(experiment.layout, network, *run.normalisation)
+    graph = None
+    if experiment.layout is not None:
+        rounded = roundings(network) if experiment.recipe.precision == "int4" else None
+        graph = fold(experiment.layout, network, *run.normalisation, rounded)
     chosen, refused = choose_formats(formats, experiment, graph)
     _check_targets(targets, limits, chosen, refused)
     _check_tools(chosen)

@@ -6,6 +6,10 @@ are still to be applied. A batch norm, or the normalisation of the images, only 
 - back into the weights of the convolution that gives the value, where no other layer takes its output,
 - or forward into the next convolution,
 - or, where neither is possible, into a convolution of their own: 1x1, and each channel for itself.
+
+If the training rounded the weights, they stay whole numbers of steps. A scale of an output channel goes into the steps.
+Different scales of the channels that an output sees would not, so their sizes first go back to the convolution before,
+through relu and poolings, and their signs into the whole numbers.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from drilldown.export.graph import Graph, Node, Shape
 from drilldown.network import layers
 from drilldown.network.layers import Layer
 from drilldown.network.layout import IMAGE, PlacedLayer
+from drilldown.network.rounding import INNER_BITS, OUTER_BITS, Rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +49,15 @@ class _Value:
         return bool((self.scale == 1).all() and (self.shift == 0).all())
 
 
-def fold(layout: Sequence[PlacedLayer], network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> Graph:
+def fold(
+    layout: Sequence[PlacedLayer], network: nn.Module, mean: Sequence[float], std: Sequence[float],
+    roundings: Mapping[str, Rounding] | None = None,
+) -> Graph:  # fmt: skip
     """Folds a trained network in block notation.
 
     *Arguments*: `layout`: the network's layers. `network`: the module of `experiment.build`, with trained weights.
-    `mean`, `std`: of each channel's pixels, scaled to 0…1, as of `normalise_pixels`.
+    `mean`, `std`: of each channel's pixels, scaled to 0…1, as of `normalise_pixels`. `roundings`: of the weights, by
+    the name of the layer, where the training rounded them.
 
     *Returns* a graph that maps raw pixels to the logits that the network gives for normalised ones.
 
@@ -60,13 +69,14 @@ def fold(layout: Sequence[PlacedLayer], network: nn.Module, mean: Sequence[float
     >>> [node.kind for node in fold(layout, build_network(layout).eval(), [0.13], [0.31]).nodes]
     ['conv', 'gap', 'conv']
     """
-    builder = _Builder(layout)
+    builder = _Builder(layout, roundings or {})
     values = {IMAGE: _image_value(layout[0].input, mean, std)}
     for index, placed in enumerate(layout):
         inputs = [values[source] for source in placed.sources]
         value = builder.add(placed, network.get_submodule(placed.name), inputs)
         if builder.takers[index] > 1:  # later layers must not change the node for each other
             value = replace(builder.folded_back(value), owned=False)
+            builder.shared.add(value.source)
         values[index] = value
     last = builder.settled(values[len(layout) - 1], "logits")
     assert last.source == len(builder.nodes) - 1
@@ -89,8 +99,11 @@ def _image_shape(shape: tuple[int, ...]) -> Shape:
 class _Builder:
     """The nodes so far, while layers are added one after another."""
 
-    def __init__(self, layout: Sequence[PlacedLayer]) -> None:
+    def __init__(self, layout: Sequence[PlacedLayer], roundings: Mapping[str, Rounding]) -> None:
         self.nodes: list[Node] = []
+        self.roundings = roundings
+        self.shared = {IMAGE}
+        """The nodes whose outputs several layers take, and the image: they must not change for one layer."""
         self.takers = Counter(source for placed in layout for source in placed.sources)
 
     def add(self, placed: PlacedLayer, module: nn.Module, inputs: Sequence[_Value]) -> _Value:
@@ -123,12 +136,29 @@ class _Builder:
         node = None if value.source == IMAGE else self.nodes[value.source]
         if value.is_plain or not value.owned or not isinstance(node, graph.Conv) or node.relu:
             return value
-        self.nodes[value.source] = replace(
-            node,
-            weight=node.weight * value.scale.view(-1, 1, 1, 1),
-            bias=node.bias * value.scale + value.shift,
-        )
+        self.nodes[value.source] = node.scaled(value.scale, value.shift)
         return _plain(value.source, value.shape)
+
+    def with_signs(self, value: _Value) -> _Value | None:
+        """The value with scales of 1, 0 and −1, whose sizes are in the weights of a convolution before it.
+
+        None where a function is between them that a factor does not pass.
+        """
+        size, index = torch.where(value.scale == 0, 1.0, value.scale.abs()), value.source
+        while index not in self.shared:
+            node = self.nodes[index]
+            if isinstance(node, graph.Conv):
+                self.nodes[index] = node.scaled(size)
+                return replace(value, scale=value.scale.sign())
+            if isinstance(node, graph.Flatten):
+                pixels = size.view(node.input[0], -1)
+                if bool((pixels != pixels[:, :1]).any()):
+                    return None
+                size = pixels[:, 0]
+            elif not graph.is_proportional(node):
+                return None
+            (index,) = node.sources
+        return None
 
     def settled(self, value: _Value, name: str) -> _Value:
         """The value with its scale and its shift applied."""
@@ -171,9 +201,18 @@ class _Builder:
             value = self.settled(value, name)  # zeros around the image are not zeros before scale and shift
         weight = module.weight.detach().double()
         weight = weight.view(*weight.shape[:2], *weight.shape[2:] or (1, 1))
+        rounding = self.roundings.get(name)
+        if rounding is not None and not _is_even(value.scale, window.groups, weight.shape[1]):
+            signs = self.with_signs(value)
+            if signs is None and rounding.bits == INNER_BITS:  # 8 bits are rounded again: there it costs little
+                signs, padding = self.settled(value, name), None
+            value, rounding = (signs, rounding) if signs is not None else (value, None)
         bias = torch.zeros(window.out, dtype=torch.float64) if module.bias is None else module.bias.detach().double()
         seen = weight.shape[1]
         scale = value.scale.view(window.groups, 1, seen).repeat(1, window.out // window.groups, 1).view(-1, seen)
+        steps = None
+        if rounding is not None:  # 0 for a channel whose weights are all 0
+            steps = rounding.steps(weight).flatten() * scale.abs().amax(1) * weight.flatten(1).any(1)
         return self._append(
             graph.Conv(
                 name=name,
@@ -187,6 +226,8 @@ class _Builder:
                 dilation=window.dilation,
                 groups=window.groups,
                 padding=padding,
+                bits=OUTER_BITS if rounding is None else rounding.bits,
+                steps=steps,
             )
         )
 
@@ -275,6 +316,13 @@ def _padding(value: _Value) -> torch.Tensor | None:
     """The pixel that becomes 0 by scale and shift, (channels,); None where the value is no image, or no pixel does."""
     pixel = -value.shift / value.scale
     return pixel if value.source == IMAGE and bool(((pixel >= 0) & (pixel <= 255)).all()) else None
+
+
+def _is_even(scale: torch.Tensor, groups: int, seen: int) -> bool:
+    """Whether the channels that an output sees have scales of one size, or of 0."""
+    sizes = scale.abs().view(groups, -1)
+    largest = sizes.amax(1, keepdim=True)
+    return seen == 1 or bool(((sizes == largest) | (sizes == 0)).all())
 
 
 def _plain(source: int, shape: Shape) -> _Value:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -55,6 +55,10 @@ class Conv(Node):
     padding: torch.Tensor | None = None
     """(in,): the value of each channel outside of the image; None for zeros."""
     relu: bool = False
+    bits: int = 8
+    """Of a weight as an integer, with its sign."""
+    steps: torch.Tensor | None = None
+    """(out,), float64: the training rounded the weights to whole numbers times these; None where it rounded none."""
 
     @property
     def kernel(self) -> int:
@@ -74,6 +78,15 @@ class Conv(Node):
         bias = bias.to(values.dtype)
         result = F.conv2d(values, weight, bias, self.stride, self.pad, self.dilation, self.groups)
         return result.relu() if self.relu else result
+
+    def scaled(self, scale: torch.Tensor, shift: torch.Tensor | float = 0.0) -> Conv:
+        """The same with each output channel times a number, plus another one.
+
+        *Arguments*: `scale`, `shift`: (out,).
+        """
+        steps = None if self.steps is None else self.steps * scale.abs()
+        weight, bias = self.weight * scale.view(-1, 1, 1, 1), self.bias * scale + shift
+        return replace(self, weight=weight, bias=bias, steps=steps)
 
     @property
     def centred_bias(self) -> torch.Tensor:
@@ -276,6 +289,13 @@ class Graph:
         """The logits, (N, classes), of images as in `calculate`."""
         *_, last = self.calculate(images)
         return last.flatten(1)
+
+
+def is_proportional(node: Node) -> bool:
+    """Whether a channel times a positive factor gives its output times the factor, each channel for itself."""
+    if isinstance(node, Activation):
+        return node.function in ("relu", "leaky")
+    return isinstance(node, Pool | Mean)
 
 
 def binomials(size: int) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
 """The integers of an int8 network, and the reference that calculates with them in PyTorch, exactly.
 
 All that is exported as int8 is written from these integers. Activations are whole numbers 0…255: the number q stands
-for scale · (q − zero). Weights are whole numbers ±127. Sums have 32 bits; `quantise.py` chooses the integers so that no
-sum can overflow. A sum s becomes an activation by one rule:
+for scale · (q − zero). Weights are whole numbers ±127, or ±7 after a training with 4 bits. Sums
+have 32 bits; `quantise.py` chooses the integers so that no sum can overflow. A sum s becomes an activation by one rule:
 
     0 where s ≤ 0, else (s · multiplier + 2^(shift − 1)) >> shift, at most 255
 
@@ -91,6 +91,8 @@ class IntegerConv(IntegerNode):
     dilation: int = 1
     groups: int = 1
     relu: bool = False
+    bits: int = 8
+    """Of a weight, with its sign: 8, or 4 where the training chose them."""
 
     @property
     def kernel(self) -> int:

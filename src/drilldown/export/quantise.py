@@ -1,5 +1,7 @@
 """Quantises a graph after the training: weights with 8 bits for each channel, activations with 8 bits for each tensor.
 
+Weights that the training rounded stay the whole numbers that they are.
+
 The ranges of the activations are the smallest and the largest numbers that some training images give. The test images
 play no part.
 
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -209,18 +211,18 @@ def _quantise_conv(node: graph.Conv, before: Levels, after: Levels | None, commo
 
     *Arguments*: `before`, `after`: the levels of input and output; None where the sums are the output.
     """
-    largest = node.weight.abs().amax((1, 2, 3))
+    if after is None and not _has_one_step(node):
+        node = replace(node, steps=None)
+    steps = node.weight.abs().amax((1, 2, 3)) / LARGEST_WEIGHT if node.steps is None else node.steps
     if after is None:  # the logits need one scale, so that they can be compared
-        channels = [_Channel.of_logits(node, float(largest.max()), before)] * len(largest)
+        channels = [_Channel(node, before, float(steps.max()) or 1.0)] * len(steps)
         while not all(channel.fits(index) for index, channel in enumerate(channels)):
-            channels = [channels[0].coarser()] * len(largest)
+            channels = [channels[0].coarser()] * len(steps)
         levels = Levels(channels[0].step * before.scale)
     else:
-        least = float(largest.max()) / LARGEST_WEIGHT * before.scale / LARGEST_RATIO
+        least = float(steps.max()) * before.scale / LARGEST_RATIO
         levels = Levels(max(after.scale, least), after.zero)
-        channels = [
-            _Channel.finest(node, index, float(largest[index]), before, levels) for index in range(len(largest))
-        ]
+        channels = [_Channel.finest(node, index, step, before, levels) for index, step in enumerate(steps.tolist())]
     weights, real, biases = zip(*(channel.integers(index) for index, channel in enumerate(channels)), strict=True)
     bounds = [max(map(abs, channel.ends(index))) for index, channel in enumerate(channels)]
     outside = node.padding if node.padding is not None else torch.full((node.input[0],), before.zero)
@@ -240,7 +242,16 @@ def _quantise_conv(node: graph.Conv, before: Levels, after: Levels | None, commo
         dilation=node.dilation,
         groups=node.groups,
         relu=node.relu,
+        bits=node.bits,
     )
+
+
+def _has_one_step(node: graph.Conv) -> bool:
+    """Whether all output channels have the same step, but for rounding; one whose weights are all 0 has none."""
+    if node.steps is None:
+        return False
+    largest = node.steps.max()
+    return bool((torch.isclose(node.steps, largest, rtol=1e-6, atol=0) | (node.steps == 0)).all())
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,24 +268,22 @@ class _Channel:
     """Of the output."""
 
     @classmethod
-    def of_logits(cls, node: graph.Conv, largest: float, before: Levels) -> _Channel:
-        """For sums that are the output: the largest weight becomes 127."""
-        return cls(node, before, (largest or 1.0) / LARGEST_WEIGHT)
+    def finest(cls, node: graph.Conv, index: int, step: float, before: Levels, after: Levels) -> _Channel:
+        """The one with the finest steps, from `step` on, whose sums and products have 32 bits.
 
-    @classmethod
-    def finest(cls, node: graph.Conv, index: int, largest: float, before: Levels, after: Levels) -> _Channel:
-        """The one with the finest steps whose sums and products have 32 bits.
-
-        A multiplier with fewer bits makes the products smaller, and larger steps make the sums smaller.
+        A multiplier with fewer bits makes the products smaller, and larger steps make the sums smaller. Weights that
+        the training rounded keep their step, but for the rounding of the multiplier.
         """
-        ratio = largest / LARGEST_WEIGHT * before.scale / after.scale
+        ratio, is_kept = step * before.scale / after.scale, node.steps is not None
         while ratio <= LARGEST_RATIO:
             for bits in range(8, 0, -1):
-                multiplier, shift = _multiplier(ratio, bits)
+                multiplier, shift = _multiplier(ratio, bits, to_nearest=is_kept)
                 step = multiplier / 2**shift * after.scale / before.scale
                 channel = cls(node, before, step, multiplier, shift, after.zero)
                 if channel.fits(index):
                     return channel
+            if is_kept:
+                break
             ratio = max(2 * ratio, 2.0**-31)
         raise DrilldownError(
             Problem(
@@ -290,7 +299,8 @@ class _Channel:
 
     def integers(self, index: int) -> tuple[torch.Tensor, int, int]:
         """The weights, the bias in steps, and the bias with the zeros of input and output."""
-        weights = (self.node.weight[index] / self.step).round().clamp(-LARGEST_WEIGHT, LARGEST_WEIGHT)
+        step = self.step if self.node.steps is None else float(self.node.steps[index]) or 1.0
+        weights = (self.node.weight[index] / step).round().clamp(-LARGEST_WEIGHT, LARGEST_WEIGHT)
         bias = round(float(self.node.bias[index]) / (self.step * self.before.scale))
         offset = (2 * self.zero * 2**self.shift + self.multiplier) // (2 * self.multiplier) if self.multiplier else 0
         return weights, bias, bias - self.before.zero * int(weights.sum()) + offset
@@ -305,19 +315,21 @@ class _Channel:
         """Whether no sum and no product can overflow."""
         _, real, bias = self.integers(index)
         low, high = self.ends(index)
+        if self.node.bits < 8 and self.node.weight[index].numel() * self.before.largest * 2**self.node.bits >= _SUMS:
+            return False  # packed weights have no sign while they are multiplied
         product = high * self.multiplier + (1 << self.shift >> 1)
         return low > -_SUMS and high < _SUMS and product < _PRODUCTS and max(abs(real), abs(bias)) < _SUMS
 
 
-def _multiplier(ratio: float, bits: int) -> tuple[int, int]:
-    """The smallest multiplier · 2^−shift that is at least `ratio`, with a multiplier of so many bits.
+def _multiplier(ratio: float, bits: int, *, to_nearest: bool = False) -> tuple[int, int]:
+    """The smallest multiplier · 2^−shift that is at least `ratio`, with a multiplier of so many bits; or the nearest.
 
     >>> _multiplier(0.01, 8), _multiplier(0.01, 1)
     ((164, 14), (1, 6))
     """
     _, exponent = math.frexp(ratio)  # ratio is below 2^exponent, and at least half of it
     shift = min(31, max(1, bits - exponent))
-    multiplier = max(1, math.ceil(ratio * 2**shift))
+    multiplier = max(1, (round if to_nearest else math.ceil)(ratio * 2**shift))
     if multiplier >> bits:  # rounded up to 2^bits
         return multiplier >> 1, shift - 1
     return multiplier, shift

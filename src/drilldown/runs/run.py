@@ -28,7 +28,7 @@ from drilldown.evaluation.verdict import Verdict, judge
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import read_experiment
 from drilldown.files import damaged_file, file_digest
-from drilldown.runs.chips import Trained, figures_of_run
+from drilldown.runs.chips import figures_of_run
 from drilldown.runs.folder import (
     ADDED_LATER,
     DIVERGED,
@@ -140,7 +140,7 @@ class Run(Shown, RunFolder):
             verdict, hold, chip = summary.verdict, len(summary.accuracy.last), summary.chip
         else:
             budget = self.source.budget
-            chip = figures_of_run(self, summary.chip, budget.chip, self._trained)
+            chip = figures_of_run(self, summary.chip, budget.chip, lambda: (self.experiment, self.model(), self.normalisation))
             verdict = judge(budget, summary.parameters, epochs, dead=summary.verdict.is_dead, chip=chip)
             hold = min(budget.hold, len(epochs))
         return FinishedRun(
@@ -323,9 +323,6 @@ class Run(Shown, RunFolder):
         engine: EngineName = "native" if metadata["engine"] == "native" else "torch"
         device: DeviceName = "cuda" if metadata["device"] == "cuda" else "cpu"
         return Checkpoint(tensors, epochs, engine, metadata["threads"], device, metadata["versions"])
-
-    def _trained(self) -> Trained:
-        return self.experiment, self.model(), self.normalisation
 
     def _summary(self) -> RunSummary:
         summary = self.summary

@@ -230,6 +230,14 @@ def _check_fit(experiment: Experiment, dataset: Dataset) -> None:
             )
         )
     _, height, width = dataset.image_shape
+    if recipe.precision == "int4" and experiment.layout is None:
+        raise CannotTrainError(
+            Problem(
+                place="recipe.precision",
+                found=f'"int4" with the network {experiment.network.python}',
+                expected="a network in block notation, whose first and last layer are known",
+            )
+        )
     too_long = list(recipe.augment.check_pixels(height, width))
     if too_long:
         raise CannotTrainError(*too_long)

@@ -49,6 +49,8 @@ def check_all() -> None:
     assert check("native", ["conv 3x3 3, relu", *GAP_HEAD], adamw, (9, 8), batches=4) >= 2
     for word in WORDS:
         check("native", network_of(word), adam, (9, 10), batches=3)
+    int4 = Recipe(batch_size=8, optimizer=SGD(name="sgd", lr=0.1, weight_decay=0.05), precision="int4")
+    assert check("native", ["conv 3x3 4 bias, relu, conv 3x3 5", *GAP_HEAD], int4, (9, 8), batches=6) >= 2
     for actual, expected in zip(*warped_gradients(turns(), "bilinear", "native"), strict=True):
         assert_close(actual, expected, "gradient", 1e-4, 1e-5)
 
@@ -92,6 +94,8 @@ MUTATIONS = {
     "gradients of a skip": ("layer.adds = written[layer.source]", "layer.adds = false"),
     "gradients of shared weights": ("gradients[i] += twin->collected[i]", "gradients[i] = twin->collected[i]"),
     "channel": ("images.scale[c] + images.shift[c]", "images.scale[c] + images.shift[0]"),
+    "steps of weights": ("largest / most", "largest / (most + 1)"),
+    "one step for all": ("rounding.one_step ? channels * each : each", "each"),
     "first maximum": ("left = hit ? V{} : left", "left = hit ? left : left"),
     "bilinear weight": ("(lower - upper) * bottom_share", "(lower - upper) * right_share"),
 }

@@ -241,6 +241,10 @@ REFUSED = {
         for word in ("blurpool", "gn 2", "ln", "se 2")
     },
     "bf16": (("recipe.precision=bf16",), "bf16"),
+    "int4 with expand": (
+        ("recipe.precision=int4", 'network.layers=["conv 3x3 4 expand=2, relu, gap, linear 10"]'),
+        "with int4, it has no convolution with expand=",
+    ),
     "nadam": (('recipe.optimizer={ name = "nadam", lr = 0.01 }',), "no nadam"),
     "rmsprop": (('recipe.optimizer={ name = "rmsprop", lr = 0.01 }',), "no rmsprop"),
     "erase": (("recipe.augment={ erase = 0.1 }",), "no augmentation by erase"),

@@ -18,7 +18,7 @@ from drilldown.export.targets.building import find_toolchain, measure_sizes
 from drilldown.export.targets.catalogue import target_of
 from drilldown.export.targets.emulating import run_on_qemu
 from drilldown.export.targets.measuring import measure_target
-from support.exports import HEADS, every_layer_program, folded, int8_networks, need_program, random_images
+from support.exports import HEADS, every_layer_program, folded, int8_networks, need_program, random_images, rounded
 from support.networks import CLASSES
 
 ARM = ("arm-none-eabi-gcc", "gcc-arm-none-eabi"), ("qemu-system-arm", "qemu-system-arm")
@@ -52,6 +52,22 @@ def test_every_layer_gives_the_bits_of_the_reference_on_every_target(name, sched
         assert all(step.count > 0 for step in run.steps)
         order = run.count - sum(step.count for step in run.steps)
         assert 0 < order < 0.1 * run.count
+
+
+@pytest.mark.parametrize("name", ["cortex-m0", "cortex-m4", "riscv32", "avr"])
+def test_weights_of_4_bits_give_the_bits_of_the_reference_on_every_target(name, tmp_path) -> None:
+    need_tools(name)
+    images = random_images(5, (1, 9, 8))
+    layers = ["conv 3x3 5, bn, relu, sep 3x3 7 pad=same, relu, conv 3x3 6 stride=2, leaky 0.1, conv 1x1 3", HEADS[5]]
+    graph, _ = rounded(layers, (1, 9, 8))
+    network = quantise(graph, images)
+    program = write_program(network, "test")
+    assert "packed_sums" in program.source
+    assert "packed_linear_sum" in program.source
+    figures = measure_target(name, network, program, images, network.logits(images), tmp_path)
+    assert (figures.missed, figures.missing) == (None, ())
+    assert figures.execution is not None
+    assert figures.execution.differing == 0
 
 
 @pytest.mark.parametrize(

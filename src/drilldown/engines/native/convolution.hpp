@@ -11,6 +11,7 @@
 #include "lanes.hpp"
 #include "layer.hpp"
 #include "layout.hpp"
+#include "rounding.hpp"
 #include "sweep.hpp"
 
 namespace drilldown {
@@ -20,9 +21,10 @@ namespace drilldown {
 // Its parameters, as in PyTorch: the weights [out][in / groups][kernel][kernel], and then any bias [out].
 class Convolution : public Layer {
  public:
-  Convolution(Layout shape, int channels, int kernel, int stride, int pad, int dilation, int groups, bool bias)
+  Convolution(Layout shape, int channels, int kernel, int stride, int pad, int dilation, int groups, bool bias,
+              Rounding rounding)
       : kernel(kernel), stride(stride), pad(pad), dilation(dilation), reach(dilation * (kernel - 1)), groups(groups),
-        has_bias(bias) {
+        has_bias(bias), rounding(rounding) {
     in = shape;
     out = Layout::plain(channels, (shape.height + 2 * pad - reach - 1) / stride + 1,
                         (shape.width + 2 * pad - reach - 1) / stride + 1);
@@ -40,7 +42,7 @@ class Convolution : public Layer {
   }
 
   size_t bytes(int tiles, int threads) const override {
-    return sizeof(float) * parameters * (size_t(tiles) + 3 + size_t(threads) * LANES);
+    return sizeof(float) * parameters * (size_t(tiles) + 3 + (rounding.bits > 0) + size_t(threads) * LANES);
   }
 
   void allocate(int tiles, int threads) override {
@@ -50,14 +52,21 @@ class Convolution : public Layer {
     for (Sweep& sweep : backward_sweeps) sweep.cut_columns();
     partial = Buffer(size_t(tiles) * parameters);
     for (int i = 0; i < threads; ++i) sums.emplace_back(size_t(parameters) * LANES);
+    if (rounding.bits) rounded.resize(size_t(out.channels) * taps_each);
   }
 
+  // Rounded weights are a copy: the step changes the exact ones, by the gradients of the rounded ones.
   void prepare(const float* weights, const float*) override {
+    const float* biases = weights + out.channels * taps_each;
+    if (rounding.bits) {
+      round_weights(rounding, weights, rounded.data(), out.channels, taps_each);
+      weights = rounded.data();
+    }
     for (Block& block : forward_sweep.blocks)
       for (int c = 0; c < block.count; ++c) {
         const float* from = weights + (block.first + c) * taps_each;
         for (int t = 0; t < taps_each; ++t) block.weights[t * block.count + c] = from[t];
-        if (has_bias) block.bias[c] = weights[out.channels * taps_each + block.first + c];
+        if (has_bias) block.bias[c] = biases[block.first + c];
       }
     // Backward, input and output change places: each input channel has taps (output channel, row, column).
     const int ins = in_per_group(), outs = out.channels / groups, area = taps_each / ins;
@@ -171,7 +180,9 @@ class Convolution : public Layer {
 
   int kernel, stride, pad, dilation, reach, groups, taps_each;  // reach: from the first row of the kernel to the last
   bool has_bias;
-  long origin = 0;  // where the kernel begins for pixel (0, 0) of the output
+  Rounding rounding;
+  std::vector<float> rounded;  // [out][tap]: the weights, if they are rounded
+  long origin = 0;             // where the kernel begins for pixel (0, 0) of the output
   Sweep forward_sweep;
   std::vector<Sweep> backward_sweeps;
 
@@ -223,8 +234,8 @@ class Convolution : public Layer {
 // A linear layer. Its features are the pixels, channel by channel and row by row, as PyTorch flattens them.
 class Linear : public Convolution {
  public:
-  Linear(Layout shape, int channels)
-      : Convolution(Layout::plain(features_of(shape), 1, 1), channels, 1, 1, 0, 1, 1, true) {
+  Linear(Layout shape, int channels, Rounding rounding)
+      : Convolution(Layout::plain(features_of(shape), 1, 1), channels, 1, 1, 0, 1, 1, true, rounding) {
     in = Layout::plain(shape.channels, shape.height, shape.width);
   }
 

@@ -72,6 +72,10 @@ Spec sharing(int entry, Spec made) {
   made.shares = entry;
   return made;
 }
+Spec rounded(int bits, Spec made, int one_step = 0) {
+  made.bits = bits, made.one_step = one_step;
+  return made;
+}
 const Spec norm = spec(Spec::NORM), relu_ = spec(Spec::RELU), gap = spec(Spec::GLOBAL_AVERAGE),
            flatten = spec(Spec::FLATTEN), prelu = spec(Spec::PRELU), silu = spec(Spec::SILU), gelu = spec(Spec::GELU),
            hard_swish = spec(Spec::HARD_SWISH), leaky = spec(Spec::LEAKY, 0.1);
@@ -128,6 +132,9 @@ const std::vector<Example> EXAMPLES = {
     example("weights used three times", 8, 8, false,
             {conv(6, 3), prelu, conv(6, 3, 1, 1, 1, 1), norm, sharing(1, prelu), sharing(2, conv(6, 3, 1, 1, 1, 1)),
              norm, sharing(2, conv(6, 3, 1, 1, 1, 1)), gap, linear(4)}),
+    example("rounded weights", 9, 8, false,
+            {rounded(8, conv(6, 3, 1, 1, 1, 1)), norm, relu_, rounded(4, conv(6, 3, 2, 1, 6)), rounded(4, conv(5, 1)),
+             sharing(4, rounded(4, conv(5, 1, 1, 0, 5))), gap, rounded(4, linear(7)), rounded(8, linear(4), 1)}),
     example("two linear layers", 5, 6, false, {linear(17), relu_, dropout(0.5), linear(3)}),
 };
 

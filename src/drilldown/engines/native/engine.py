@@ -34,7 +34,9 @@ from drilldown.evaluation.records import Tally
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.optimizers import SGD, Adam, AdamW
 from drilldown.experiment.recipe import Recipe
+from drilldown.network.layers import Conv
 from drilldown.network.modules import fold_network
+from drilldown.network.rounding import round_network, roundings
 from drilldown.settings import EngineName
 from drilldown.wording import join_words
 
@@ -65,8 +67,11 @@ def why_unsupported(experiment: Experiment, device: torch.device) -> str | None:
     missing = [name for name in recipe.augment.active() if name in ("perspective", "elastic", "erase")]
     if missing:
         return f"it has no augmentation by {join_words(missing)}"
-    if recipe.precision != "fp32":
-        return f"it calculates in fp32, not in {recipe.precision}"
+    if recipe.precision == "bf16":
+        return "it calculates in fp32, not in bf16"
+    expanded = any(isinstance(item.layer, Conv) and item.layer.expand > 1 for item in experiment.layout)
+    if recipe.precision == "int4" and expanded:  # its three convolutions would have to be folded in each step
+        return "with int4, it has no convolution with expand="
     return next(filter(None, map(why_no_entry, experiment.layout)), None)
 
 
@@ -96,6 +101,7 @@ class NativeEngine:
         self.mean, self.std = dataset.mean, dataset.std
         self.network = experiment.build_for_training(seed)
         self.folds = fold_network(self.network) is not self.network
+        self.rounds = self.recipe.precision == "int4"
         self.flat = FlatNetwork(self.network, experiment.layout)
         self.weights, self.running = self.flat.read(self.network)
         self.gradients, self.momentum = torch.zeros_like(self.weights), torch.zeros_like(self.weights)
@@ -103,7 +109,7 @@ class NativeEngine:
         self.average, self.average_running = self.weights.clone(), self.running.clone()
         self.steps_done = 0
         self.classes = dataset.classes
-        described = describe(experiment.layout)
+        described = describe(experiment.layout, roundings(self.network) if self.rounds else None)
         self.steps = described.steps
         self.handle = self._create(described.specs, dataset, threads)
 
@@ -161,7 +167,8 @@ class NativeEngine:
 
     def model(self) -> nn.Module:
         """The model that is judged: with weight averaging, the averaged weights."""
-        return fold_network(self._module(*self._judged(raw=False)))
+        module = self._module(*self._judged(raw=False))
+        return round_network(module) if self.rounds else fold_network(module)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Everything that the next epoch depends on, as `network.…`, `average.…` and `optimizer.…`."""

@@ -84,6 +84,8 @@ class LayerSpec(ctypes.Structure):
                 "input",
                 "other",
                 "shares",
+                "bits",
+                "one_step",
             )
         ),
         ("number", ctypes.c_double),

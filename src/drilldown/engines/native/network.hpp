@@ -17,6 +17,7 @@
 #include "layout.hpp"
 #include "pointwise.hpp"
 #include "pooling.hpp"
+#include "rounding.hpp"
 #include "sum.hpp"
 
 namespace drilldown {
@@ -49,6 +50,7 @@ struct Spec {
   int32_t input;                          // the entry of the list whose output it reads; −1: the images
   int32_t other;                          // the second entry that a sum reads
   int32_t shares;                         // the earlier entry whose weights it uses; −1: its own
+  int32_t bits, one_step;                 // how the weights of CONV or LINEAR are rounded; 0 bits: not at all
   double number;                          // the probability of dropout, or the slope of LEAKY
 };
 
@@ -117,11 +119,12 @@ class Network {
       return std::make_unique<Activation<decltype(function)>>(shape, function);
     };
     const int number = i++;
+    const Rounding rounding{spec.bits, spec.one_step != 0};
     switch (spec.kind) {
       case Spec::CONV:
         return std::make_unique<Convolution>(shape, spec.out, spec.kernel, spec.stride, spec.pad, spec.dilation,
-                                             spec.groups, spec.bias);
-      case Spec::LINEAR: return std::make_unique<Linear>(shape, spec.out);
+                                             spec.groups, spec.bias, rounding);
+      case Spec::LINEAR: return std::make_unique<Linear>(shape, spec.out, rounding);
       case Spec::FLATTEN: return std::make_unique<Flatten>(shape);
       case Spec::MAX_POOL:
         if (spec.stride == spec.kernel && !spec.pad) return std::make_unique<MaxPool>(shape, spec.kernel);

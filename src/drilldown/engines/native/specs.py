@@ -5,7 +5,7 @@ To add a layer, write its entries and name the function in ENTRIES. network.hpp 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ from drilldown.network.layers import (
     SiLU,
 )
 from drilldown.network.layout import IMAGE, PlacedLayer
+from drilldown.network.rounding import Rounding
 
 KINDS = (
     "CONV", "NORM", "RELU", "MAX_POOL", "AVERAGE_POOL", "GLOBAL_AVERAGE", "DROPOUT", "FLATTEN", "LINEAR", "LEAKY",
@@ -99,10 +100,11 @@ class Description:
     """For each entry the index of the step of the layout that it belongs to."""
 
 
-def describe(layout: Sequence[PlacedLayer]) -> Description:
+def describe(layout: Sequence[PlacedLayer], roundings: Mapping[str, Rounding] | None = None) -> Description:
     """Lists the entries of a network.
 
-    *Arguments*: `layout`: layers for which `why_no_entry` returns None.
+    *Arguments*: `layout`: layers for which `why_no_entry` returns None. `roundings`: of the
+    weights, by the name of the layer.
 
     >>> from drilldown.network.layout import lay_out
     >>> found = describe(lay_out([{"skip": ["conv 3x3 8 pad=same expand=2"]}, "gap, linear 10"], (1, 28, 28), 10))
@@ -120,11 +122,13 @@ def describe(layout: Sequence[PlacedLayer]) -> Description:
     for step, item in enumerate(layout):
         source, *others = (lasts[index] for index in item.sources)
         first = firsts.setdefault(item.name, len(specs))
+        rounding = (roundings or {}).get(item.name)
+        rounded = {} if rounding is None else {"bits": rounding.bits, "one_step": rounding.one_step}
         for part, entry in enumerate(ENTRIES[type(item.layer)](item.layer, item.input)):
             specs.append(
                 LayerSpec(
-                    **{**entry, "kind": KINDS.index(entry["kind"])}, input=source, other=others[0] if others else NONE,
-                    shares=first + part if item.shared else NONE,
+                    **{**entry, **rounded, "kind": KINDS.index(entry["kind"])}, input=source,
+                    other=others[0] if others else NONE, shares=first + part if item.shared else NONE,
                 )
             )  # fmt: skip
             steps.append(step)

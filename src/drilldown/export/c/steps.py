@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from drilldown.export.c.operations import Operation
+from drilldown.export.c.packing import is_packed, pack
 from drilldown.export.c.places import Places
 from drilldown.export.c.text import Constants, float_text
 from drilldown.export.graph import Conv
@@ -144,9 +145,12 @@ class Steps:
         source = None if operation.sources[0] == IMAGE else self.operations[operation.sources[0]].node
         if isinstance(source, IntegerMean) and source.is_sum:
             count, sums = node.input[0], self.places.sums(operation.sources[0])
-            self.used.add("linear")
             weights, bias = self.constants.name(f"{name}_weights"), self.constants.name(f"{name}_bias")
-            value = f"linear_sum({weights} + channel * {count}, {sums}, {count}, {bias}[channel])"
+            first = "channel / 2" if is_packed(node) else "channel"
+            value = f"linear_sum({weights} + {first} * {count}, {sums}, {count}, {bias}[channel])"
+            if is_packed(node):
+                value = f"packed_{value.removesuffix(')')}, channel % 2 * 4)"
+            self.used.add("packed_linear" if is_packed(node) else "linear")
             if not is_logits:
                 self.used.add("rescale")
                 scales = (self.constants.name(f"{name}_{key}") for key in ("multipliers", "shifts"))
@@ -162,7 +166,7 @@ class Steps:
                 "}",
             ]
             return
-        self.used.add("conv")
+        self.used |= {"conv", "packed"} if is_packed(node) else {"conv"}
         code.constants = self._conv_fields(operation)
         code.lines += self._rows(operation, node.kernel, node.dilation)
         if operation.is_summed:
@@ -181,7 +185,11 @@ class Steps:
 
     def _add_conv_constants(self, operation: Operation) -> None:
         node, name, add = operation.node, operation.name, self.constants.add
-        add(f"{name}_weights", "float" if self.is_float else "int8_t", node.weight.permute(0, 2, 3, 1))
+        weights = node.weight.permute(0, 2, 3, 1)
+        if is_packed(node):
+            add(f"{name}_weights", "uint8_t", pack(weights))
+        else:
+            add(f"{name}_weights", "float" if self.is_float else "int8_t", weights)
         add(f"{name}_bias", "float" if self.is_float else "int32_t", node.bias)
         if isinstance(node, IntegerConv) and node.multiplier is not None and node.shift is not None:
             add(f"{name}_multipliers", "uint8_t", node.multiplier)
@@ -195,7 +203,8 @@ class Steps:
     def _conv_fields(self, operation: Operation) -> list[tuple[str, str]]:
         """The fields of a `struct conv`."""
         node, name, known = operation.node, operation.name, self.constants.name
-        fields = [("weights", known(f"{name}_weights")), ("bias", known(f"{name}_bias"))]
+        weights = "packed" if is_packed(node) else "weights"
+        fields = [(weights, known(f"{name}_weights")), ("bias", known(f"{name}_bias"))]
         if isinstance(node, IntegerConv) and node.multiplier is not None:
             fields += [(key, known(f"{name}_{key}")) for key in ("multipliers", "shifts")]
         if operation.activation is not None:
@@ -369,6 +378,7 @@ def _comment(operation: Operation) -> str:
     if operation.kind == "conv":
         is_linear = node.input[1:] == (1, 1) and node.kernel == 1
         parts[0] = f"{operation.name}: {'linear' if is_linear else f'conv {node.kernel}x{node.kernel}'}"
+        parts += ["weights of 4 bits"] * is_packed(node)
         parts += ["relu"] * bool(node.relu)
         parts += [operation.activation.function] if operation.activation is not None else []
         parts += [f"maxpool {operation.pool}"] if operation.pool > 1 else []

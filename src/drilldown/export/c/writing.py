@@ -84,6 +84,7 @@ def write_program(network: Graph | IntegerGraph, title: str, schedule: ScheduleN
         "operations": operations,
         "steps": codes,
         "used": steps.used,
+        "packs": bool({"packed", "packed_linear"} & steps.used),
         "functions": list(steps.functions.values()),
         "arrays": list(steps.constants.arrays.values()),
         "waits": any("rows_needed" in need.rows for code in codes for need in code.needs),

@@ -186,6 +186,12 @@ class ExpandedConv(nn.Module):
         result: torch.Tensor = self.narrow(self.middle(self.widen(images)))
         return result
 
+    def folded_weight(self) -> torch.Tensor:
+        """The weights of the one convolution that computes the same, (out, in, kernel, kernel)."""
+        return torch.einsum(
+            "op,pqyx,qi->oiyx", self.narrow.weight.flatten(1), self.middle.weight, self.widen.weight.flatten(1)
+        )
+
     def fold(self) -> nn.Conv2d:
         """The one convolution that computes the same."""
         middle = self.middle
@@ -194,11 +200,8 @@ class ExpandedConv(nn.Module):
                 self.widen.in_channels, self.narrow.out_channels, middle.kernel_size[0], middle.stride[0],
                 middle.padding[0], middle.dilation[0], bias=self.narrow.bias is not None,
             ).to(middle.weight)  # fmt: skip
-        weight = torch.einsum(
-            "op,pqyx,qi->oiyx", self.narrow.weight.flatten(1), middle.weight, self.widen.weight.flatten(1)
-        )
         with torch.no_grad():
-            folded.weight.copy_(weight)
+            folded.weight.copy_(self.folded_weight())
             if folded.bias is not None and self.narrow.bias is not None:
                 folded.bias.copy_(self.narrow.bias)
         folded.train(self.training)
