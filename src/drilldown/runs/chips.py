@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -12,14 +13,40 @@ from drilldown.evaluation.chips import ChipFigures, measure
 from drilldown.experiment.chip import TargetName
 from drilldown.experiment.experiment import Experiment
 from drilldown.files import read_json
-from drilldown.runs.folder import EXPORT, EXPORT_DOCUMENT, RunFolder
+from drilldown.runs.folder import EXPORT, EXPORT_DOCUMENT
 from drilldown.training.training import Training
 
-Trained = tuple[Experiment, nn.Module, tuple[tuple[float, ...], tuple[float, ...]]]
-"""An experiment, its trained network in evaluation mode, and mean and standard deviation of each channel."""
 _known: dict[tuple[str, TargetName], ChipFigures] = {}
 """The measured figures of this process, by the checksum of the weights and the chip: a command reads a run several
 times."""
+
+
+class TrainedRun(Protocol):
+    """What is measured of a finished run: `Run` has it all."""
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        ...
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment that holds."""
+        ...
+
+    @property
+    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel."""
+        ...
+
+    @property
+    def weights_digest(self) -> str:
+        """The SHA-256 of the judged weights."""
+        ...
+
+    def model(self) -> nn.Module:
+        """The judged network, in evaluation mode."""
+        ...
 
 
 def figures_of_training(training: Training) -> ChipFigures | None:
@@ -34,13 +61,10 @@ def figures_of_training(training: Training) -> ChipFigures | None:
     )
 
 
-def figures_of_run(
-    run: RunFolder, of_summary: ChipFigures | None, chip: TargetName | None, load: Callable[[], Trained]
-) -> ChipFigures | None:
-    """The figures of a finished run; None without a chip.
+def figures_of_run(run: TrainedRun, of_summary: ChipFigures | None, chip: TargetName | None) -> ChipFigures | None:
+    """The figures of a finished run; None without a chip. Measures only where no file of the run has the figures.
 
-    *Arguments*: `of_summary`: the figures at the end of the training. `load`: reads what is measured; called only where
-    no file of the run has the figures.
+    *Arguments*: `of_summary`: the figures at the end of the training.
     """
     if chip is None:
         return None
@@ -51,9 +75,8 @@ def figures_of_run(
             found = of_summary
         if found is not None:
             return found
-        experiment, network, normalisation = load()
-        images = experiment.recipe.load_without_writers().train.images
-        found = measure()(experiment.layout, network, normalisation, images, chip)
+        images = run.experiment.recipe.load_without_writers().train.images
+        found = measure()(run.experiment.layout, run.model(), run.normalisation, images, chip)
     except DrilldownError as error:  # the weights were deleted, or the dataset is not on this machine
         return ChipFigures(chip=chip, missing=str(error))
     if not found.missing:
@@ -78,7 +101,7 @@ def figures_untrained(experiment: Experiment) -> ChipFigures | None:
     return measure()(experiment.layout, network, normalisation, noise, experiment.budget.chip)
 
 
-def _exported(run: RunFolder, weights: str, chip: TargetName) -> ChipFigures | None:
+def _exported(run: TrainedRun, weights: str, chip: TargetName) -> ChipFigures | None:
     """The figures that `drilldown export --target` has stored, where it exported the same weights."""
     try:
         document = read_json(run.path / EXPORT / EXPORT_DOCUMENT)

@@ -140,7 +140,7 @@ class Run(Shown, RunFolder):
             verdict, hold, chip = summary.verdict, len(summary.accuracy.last), summary.chip
         else:
             budget = self.source.budget
-            chip = figures_of_run(self, summary.chip, budget.chip, lambda: (self.experiment, self.model(), self.normalisation))
+            chip = figures_of_run(self, summary.chip, budget.chip)
             verdict = judge(budget, summary.parameters, epochs, dead=summary.verdict.is_dead, chip=chip)
             hold = min(budget.hold, len(epochs))
         return FinishedRun(
@@ -168,9 +168,8 @@ class Run(Shown, RunFolder):
         if self.status != FINISHED:
             raise self._not_finished()
         if not self.has_model:
-            found = "weights and predictions were deleted"
-            retrain = f"retrain: drilldown run {self.name} --seed {self.seed} --again"
-            raise DrilldownError(Problem(file=self.path, found=found, suggestion=retrain))
+            hint = f"retrain: drilldown run {self.name} --seed {self.seed} --again"
+            raise DrilldownError(Problem(file=self.path, found="weights and predictions were deleted", suggestion=hint))
 
     def _not_finished(self) -> DrilldownError:
         status = self.status
