@@ -50,6 +50,8 @@ class Layer {
 
   virtual ~Layer() = default;
 
+  virtual bool reads(int slot) const { return slot == source; }
+
   // The layouts that this layer reads its input and its gradient from. Its neighbours write to them. Where several
   // layers read a slot, `in` has the widest of the borders that they want.
   virtual Layout wanted_input() const { return Layout::plain(in.channels, in.height, in.width); }

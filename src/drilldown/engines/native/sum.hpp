@@ -30,6 +30,8 @@ class Sum : public Layer {
     in = out = Layout::plain(shape.channels, shape.height, shape.width);
   }
 
+  bool reads(int slot) const override { return slot == source || slot == other; }
+
   // As wide as the output, so that a pixel of both has one offset.
   Layout wanted_gradient() const override { return out; }
 

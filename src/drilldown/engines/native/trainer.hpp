@@ -50,6 +50,11 @@ class Laps {
   std::chrono::steady_clock::time_point last;
 };
 
+// Where the values of each slot and their gradients are, for one tile and one thread.
+struct Slots {
+  std::vector<float*> values, gradients;
+};
+
 class Trainer {
  public:
   // Pieces of work: first each layer forward and backward, then these.
@@ -63,6 +68,7 @@ class Trainer {
     for (size_t i = 0; i < layers.size(); ++i)
       if (layers[i]->spans_batch()) starts.push_back(int(i));
     starts.push_back(int(layers.size()));
+    plan_memory();
     taken = std::vector<std::atomic<int>>(2 * starts.size() - 3);
   }
 
@@ -83,24 +89,29 @@ class Trainer {
 
   // The memory that `allocate` takes.
   size_t bytes() const {
-    size_t sum =
-        threads * (Reader::bytes(images) + sizeof(float) * scratch_size()) + sizeof(float) * arenas() * arena();
+    const size_t each = sizeof(float) * (sum_size() + floats(false));
+    size_t sum = threads * (Reader::bytes(images) + each) + sizeof(float) * arenas() * floats(true);
     for (const auto& layer : layers) sum += layer->bytes(tiles, threads);
     return sum;
   }
 
   void allocate() {
     for (const auto& layer : layers) layer->allocate(tiles, threads);
-    for (int i = 0; i < threads; ++i) readers.emplace_back(images), scratch.emplace_back(scratch_size());
-    memory = Buffer(arenas() * arena());
-    float* next = memory;
-    const auto take = [&](const Layout& layout) { return std::exchange(next, next + layout.size()); };
-    for (int i = 0; i < arenas(); ++i) {
-      std::vector<float*>& values = tile_values.emplace_back();
-      for (const Layout& slot : slots) values.push_back(take(slot));
-      std::vector<float*>& gradients = tile_gradients.emplace_back(1, nullptr);  // null: images need no gradient
-      for (const auto& layer : layers) gradients.push_back(take(layer->out_gradient));
-    }
+    for (int i = 0; i < threads; ++i) readers.emplace_back(images), sums.emplace_back(sum_size());
+    memory = Buffer(arenas() * floats(true) + threads * floats(false));
+    float* const of_threads = memory + arenas() * floats(true);
+    for (int thread = 0; thread < threads; ++thread)
+      for (int arena = 0; arena < arenas(); ++arena) {
+        float* next[] = {of_threads + thread * floats(false), memory + arena * floats(true)};
+        const auto take = [&](const Layout& layout, bool kept) {
+          return std::exchange(next[kept], next[kept] + layout.size());
+        };
+        Slots& own = tile_slots.emplace_back();
+        for (size_t slot = 0; slot < slots.size(); ++slot) own.values.push_back(take(slots[slot], keeps_values[slot]));
+        own.gradients.push_back(nullptr);  // images need no gradient
+        for (size_t slot = 1; slot < slots.size(); ++slot)
+          own.gradients.push_back(take(layers[slot - 1]->out_gradient, keeps_gradients[slot]));
+      }
   }
 
   // Trains from step `first` (from 0) until the epoch is over or `seconds` have passed. Writes the loss and the number
@@ -136,9 +147,9 @@ class Trainer {
   void evaluate(const uint8_t* pixels, int64_t count, const float* weights, const float* running, float* scores) {
     for (const auto& layer : layers) prepare(*layer, weights, running);
     team.run([&](int thread) {
-      float* const* values = tile_values[thread].data();
+      float* const* values = slots_of(thread, thread).values.data();
       const Layout& out = slots.back();
-      const float* result = tile_values[thread].back();
+      const float* result = values[layers.size()];
       for (int64_t first = int64_t(thread) * LANES; first < count; first += int64_t(threads) * LANES) {
         const Tile tile(thread, int(std::min<int64_t>(LANES, count - first)), first, values, nullptr);
         readers[thread].read(pixels, tile, nullptr, {}, slots[0], values[0]);
@@ -162,7 +173,7 @@ class Trainer {
     const auto each_tile = [&](int leg, auto work) {
       for (int t; (t = taken[leg].fetch_add(1, std::memory_order_relaxed)) < count;)
         work(Tile(t, std::min(LANES, samples - t * LANES), int64_t(step) * recipe.batch + t * LANES,
-                  tile_values[t].data(), tile_gradients[t].data()));
+                  slots_of(pass.thread, t).values.data(), slots_of(pass.thread, t).gradients.data()));
     };
     const auto forward = [&](int stretch, const Tile& tile) {
       if (!stretch) {
@@ -178,6 +189,10 @@ class Trainer {
       // The norm that begins the next stretch has measured the whole batch, so the tile passes it here. The norm that
       // begins this stretch only measures the tile.
       const int begin = starts[stretch], end = starts[stretch + 1];
+      if (stretch < last && !keeps_values[begin + 1]) {
+        layers[begin]->forward(pass, tile, tile.values[layers[begin]->source], tile.values[begin + 1]);
+        clock.lap(2 * begin);
+      }
       for (int l = std::min(end, depth - 1); l >= begin + (stretch > 0); --l) {
         pass_back(pass, tile, l);
         clock.lap(2 * l + 1);
@@ -226,7 +241,7 @@ class Trainer {
     Layer& layer = *layers[l];
     const float* from = tile.values[layer.source];
     float* target = tile.gradients[layer.source];
-    float* own = layer.adds && target ? static_cast<float*>(scratch[pass.thread]) : target;
+    float* own = layer.adds && target ? static_cast<float*>(sums[pass.thread]) : target;
     layer.backward(pass, tile, from, tile.values[l + 1], tile.gradients[l + 1], own);
     if (own != target) transfer<true>(layer.in_gradient, own, layer.in_gradient, target);
   }
@@ -260,16 +275,47 @@ class Trainer {
   }
   int arenas() const { return std::max(tiles, threads); }  // training needs one per tile, evaluation one per thread
 
-  // The floats that the activations of a tile and their gradients take.
-  size_t arena() const {
-    size_t floats = 0;
-    for (const Layout& slot : slots) floats += slot.size();
-    for (const auto& layer : layers) floats += layer->out_gradient.size();
-    return floats;
+  // Decides which slots a tile keeps between two of its passes through stretches, and which belong to the thread.
+  //
+  // Memory is slower than arithmetic here. So a slot that is only needed while one thread takes one tile through one
+  // stretch is in memory of the thread, which stays in its cache. The output of the norm that begins a stretch is one
+  // of them: backward, it is computed again.
+  void plan_memory() {
+    const int depth = int(layers.size()), last = int(starts.size()) - 2;
+    const auto stretch_of = [&](int l) {
+      return int(std::upper_bound(starts.begin(), starts.end() - 1, l) - starts.begin()) - 1;
+    };
+    const auto begins = [&](int l) { return layers[l]->spans_batch(); };
+    // The stretch in which layer l takes a tile backward.
+    const auto back = [&](int l) { return stretch_of(l) - begins(l); };
+    keeps_values.assign(depth + 1, false), keeps_gradients.assign(depth + 1, false);
+    for (int slot = 0; slot <= depth; ++slot) {
+      const int writer = slot - 1, home = slot ? stretch_of(writer) : 0;
+      const bool again = home == last || (slot && begins(writer));  // no need to keep it for the way back
+      keeps_values[slot] = !again;
+      if (slot) keeps_gradients[slot] = begins(writer);
+      for (int l = slot; l < depth; ++l) {
+        if (!layers[l]->reads(slot)) continue;
+        if (stretch_of(l) != home) keeps_values[slot] = true;
+        if (slot && back(l) != back(writer)) keeps_gradients[slot] = true;
+      }
+    }
   }
 
+  // The floats of all slots that a tile keeps, or of those that a thread has.
+  size_t floats(bool kept) const {
+    size_t sum = 0;
+    for (size_t slot = 0; slot < slots.size(); ++slot) {
+      if (keeps_values[slot] == kept) sum += slots[slot].size();
+      if (slot && keeps_gradients[slot] == kept) sum += layers[slot - 1]->out_gradient.size();
+    }
+    return sum;
+  }
+
+  const Slots& slots_of(int thread, int tile) const { return tile_slots[thread * arenas() + tile]; }
+
   // The floats of the largest gradient that is added to another one.
-  size_t scratch_size() const {
+  size_t sum_size() const {
     long most = 0;
     for (const auto& layer : layers) most = std::max(most, layer->adds ? layer->in_gradient.size() : 0);
     return size_t(most);
@@ -287,12 +333,13 @@ class Trainer {
   // [leg]: how many tiles the threads have taken. The legs are the stretches but the last forward, the last forward and
   // backward, and the others backward.
   std::vector<std::atomic<int>> taken;
-  std::vector<Result> results;  // [tile]
-  std::vector<Laps> laps;       // [thread]
-  std::vector<Reader> readers;  // [thread]
-  std::vector<Buffer> scratch;  // [thread]
+  std::vector<Result> results;                      // [tile]
+  std::vector<Laps> laps;                           // [thread]
+  std::vector<Reader> readers;                      // [thread]
+  std::vector<Buffer> sums;                         // [thread]
+  std::vector<bool> keeps_values, keeps_gradients;  // [slot]: whether a tile keeps it; else it is the thread's
   Buffer memory;
-  std::vector<std::vector<float*>> tile_values, tile_gradients;  // [tile][slot]
+  std::vector<Slots> tile_slots;  // [thread][tile]
 };
 
 }  // namespace drilldown
