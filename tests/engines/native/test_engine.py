@@ -293,8 +293,8 @@ def test_auto_gives_the_reason_for_pytorch_in_one_line(folder: Path) -> None:
 
 
 def test_a_network_above_the_memory_limit_is_trained_by_pytorch(tiny: Dataset) -> None:
-    wide = everything('network.layers=["conv 3x3 600, gap, linear 10"]', "recipe.batch_size=200")
-    needed = 2 * 600 * 26 * 26 * 200 * 4  # the first layer's output and its gradient
+    wide = everything('network.layers=["conv 3x3 600, bn, gap, linear 10"]', "recipe.batch_size=200")
+    needed = 2 * 600 * 26 * 26 * 200 * 4  # the output of the convolution, and the gradient of the norm
     assert needed > MEMORY_LIMIT
     notices: list[str] = []
     assert Training(wide, tiny, compute=Compute(device="cpu"), on_notice=notices.append).engine.name == "torch"
@@ -304,5 +304,5 @@ def test_a_network_above_the_memory_limit_is_trained_by_pytorch(tiny: Dataset) -
     assert int(match[1].replace(",", "")) * 1e6 > needed
     with pytest.raises(DrilldownError, match="MB for this network and batch size"):
         Training(wide, tiny, compute=Compute(engine="native", device="cpu"))
-    small_batches = everything('network.layers=["conv 3x3 600, gap, linear 10"]', "recipe.batch_size=16")
+    small_batches = everything('network.layers=["conv 3x3 600, bn, gap, linear 10"]', "recipe.batch_size=16")
     assert Training(small_batches, tiny, compute=Compute(engine="native", device="cpu")).engine.name == "native"

@@ -13,11 +13,11 @@ HEADERS = sorted(library.SOURCES.glob("*.hpp"))
 FILES = sorted(library.SOURCES.glob("*.[ch]pp"))
 
 HOMES = {
-    "algorithm": ("all_of", "fill", "max", "min"),
+    "algorithm": ("all_of", "fill", "max", "min", "upper_bound"),
     "array": ("array",),
     "atomic": ("atomic", "memory_order_"),
     "chrono": ("chrono",),
-    "cmath": ("exp", "isfinite", "log", "pow", "round", "sqrt"),
+    "cmath": ("exp", "fabs", "isfinite", "log", "nearbyint", "pow", "round", "sqrt"),
     "cstdio": ("printf", "snprintf"),
     "cstring": ("memcmp", "memcpy", "memset"),
     "exception": ("current_exception", "exception", "exception_ptr", "rethrow_exception"),
