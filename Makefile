@@ -25,9 +25,7 @@ test: setup
 	$(BIN)/clang-format --dry-run --Werror src/drilldown/engines/native/*.[ch]pp
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir build/site
-	$(BIN)/pytest -m "not slow" -n 3 --dist worksteal
-	$(BIN)/pytest -m slow -n 2 --dist worksteal tests
+	$(BIN)/pytest -n 3 --dist worksteal
 
 # The share of lines and branches that the fast tests reach. It is no part of `make test`: it makes them half as slow again.
 coverage: setup

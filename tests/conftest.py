@@ -11,6 +11,12 @@ from drilldown.data.glyphs import draw_glyphs
 from drilldown.training import choice
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the slow tests first: at the end, one of them would keep a single core busy."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _interruptible() -> None:
     """Processes that tests start answer to Ctrl-C even where the tests run in the background, which ignores it."""

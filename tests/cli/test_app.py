@@ -15,7 +15,7 @@ import pytest
 from drilldown.cli.app import app
 from drilldown.errors import DrilldownError
 from drilldown.runs.folder import FINISHED, RunFolder
-from support.cli import drilldown, environment, only_run, world
+from support.cli import drilldown, drilldown_in_terminal, environment, only_run, world
 from support.study import command
 
 
@@ -32,19 +32,12 @@ def test_output_works_in_any_encoding(encoding: str, lab: Path) -> None:
     assert ("✓" in shown.stdout) == (encoding == "utf-8")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a pseudo-terminal and a prepared process")
 def test_a_terminal_shows_a_bar(lab: Path) -> None:
-    import pexpect
-
-    child = pexpect.spawn(
-        sys.executable, ["-m", "drilldown", "run", "tiny.toml", "--again"],
-        cwd=lab, env={**environment(), "TERM": "xterm"}, dimensions=(24, 80), encoding="utf-8", timeout=60,
-    )  # fmt: skip
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 0
-    assert "img/s" in child.before
-    assert "left" in child.before
+    shown = drilldown_in_terminal("run", "tiny.toml", "--again", cwd=lab)
+    assert shown.returncode == 0
+    assert "img/s" in shown.stdout
+    assert "left" in shown.stdout
 
 
 def test_no_color_is_respected(lab: Path) -> None:
@@ -115,19 +108,12 @@ def test_control_characters_from_files_are_printed_as_escapes(arguments: list[st
     assert not any(line.startswith("drilldown: fake") for line in printed.splitlines())
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a pseudo-terminal and a prepared process")
 @pytest.mark.parametrize("arguments", strange_commands().values(), ids=strange_commands().keys())
 def test_a_terminal_obeys_no_control_character_from_files(arguments: list[str], strange: Path) -> None:
-    import pexpect
-
-    child = pexpect.spawn(
-        sys.executable, ["-m", "drilldown", *arguments],
-        cwd=strange, env={**environment(), "TERM": "xterm"}, dimensions=(24, 80), encoding="utf-8", timeout=60,
-    )  # fmt: skip
-    child.expect(pexpect.EOF)
-    child.close()
-    assert r"\x1b]0;owned" in child.before
-    assert not any(raw in child.before for raw in RAW)
+    shown = drilldown_in_terminal(*arguments, cwd=strange).stdout
+    assert r"\x1b]0;owned" in shown
+    assert not any(raw in shown for raw in RAW)
 
 
 @pytest.mark.parametrize("command", ["runs --json", "summary {file} --json"])

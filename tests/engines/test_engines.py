@@ -73,12 +73,17 @@ def adams(draw: st.DrawFn) -> Adam | AdamW:
     return AdamW(name="adamw", lr=0.1, betas=betas, eps=0.01, weight_decay=decay)
 
 
-@each_engine
-@settings(tried, max_examples=40)
-@given(data=st.data())
-def test_twenty_batches_of_any_network_agree_with_float64(name: str, data: st.DataObject) -> None:
-    layers, side = data.draw(networks(dropout=name == "native"))
-    check(name, layers, data.draw(recipes()), side)
+@pytest.mark.parametrize(("name", "examples"), [("torch", 15), ("native", 40)], ids=ENGINES)
+def test_twenty_batches_of_any_network_agree_with_float64(name: str, examples: int) -> None:
+    """The arithmetic of the layers is PyTorch's own in one engine, and ours in the other: it gets more examples."""
+
+    @settings(tried, max_examples=examples)
+    @given(data=st.data())
+    def agree(data: st.DataObject) -> None:
+        layers, side = data.draw(networks(dropout=name == "native"))
+        check(name, layers, data.draw(recipes()), side)
+
+    agree()
 
 
 @pytest.mark.parametrize("word", WORDS)

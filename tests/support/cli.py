@@ -14,7 +14,7 @@ from typing import IO
 from drilldown import load
 from drilldown.data.glyphs import draw_glyphs
 from drilldown.runs.run import Run
-from support.prepared import can_run, run_prepared
+from support.prepared import can_run, run_in_terminal, run_prepared
 
 TINY = """\
 title = "Tiny"
@@ -72,6 +72,11 @@ def drilldown(*arguments: str, cwd: Path, timeout: float = 120, **env: str) -> s
         cwd=cwd, env=environment(**env), capture_output=True, timeout=timeout, check=False,
         encoding="utf-8", errors="replace",
     )  # fmt: skip
+
+
+def drilldown_in_terminal(*arguments: str, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Runs the command with a terminal as its output; `stdout` of the result is all that the terminal got."""
+    return run_in_terminal(arguments, cwd, environment(TERM="xterm"), timeout)
 
 
 def start(*arguments: str, cwd: Path, **env: str) -> subprocess.Popen[str]:

@@ -95,10 +95,11 @@ def compile_library(sources: Path, target: Path, *flags: str, source: str = "nat
     return target
 
 
-def use(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
-    """Makes this library the one that engines load."""
+def use(monkeypatch: pytest.MonkeyPatch, file: Path) -> ctypes.CDLL:
+    """Makes this library the one that engines load; returns it."""
     mine = _declared(ctypes.CDLL(str(file)))
     monkeypatch.setattr(native_engine, "load_library", lambda _=None: mine)
+    return mine
 
 
 def reason_for_pytorch(said: str) -> str:
@@ -137,10 +138,29 @@ def write_stub(folder: Path, sizes: tuple[int, ...] = SIZES, without: str = "") 
     return folder
 
 
-def change_source(folder: Path, name: str, old: str, new: str) -> Path:
-    """A copy of the sources in which `old`, which must occur once in the file `name`, is replaced."""
-    sources = Path(shutil.copytree(SOURCES, folder / "sources"))
-    text = (sources / name).read_text("utf-8")
+def copy_sources(folder: Path) -> Path:
+    """Copies the sources of the library, to be changed; returns their folder."""
+    return Path(shutil.copytree(SOURCES, folder / "sources"))
+
+
+def change(file: Path, old: str, new: str) -> None:
+    """Replaces `old`, which must occur once in the file."""
+    text = file.read_text("utf-8")
     assert text.count(old) == 1
-    (sources / name).write_text(text.replace(old, new), "utf-8")
-    return sources
+    file.write_text(text.replace(old, new), "utf-8")
+
+
+SWITCH = "drilldown_switch"
+"""A number in a library of changed sources: which of the changes is active. So one compilation is enough for all."""
+
+
+def switch_flags(folder: Path) -> tuple[str, str]:
+    """The flags of the compiler that declare the switch for all sources."""
+    file = folder / "switch.hpp"
+    file.write_text(f'extern "C" __attribute__((visibility("default"))) int {SWITCH} = 0;\n')
+    return "-include", str(file)
+
+
+def use_switched(monkeypatch: pytest.MonkeyPatch, file: Path, number: int) -> None:
+    """Makes this library the one that engines load, with this number in its switch."""
+    ctypes.c_int.in_dll(use(monkeypatch, file), SWITCH).value = number

@@ -11,6 +11,7 @@ and that one forks the command.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import importlib
 import json
@@ -21,6 +22,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -49,23 +51,61 @@ def run_prepared(
 
     *Raises* TimeoutExpired after `timeout` seconds.
     """
-    request = json.dumps({"arguments": list(arguments), "cwd": os.fspath(cwd), "env": dict(env)}).encode()
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(_address())
-        socket.send_fds(connection, [len(request).to_bytes(4, "big")], [out.fileno(), err.fileno()])
-        connection.sendall(request)
-        pid, code = _receive_number(connection), 0
-        connection.settimeout(timeout)
-        try:
-            code = _receive_number(connection)
-        except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
-            raise subprocess.TimeoutExpired([*arguments], timeout) from None
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        code = _run(arguments, cwd, env, timeout, (out.fileno(), err.fileno()))
         texts = []
         for file in (out, err):
             file.seek(0)
             texts.append(file.read().decode("utf-8", "replace").replace("\r\n", "\n"))
     return subprocess.CompletedProcess([*arguments], code, *texts)
+
+
+def run_in_terminal(
+    arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Runs the command with a terminal of 24 × 80 characters; `stdout` of the result is all that it showed.
+
+    *Raises* TimeoutExpired after `timeout` seconds.
+    """
+    import pty  # not on Windows
+    import termios
+
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    shown = bytearray()
+
+    def read() -> None:
+        with contextlib.suppress(OSError):  # every process has closed the terminal
+            while chunk := os.read(ours, 10_000):
+                shown.extend(chunk)
+
+    reader = threading.Thread(target=read)  # a full terminal would stop the command
+    reader.start()
+    try:
+        code = _run(arguments, cwd, env, timeout, (theirs, theirs))
+    finally:
+        os.close(theirs)
+        reader.join()
+        os.close(ours)
+    return subprocess.CompletedProcess([*arguments], code, shown.decode("utf-8", "replace"))
+
+
+def _run(
+    arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float, descriptors: tuple[int, int]
+) -> int:
+    """Runs the command with these descriptors as its output and its errors; returns the exit code."""
+    request = json.dumps({"arguments": list(arguments), "cwd": os.fspath(cwd), "env": dict(env)}).encode()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(_address())
+        socket.send_fds(connection, [len(request).to_bytes(4, "big")], descriptors)
+        connection.sendall(request)
+        pid = _receive_number(connection)
+        connection.settimeout(timeout)
+        try:
+            return _receive_number(connection)
+        except TimeoutError:
+            os.kill(pid, signal.SIGKILL)
+            raise subprocess.TimeoutExpired([*arguments], timeout) from None
 
 
 @functools.cache
@@ -131,6 +171,9 @@ def serve(path: str) -> None:
     for target, descriptor in enumerate(descriptors, start=1):
         os.dup2(descriptor, target)
         os.close(descriptor)
+    if os.isatty(1):  # the streams are those of the prepared process, which has no terminal
+        sys.stdout = open(1, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115 - until the process ends
+        sys.stderr = open(2, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])

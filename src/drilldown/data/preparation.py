@@ -8,8 +8,6 @@ import torch
 
 from drilldown.data.conventions import Conventions
 from drilldown.data.framing import centre_object, fit_whole, layout_of
-from drilldown.data.ink import find_ink
-from drilldown.data.parts import count_objects
 from drilldown.errors import DrilldownError, Problem
 
 Pixels = npt.NDArray[np.float32]
@@ -46,6 +44,8 @@ def prepare_pixels(pixels: Pixels, height: int, width: int, conventions: Convent
     """
     if conventions.framing == "whole":
         return _whole(pixels, height, width, conventions)
+    from drilldown.data.ink import find_ink  # imports SciPy, which takes half a second
+
     prepared = prepared_ink(pixels, conventions) if pixels.shape == (height, width) else None
     ink = place_ink(find_ink(pixels), height, width, conventions) if prepared is None else prepared
     return 255 - ink if conventions.background == 255 else ink
@@ -62,6 +62,8 @@ def place_ink(ink: Pixels, height: int, width: int, conventions: Conventions) ->
 
     *Raises* DrilldownError where there is no ink, or several objects.
     """
+    from drilldown.data.parts import count_objects  # imports SciPy too
+
     layout = layout_of(ink)
     if layout is None:
         raise DrilldownError(Problem(found="nothing is drawn", expected="a digit"))

@@ -95,7 +95,7 @@ class Race:
         racer = self._racers[candidate]
         racer.losses.setdefault(seed, loss)
         while (higher := self._next_rung(racer)) and not racer.missing(higher):
-            racer.rung = higher
+            racer.reach(higher)
 
     def losses(self, candidate: int) -> Mapping[int, float]:
         """The candidate's results by seed."""
@@ -148,13 +148,13 @@ class Race:
             return Standing("dropped", f"the training with seed {seed} diverged")
         if racer is leader:
             done = old or racer.rung == self.rungs[-1]
-            text = f"lowest loss: {_loss_text(racer.mean(racer.rung))} on {count_text(racer.rung, 'seed')}"
+            text = f"lowest loss: {_loss_text(racer.means[racer.rung])} on {count_text(racer.rung, 'seed')}"
             return Standing("finished" if done else "racing", text)
         if leader is None or racer.rung == 0:
             if old:
                 return Standing("finished", "a smaller limit was set before its first result")
             return Standing("racing", "waits for its first result")
-        losses = _different_texts(racer.mean(racer.rung), leader.mean(racer.rung))
+        losses = _different_texts(racer.means[racer.rung], leader.means[racer.rung])
         same = "the same seed" if racer.rung == 1 else f"the same {racer.rung} seeds"
         text = f"loss {losses[0]} against {losses[1]} of candidate {leader.candidate} on {same}"
         if racer.rung == self.rungs[-1]:
@@ -177,7 +177,7 @@ class Race:
             for racer in self._members(self.generation)
             if racer is not leader and not racer.diverged and self._is_close(racer, leader, deviation)
         ]
-        racing.sort(key=lambda racer: (-racer.rung, racer.mean(racer.rung), racer.candidate))
+        racing.sort(key=lambda racer: (-racer.rung, racer.means[racer.rung], racer.candidate))
         if leader and (closing or any(racer.rung == leader.rung for racer in racing)):
             racing.insert(0, leader)
         return [(racer.candidate, seed) for racer in racing for seed in racer.missing(self._next_rung(racer))]
@@ -186,12 +186,12 @@ class Race:
         """Whether the racer may go on: it has too few seeds for a comparison, or its difference is within tolerance."""
         if leader is None or racer.rung == 0:
             return True
-        best = leader.mean(racer.rung)
-        return racer.mean(racer.rung) - best <= self.tolerance * deviation * best / math.sqrt(racer.rung)
+        best = leader.means[racer.rung]
+        return racer.means[racer.rung] - best <= self.tolerance * deviation * best / math.sqrt(racer.rung)
 
     def _leader(self, generation: int) -> _Racer | None:
         reached = [racer for racer in self._members(generation) if racer.rung and not racer.diverged]
-        return min(reached, key=lambda racer: (-racer.rung, racer.mean(racer.rung), racer.candidate), default=None)
+        return min(reached, key=lambda racer: (-racer.rung, racer.means[racer.rung], racer.candidate), default=None)
 
     def _relative_differences(self, generation: int) -> Iterator[list[float]]:
         """The differences from the incumbent, seed by seed, of each candidate that has two seeds or more."""
@@ -199,7 +199,7 @@ class Race:
         for racer in self._members(generation):
             if leader is None or racer is leader or racer.rung < 2 or racer.diverged:
                 continue
-            if scale := leader.mean(racer.rung):
+            if scale := leader.means[racer.rung]:
                 yield [(racer.losses[seed] - leader.losses[seed]) / scale for seed in range(racer.rung)]
 
     def _members(self, generation: int) -> list[_Racer]:
@@ -219,14 +219,18 @@ class _Racer:
     losses: dict[int, float] = field(default_factory=dict)
     rung: int = 0
     """The highest rung whose seeds all have results; 0 below the first one."""
+    means: dict[int, float] = field(default_factory=lambda: {0: math.inf})
+    """The mean over the seeds of each rung that was reached; infinite without seeds, so that such a candidate comes
+    last."""
+
+    def reach(self, rung: int) -> None:
+        """Notes that all seeds of a rung have results. A search asks for the means thousands of times."""
+        self.rung = rung
+        self.means[rung] = math.fsum(self.losses[seed] for seed in range(rung)) / rung
 
     @property
     def diverged(self) -> bool:
         return math.inf in self.losses.values()
-
-    def mean(self, seeds: int) -> float:
-        """The mean over the first seeds; infinite for none, so that a candidate without results comes last."""
-        return math.fsum(self.losses[seed] for seed in range(seeds)) / seeds if seeds else math.inf
 
     def missing(self, rung: int) -> list[int]:
         return [seed for seed in range(rung) if seed not in self.losses]

@@ -25,9 +25,14 @@ from support.engines import (
     warped_gradients,
 )
 from support.native import (
+    SWITCH,
+    change,
     check_ties,
     compile_library,
+    copy_sources,
+    switch_flags,
     use,
+    use_switched,
 )
 
 
@@ -63,56 +68,67 @@ def turns() -> AugmentationDraws:
 
 
 MUTATIONS = {
-    "momentum of the running statistics": ("MOMENTUM = 0.1f", "MOMENTUM = 0.2f"),
-    "epsilon": ("EPSILON = 1e-5f", "EPSILON = 1e-3f"),
+    "momentum of the running statistics": ("MOMENTUM * (now - running)", "2 * MOMENTUM * (now - running)"),
+    "epsilon": ("variance + EPSILON", "variance + 100 * EPSILON"),
     "unbiased variance": ("all.squares / (all.count - 1)", "all.squares / all.count"),
     "warm-up of the average": ("double(10 + step)", "double(11 + step)"),
     "nesterov": ("gradient + momentum * velocity", "gradient + momentum * gradient"),
     "l1": ("(state.weights[i] > 0) - (state.weights[i] < 0)", "(state.weights[i] < 0) - (state.weights[i] > 0)"),
-    "weight decay": ("+ decay * state.weights[i]", "- decay * state.weights[i]"),
-    "label smoothing": ("(c == label) + smoothing / classes", "(c == label) + smoothing / (classes - 1)"),
-    "dropout's scale": ("float(1 / (1 - probability))", "float(1 / (1 + probability))"),
+    "weight decay": ("decay * state.weights[i]", "-decay * state.weights[i]"),
+    "label smoothing": ("(c == label) + §smoothing / classes§", "smoothing / (classes - 1)"),
+    "dropout's scale": ("1 / (1 - probability)", "1 / (1 + probability)"),
     "bias correction": ("1 - std::pow(recipe.squares, double(step))", "1 - std::pow(recipe.squares, double(step + 1))"),
-    "epsilon of Adam": ("* root + epsilon", "* root + 2 * epsilon"),
-    "decoupled decay": ("float(1 - rate * recipe.weight_decay)", "float(1 - recipe.weight_decay)"),
+    "epsilon of Adam": ("* root + §epsilon§", "2 * epsilon"),
+    "decoupled decay": ("1 - rate * recipe.weight_decay", "1 - recipe.weight_decay"),
     "silu": ("share * (1.0f + x * (1.0f - share))", "share * (1.0f + x * share)"),
     "gelu": ("x * height * 0.39894228f", "x * height * 0.4f"),
     "hardswish": ("x * (1.0f / 3) + 0.5f", "x * (1.0f / 3) + 0.4f"),
-    "leaky relu": ("x > 0.0f ? splat(1.0f) : splat(slope)", "x > 0.0f ? splat(1.0f) : splat(2 * slope)"),
-    "learned slope": ("V{} : value * gradient", "value * gradient : value * gradient"),
-    "norm without a scale": ("if (scaled) thread[c].weight = weights[c];", "thread[c].weight = weights[c];"),
-    "dropout of channels": (
-        "noise.next() >= threshold ? splat(scale_up)",
-        "noise.next() < threshold ? splat(scale_up)",
-    ),
+    "leaky relu": ("x > 0.0f ? splat(1.0f) : §splat(slope)§", "splat(2 * slope)"),
+    "learned slope": ("value > 0.0f ? V{} : value * gradient", "value * gradient"),
+    "norm without a scale": ("if (§scaled§) thread[c].weight = weights[c];", "true"),
+    "dropout of channels": ("§noise.next() >= threshold§ ? splat(scale_up)", "noise.next() < threshold"),
     "windows with a pad": ("std::max(0, i * stride - pad)", "std::max(0, i * stride - pad + 1)"),
-    "mean with padding": (
-        "sum * share);\n        }\n  }\n\n  void backward",
-        "sum);\n        }\n  }\n\n  void backward",
-    ),
+    "mean with padding": ("§sum * share§);\n        }\n  }\n\n  void backward", "sum"),
     "dilation": ("(first + pad - k * dilation) / stride", "(first + pad - k) / stride"),
-    "gradients of a skip": ("layer.adds = written[layer.source]", "layer.adds = false"),
+    "gradients of a skip": ("layer.adds = §written[layer.source]§", "false"),
     "gradients of shared weights": ("gradients[i] += twin->collected[i]", "gradients[i] = twin->collected[i]"),
-    "channel": ("images.scale[c] + images.shift[c]", "images.scale[c] + images.shift[0]"),
+    "channel": ("images.scale[c] + §images.shift[c]§", "images.shift[0]"),
     "steps of weights": ("largest / most", "largest / (most + 1)"),
     "one step for all": ("rounding.one_step ? channels * each : each", "each"),
-    "first maximum": ("left = hit ? V{} : left", "left = hit ? left : left"),
+    "first maximum": ("left = §hit ? V{} : left§", "left"),
     "bilinear weight": ("(lower - upper) * bottom_share", "(lower - upper) * right_share"),
 }
+"""Expressions of the sources, and a wrong one for each. The signs § enclose the expression where its text alone is not
+unique."""
+
+
+@pytest.fixture(scope="module")
+def mutants(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library with all mutations, of which a switch activates one: to compile it takes longer than all checks."""
+    folder = tmp_path_factory.mktemp("mutants")
+    sources = copy_sources(folder)
+    for number, (old, new) in enumerate(MUTATIONS.values(), start=1):
+        text = old.replace("§", "")
+        counts = {file: file.read_text().count(text) for file in sources.glob("*.[ch]pp")}
+        assert sum(counts.values()) == 1, f'"{text}" occurs {sum(counts.values())} times; the mutation needs another'
+        before, right, after = old.split("§") if "§" in old else ("", old, "")
+        either = f"({SWITCH} == {number} ? ({new}) : ({right}))"
+        change(max(counts, key=lambda file: counts[file]), text, before + either + after)
+    return compile_library(sources, folder / "mutants.so", "-O1", *switch_flags(folder))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_the_contract_detects_a_wrong(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sources = Path(shutil.copytree(SOURCES, tmp_path / "sources"))
-    old, new = MUTATIONS[name]
-    counts = {file: file.read_text().count(old) for file in sources.glob("*.[ch]pp")}
-    assert sum(counts.values()) == 1, f'"{old}" occurs {sum(counts.values())} times; the mutation needs another text'
-    file = max(counts, key=lambda file: counts[file])
-    file.write_text(file.read_text().replace(old, new))
-    use(monkeypatch, compile_library(sources, tmp_path / "mutant.so", "-O1"))
+def test_the_contract_detects_a_wrong(name: str, mutants: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_switched(monkeypatch, mutants, 1 + list(MUTATIONS).index(name))
     with pytest.raises(AssertionError, match=r": off by|, expected"):
         check_all()
+
+
+@pytest.mark.slow
+def test_the_contract_holds_while_no_mutation_is_active(mutants: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_switched(monkeypatch, mutants, 0)
+    check_all()
 
 
 PROCESSORS = {

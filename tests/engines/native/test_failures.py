@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from drilldown.engines.native import engine as native_engine
 from drilldown.engines.native import library
 from drilldown.experiment.optimizers import SGD
 from drilldown.experiment.recipe import Recipe
@@ -23,8 +22,12 @@ from support.engines import (
     make_plan,
 )
 from support.native import (
-    change_source,
+    SWITCH,
+    change,
     compile_library,
+    copy_sources,
+    switch_flags,
+    use_switched,
 )
 
 LAYERS = ["conv 3x3 4, bn, relu", "conv 3x3 4, bn, relu", "flatten", f"linear {CLASSES}"]
@@ -94,19 +97,34 @@ attempt(lambda: engine(threads=1, batch_size=100_000))
     assert re.fullmatch(r"EngineUnavailableError: it would take \d+ MB for this network and batch size", line)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("fault", "reason"),
-    [("std::bad_alloc()", "the memory does not suffice"), ("std::exception()", "std::exception"), ("7", "unknown")],
-)
-def test_an_exception_in_a_thread_becomes_an_error(fault, reason, tmp_path, monkeypatch):
+FAULTS = {
+    "std::bad_alloc()": "the memory does not suffice",
+    "std::exception()": "std::exception",
+    "7": "unknown",
+}
+"""What a thread throws, and the reason that the user reads."""
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library whose second thread throws; a switch says which fault."""
+    folder = tmp_path_factory.mktemp("faulty")
+    sources = copy_sources(folder)
+    throws = "".join(
+        f"    if (pass.thread == 1 && {SWITCH} == {number}) throw {fault};\n" for number, fault in enumerate(FAULTS)
+    )
     place = "    correlate_weights(pass, tile, from + "
-    sources = change_source(tmp_path, "convolution.hpp", place, f"    if (pass.thread == 1) throw {fault};\n{place}")
-    loaded = library._declared(ctypes.CDLL(str(compile_library(sources, tmp_path / "faulty.so", "-O0"))))
-    monkeypatch.setattr(native_engine, "load_library", lambda _=None: loaded)
+    change(sources / "convolution.hpp", place, throws + place)
+    return compile_library(sources, folder / "faulty.so", "-O0", *switch_flags(folder))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_exception_in_a_thread_becomes_an_error(fault, faulty, monkeypatch):
+    use_switched(monkeypatch, faulty, list(FAULTS).index(fault))
     data = make_dataset(256, (9, 9))
     recipe = Recipe(batch_size=256, optimizer=SGD(name="sgd", lr=0.1))
     engine = make_engine("native", LAYERS, recipe, data, threads=3)
-    with pytest.raises(library.NativeError, match=reason):
+    with pytest.raises(library.NativeError, match=FAULTS[fault]):
         engine.train_epoch(make_plan(torch.arange(256).repeat(40), [0.1] * 40))
     assert engine.evaluate(data.test)

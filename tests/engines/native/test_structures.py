@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+from pathlib import Path
 
 import pytest
 
 from drilldown.engines.native import library
-from drilldown.engines.native.library import (
-    EngineUnavailableError,
-)
+from drilldown.engines.native.library import EngineUnavailableError
 from support.native import (
     SIZES,
-    change_source,
+    change,
     compile_library,
+    copy_sources,
     write_stub,
 )
 
@@ -28,20 +28,35 @@ FIRST_FIELDS = {
 """The file that defines each structure, and its first fields; a part of EpochInput is in images.hpp."""
 
 
+def longer(structure: type[ctypes.Structure]) -> type[ctypes.Structure]:
+    """The structure with one more field."""
+    return type(structure.__name__, (structure,), {"_fields_": (("more", ctypes.c_char),)})
+
+
+@pytest.fixture(scope="module")
+def with_longer_structures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library in which each structure has one more field: one compilation for all of them."""
+    folder = tmp_path_factory.mktemp("longer")
+    sources = copy_sources(folder)
+    for file, first in FIRST_FIELDS.values():
+        change(sources / file, first, f"  char more = 0;\n{first}")
+    return compile_library(sources, folder / "longer.so", "-O0")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FIRST_FIELDS)
-def test_a_field_that_only_cpp_has_is_detected(name, tmp_path):
-    file, first = FIRST_FIELDS[name]
-    sources = change_source(tmp_path, file, first, f"  char more = 0;\n{first}")
+def test_a_field_that_only_cpp_has_is_detected(name, with_longer_structures, monkeypatch):
+    """Python has the same field in all other structures."""
+    known = tuple(each if each.__name__ == name else longer(each) for each in library.STRUCTURES)
+    monkeypatch.setattr(library, "STRUCTURES", known)
     with pytest.raises(EngineUnavailableError, match=f"^{name} has "):
-        library._declared(ctypes.CDLL(str(compile_library(sources, tmp_path / "changed.so", "-O0"))))
+        library._declared(ctypes.CDLL(str(with_longer_structures)))
 
 
 @pytest.mark.parametrize("structure", library.STRUCTURES, ids=lambda structure: structure.__name__)
 def test_a_field_that_only_python_has_is_detected(structure, monkeypatch):
-    more = type(structure.__name__, (structure,), {"_fields_": (("more", ctypes.c_char),)})
     handle = library.load_library()._handle
-    changed = tuple(more if each is structure else each for each in library.STRUCTURES)
+    changed = tuple(longer(each) if each is structure else each for each in library.STRUCTURES)
     monkeypatch.setattr(library, "STRUCTURES", changed)
     with pytest.raises(EngineUnavailableError, match=f"^{structure.__name__} has "):
         library._declared(ctypes.CDLL("loaded", handle=handle))
