@@ -20,6 +20,7 @@ The commands as Python objects, which show themselves in a notebook:
 | `Predictions` | logits with labels: `tally`, `interval()`, `misclassified`, `confusion` |
 | `audit` | evaluates a run on QMNIST's further test images, on which nobody could choose |
 | `export_run` | exports a run to ONNX and C, and judges each file on all test images |
+| `teach` | writes the probabilities of finished runs, from which another network learns |
 | `read_picture` | reads a picture file and prepares it as MNIST's digits were |
 | `find_network` | searches for the best or the smallest network, on several workers or machines |
 | `compare` | sets experiments or runs side by side: the difference and its effect |
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from drilldown.runs.finding import all_runs, find_run
     from drilldown.runs.perform import perform
     from drilldown.runs.run import Run
+    from drilldown.runs.teach import teach
     from drilldown.search.interface import find_network
     from drilldown.settings import Compute, Folders
     from drilldown.tracking.callback import Tracking
@@ -83,6 +85,7 @@ __all__ = [
     "perform",
     "plot",
     "read_picture",
+    "teach",
     "trust_all",
     "write_report",
 ]
@@ -107,6 +110,7 @@ _HOMES = {
     "perform": "runs.perform:perform",
     "plot": "notebook.plot",
     "read_picture": "data.pictures:read_picture",
+    "teach": "runs.teach:teach",
     "trust_all": "trust:trust_all",
     "write_report": "report.run.writing:write_run_report",
 }

@@ -264,6 +264,12 @@ def _averaging(full: Experiment) -> dict[str, Any]:
     return {"ema": None}
 
 
+def _teacher(full: Experiment) -> dict[str, Any]:
+    if full.recipe.teacher is None:
+        raise _AbsentError
+    return {"teacher": None}
+
+
 def _smoothing(full: Experiment) -> dict[str, Any]:
     if not full.recipe.label_smoothing:
         raise _AbsentError
@@ -310,6 +316,7 @@ _COMPONENTS: dict[str, Callable[[Experiment], dict[str, Any]]] = {
     "schedule": _schedule,
     "warm-up": _warm_up,
     "weight averaging": _averaging,
+    "teacher": _teacher,
     "label smoothing": _smoothing,
     "weight decay": _decay,
     "L1 penalty": _l1_penalty,

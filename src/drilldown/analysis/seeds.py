@@ -70,6 +70,11 @@ class Seeds:
         return "test" if self.experiment.recipe.holdout is None else "validation"
 
     @property
+    def teacher(self) -> str | None:
+        """The teacher of its finished seeds in words; None without one."""
+        return next((str(run.summary.teacher) for run in self.finished if run.summary.teacher), None)
+
+    @property
     def rate(self) -> PassRate | None:
         """The seeds that met the budget; diverged seeds count as failed; None without runs."""
         return PassRate(sum(run.passed for run in self.finished), self.n) if self.n else None

@@ -13,7 +13,7 @@ STUDY_COLUMNS = (
     "step", "title", "fingerprint", "parameters", "multiply_adds", "epochs", "seeds", "diverged", "split", "mean_last",
     "mean_last_low", "mean_last_high", "worst_last", "best", "final", "train", "loss", "seeds_passed", "seeds_needed",
     "budget_met", "against", "effect", "effect_low", "effect_high", "reported_train", "reported_test", "epoch_seconds",
-    "seconds", "written", "problem",
+    "seconds", "written", "teacher", "problem",
 )  # fmt: skip
 """The columns of `study --csv`; the reference page "JSON and CSV" explains them."""
 
@@ -65,6 +65,7 @@ def _row(step: StudyStep, evidence: StudyEvidence) -> dict[str, Cell]:
         "epoch_seconds": step.epoch_seconds,
         "seconds": round(sum(run.summary.seconds for run in seeds.finished), 3) if seeds.finished else None,
         "written": date_text(max(times)) if times else None,
+        "teacher": seeds.teacher,
     }
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from drilldown.cli import audit, crew, data, export, inspect, lr, new, run, search, study
+from drilldown.cli import audit, crew, data, export, inspect, lr, new, run, search, study, teach
 from drilldown.data.progress import show_reading
 
 
@@ -71,6 +71,7 @@ app.command(name="runs")(inspect.list_runs)
 app.command()(inspect.verdict)
 app.command()(audit.audit)
 app.command()(export.export)
+app.command()(teach.teach)
 app.command()(data.predict)
 app.command()(data.data)
 app.command(name="data convert")(data.convert)

@@ -192,6 +192,8 @@ def _run_verdict(subject: str, overrides: list[str], runs_dir: Path, *, as_json:
     else:
         screen = make_console(stderr=False)
         print_verdict(screen, judged.verdict)
+        if judged.summary.teacher_text:
+            screen.print(judged.summary.teacher_text)
         screen.print(f"test accuracy {judged.summary.test}, 95 % interval {interval}")
     return judged.passed
 

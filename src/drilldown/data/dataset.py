@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import torch
 
+from drilldown.data.targets import Targets
 from drilldown.data.writers import Writers, choose_writers
 from drilldown.errors import DrilldownError, Problem
 from drilldown.randomness import stream
@@ -28,6 +30,8 @@ class Split:
     """The classes, (N), int64, 0 … classes − 1."""
     writers: Writers | None = None
     """The writers of the images, where they are known and were loaded, see `with_writers`."""
+    targets: Targets | None = None
+    """The probabilities that a network learns in place of the labels, if it has a teacher; see `Dataset.taught`."""
 
     def __post_init__(self) -> None:
         if self.images.dim() == 3:
@@ -41,16 +45,18 @@ class Split:
 
     def to(self, device: torch.device) -> Split:
         """Returns a copy on another device, without the writers."""
-        return Split(self.images.to(device), self.labels.to(device))
+        targets = self.targets.to(device) if self.targets else None
+        return Split(self.images.to(device), self.labels.to(device), targets=targets)
 
     def transposed(self) -> Split:
         """Returns a copy whose images have their rows and columns exchanged."""
         return replace(self, images=self.images.transpose(-2, -1).contiguous())
 
     def take(self, indices: torch.Tensor) -> Split:
-        """Returns the images, labels and writers at these indices, (M), in their order."""
+        """Returns the images, labels, writers and targets at these indices, (M), in their order."""
         writers = self.writers.take(indices) if self.writers else None
-        return Split(self.images[indices], self.labels[indices], writers)
+        targets = self.targets.take(indices) if self.targets else None
+        return Split(self.images[indices], self.labels[indices], writers, targets)
 
 
 def image_size(shape: Sequence[int]) -> str:
@@ -168,6 +174,28 @@ class Dataset(Shown):
         keep[chosen] = False
         rest = torch.nonzero(keep).flatten()
         return replace(self, train=self.train.take(rest)), self.train.take(chosen)
+
+    def taught(self, targets: Targets, file: Path | str | None = None) -> Dataset:
+        """Returns the dataset with targets for its training images; the labels stay, and accuracies are about them.
+
+        *Arguments*: `file`: the file of the targets, for messages.
+
+        *Raises* DrilldownError where the targets belong to another dataset.
+        """
+        made_for, shape = targets.teacher.dataset, (len(self.train), self.classes)
+        if made_for not in ("", self.identity):
+            found, expected = f'the teacher learned "{made_for}"', f'"{self.identity}", the dataset of the experiment'
+            raise DrilldownError(Problem(file=file, found=found, expected=expected))
+        if targets.probabilities.shape != shape:
+            raise DrilldownError(
+                Problem(
+                    file=file,
+                    place="p_train",
+                    found=f"an array of shape {tuple(targets.probabilities.shape)}",
+                    expected=f"{shape}: a row for each training image of {self.name}, a column for each class",
+                )
+            )
+        return replace(self, train=replace(self.train, targets=targets))
 
     def choose_held_out(self, size: int, seed: int, by: HoldoutBy = "class") -> torch.Tensor:
         """Chooses the validation images among the training images. Only `seed` decides which images.

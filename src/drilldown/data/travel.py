@@ -14,8 +14,10 @@ from drilldown.data.own.readers import find_source, stamps
 
 OWN = "own"
 """The folder of the files of a dataset that has no name."""
+TEACHER = "teacher/teacher.npz"
+"""The file of a teacher."""
 _placed: dict[str, Path] = {}
-"""The folders of datasets that came from another machine, by the paths that experiments have for them."""
+"""The places of datasets and teachers that came from another machine, by the paths that experiments have for them."""
 
 
 def dataset_files(name: str, folder: Path | str | None = None, image: ImageSettings | None = None) -> dict[str, Path]:
@@ -42,12 +44,12 @@ def dataset_files(name: str, folder: Path | str | None = None, image: ImageSetti
 
 
 def place_dataset(path: str, folder: Path) -> None:
-    """Says where this process finds a dataset whose path belongs to another machine."""
+    """Says where this process finds a dataset or a teacher whose path belongs to another machine."""
     _placed[path] = folder
 
 
 def placed_folder(path: str) -> Path:
-    """Returns the folder of a dataset that has no name.
+    """Returns the folder of a dataset that has no name, or the file of a teacher.
 
     >>> place_dataset("/home/ada/letters", Path("/tmp/own"))
     >>> placed_folder("/home/ada/letters"), placed_folder("./letters")

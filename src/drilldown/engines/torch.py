@@ -43,6 +43,7 @@ class TorchEngine:
         self.build = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else torch.version.cuda or "cuda"
         self.recipe = recipe
         self.train_split = dataset.train.to(device)
+        self.targets = self.train_split.targets.probabilities if self.train_split.targets else None
         self.mean, self.std = dataset.mean, dataset.std
         self.network = network.to(device)
         install_fast_dropout(self.network)
@@ -70,10 +71,11 @@ class TorchEngine:
                 # index_select copies whole rows; images[rows] would copy byte by byte.
                 images = self.train_split.images.index_select(0, rows)
                 labels = self.train_split.labels.index_select(0, rows)
+                targets = labels if self.targets is None else self.targets.index_select(0, rows)
                 pixels = augment_images(images, chosen, self.recipe.augment.interpolation)
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
                     logits = call_network(self.forward, normalise_pixels(pixels, self.mean, self.std)).float()
-                loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+                loss = F.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 if self.recipe.l1:

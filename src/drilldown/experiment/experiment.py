@@ -250,6 +250,8 @@ class Experiment(Shown, Table):
             document["network"]["content"] = code(self.code_files)
         if is_dataset_path(self.recipe.dataset):
             document["recipe"]["dataset"] = self.recipe.load_without_writers().identity
+        if (targets := self.recipe.targets) is not None:
+            document["recipe"]["teacher"] = targets.identity
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:8]
 
     def to_toml(self) -> str:

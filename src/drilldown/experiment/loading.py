@@ -89,7 +89,7 @@ def read_source(path: Path, overrides: Sequence[str] = (), tables: Sequence[str]
 
 def check_experiment(source: Source, path: Path | None, parent: Parent) -> Experiment:
     """Makes the experiment from the values of a file or a dictionary; raises DrilldownError with all errors."""
-    anchor_dataset(source)
+    anchor_paths(source)
     try:
         experiment = Experiment.model_validate(source.values).located(path=path, parent=parent)
     except ValidationError as error:
@@ -144,7 +144,7 @@ def _resolve(
         _inherit(source, inherited)
     for override in overrides:
         _override(source, override, tables)
-    anchor_dataset(source)
+    anchor_paths(source)
     return source, parent
 
 
@@ -324,17 +324,18 @@ def _default(key: str) -> Any:
     return {} if value is None else value
 
 
-def anchor_dataset(source: Source) -> None:
-    """Makes the path of a dataset's folder absolute.
+def anchor_paths(source: Source) -> None:
+    """Makes the paths of a dataset and of a teacher absolute.
 
     In a file, the path is relative to the folder of the file; in a `--set`, to the working directory.
     """
     recipe = source.values.get("recipe")
     if not isinstance(recipe, dict):
         return
-    dataset = recipe.get("dataset")
-    if isinstance(dataset, str) and is_dataset_path(dataset):
-        label = source.origin(("recipe", "dataset")).label
-        base = label.parent if isinstance(label, Path) else Path()
-        with contextlib.suppress(ValueError, RuntimeError):  # a NUL byte, or a home folder that does not exist
-            recipe["dataset"] = str((base / Path(dataset).expanduser()).resolve())
+    for key in ("dataset", "teacher"):
+        path = recipe.get(key)
+        if isinstance(path, str) and (key == "teacher" or is_dataset_path(path)):
+            label = source.origin(("recipe", key)).label
+            base = label.parent if isinstance(label, Path) else Path()
+            with contextlib.suppress(ValueError, RuntimeError):  # a NUL byte, or a home folder that does not exist
+                recipe[key] = str((base / Path(path).expanduser()).resolve())

@@ -18,7 +18,11 @@ from drilldown.data.dataset import Dataset, DatasetInfo
 from drilldown.data.download import OnDownload
 from drilldown.data.image_settings import ImageSettings
 from drilldown.data.loading import dataset_info, load_dataset, with_local_writers, with_writers
+from drilldown.data.own.teacher_files import read_targets
+from drilldown.data.targets import Targets
+from drilldown.data.teacher import Teacher
 from drilldown.data.transforms import Augmentation
+from drilldown.data.travel import placed_folder
 from drilldown.errors import DrilldownError, InvalidValueError, Problem, quoted
 from drilldown.experiment.holdout import Holdout, add_number
 from drilldown.experiment.optimizers import SGD, Optimizer
@@ -43,6 +47,9 @@ class Recipe(Table):
     framing: Framing | None = None
     """The place of the object in the images, for the preparation of pictures (default: recognised): `box` for strokes
     on a plain background, `whole` for photographs."""
+    teacher: str | None = None
+    """The file of a teacher, as `drilldown teach` writes it (default: none): the network learns its probabilities for
+    the training images in place of their labels."""
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 15
     """The number of passes over the training images."""
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 128
@@ -85,6 +92,13 @@ class Recipe(Table):
             return name if is_dataset_path(name) else check_dataset_name(name)
         except DrilldownError as error:
             raise InvalidValueError(error.problems[0]) from None
+
+    @field_validator("teacher")
+    @classmethod
+    def _readable(cls, path: str | None) -> str | None:
+        if path is not None and not is_utf8(path):
+            raise InvalidValueError(Problem(found="the file's path is not UTF-8", expected="a path in UTF-8"))
+        return path
 
     @field_validator("orientation", "image")
     @classmethod
@@ -134,6 +148,27 @@ class Recipe(Table):
         return load_dataset(
             self.dataset, folder, orientation=self.orientation, image=self.image, on_download=on_download
         )
+
+    def with_teacher(self, dataset: Dataset) -> Dataset:
+        """Returns the dataset with the targets of the teacher, if the recipe has one.
+
+        *Raises* DrilldownError where its file is missing or wrong, or belongs to another dataset.
+        """
+        targets = self.targets
+        return dataset if targets is None else dataset.taught(targets, self.teacher)
+
+    @property
+    def targets(self) -> Targets | None:
+        """The probabilities of the teacher; None without one. Raises DrilldownError where its file cannot be read."""
+        return None if self.teacher is None else read_targets(placed_folder(self.teacher))
+
+    @property
+    def teacher_text(self) -> str | None:
+        """The teacher in words, or its file where that cannot be read now; None without a teacher."""
+        try:
+            return None if self.targets is None else str(self.targets.teacher)
+        except DrilldownError:
+            return str(Teacher(words=f"{self.teacher}, a file that cannot be read now"))
 
     @property
     def dataset_info(self) -> DatasetInfo:

@@ -30,7 +30,7 @@ ANALYSIS = '# analysis = "What the result shows, in your own words (Markdown); w
 """A setting that is written after the training, as a comment."""
 _OPTIONAL = {
     "image": '{ size = 28, fit = "pad" }', "orientation": '"transposed"', "polarity": '"dark-on-light"',
-    "framing": '"whole"', "ema": "0.999",
+    "framing": '"whole"', "teacher": '"./teacher.npz"', "ema": "0.999",
     "holdout": "10_000",
 }  # fmt: skip
 """Example values for the optional settings of a recipe."""

@@ -114,7 +114,8 @@ def _comparison(comparison: Comparison) -> str:
         for subject in comparison
         if subject.against
     ]
-    return _render("comparison", heads=["", "", *COMPARISON_COLUMNS], rows=rows, others=others)
+    teachers = [f"{subject.letter} {subject.seeds.teacher}" for subject in comparison if subject.seeds.teacher]
+    return _render("comparison", heads=["", "", *COMPARISON_COLUMNS], rows=rows, teachers=teachers, others=others)
 
 
 @shown.html.register

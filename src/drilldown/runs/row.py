@@ -15,7 +15,8 @@ RUN_COLUMNS = (
     "path", "status", "experiment", "title", "seed", "fingerprint", "parameters", "epochs", "split", "mean_last",
     "worst_last", "best", "final", "correct", "images", "test", "test_correct", "test_images", "test_loss", "train",
     "train_correct", "train_images", "budget_met", "seconds", "written", "engine", "device", "threads", "host",
-    "processor", "drilldown", "torch", "python", "problem",
+    "processor", "drilldown", "torch", "python", "teacher",
+    "problem",
 )  # fmt: skip
 """The columns of `runs --csv`; the reference page "JSON and CSV" explains them."""
 
@@ -73,6 +74,7 @@ def _finished(summary: RunSummary) -> dict[str, Cell]:
         "host": machine.host if machine else None,
         "processor": machine.processor if machine else None,
         **{name: summary.versions.get(name) for name in ("drilldown", "torch", "python")},
+        "teacher": summary.teacher_text,
     }
 
 

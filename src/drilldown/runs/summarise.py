@@ -52,6 +52,8 @@ def summarise_run(
         clean_train_correct=clean_train.correct,
         clean_train_total=clean_train.total,
         chip=chip,
+        teacher=training.teacher,
+        teacher_seen=training.teacher_seen,
         verdict=judge(experiment.budget, experiment.model_summary.parameters, epochs, dead=test.is_constant, chip=chip),
     )
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator
 
 from drilldown.data.conventions import Conventions
+from drilldown.data.teacher import Teacher
 from drilldown.evaluation.chips import ChipFigures
 from drilldown.evaluation.records import Tally
 from drilldown.evaluation.verdict import Verdict
@@ -95,6 +96,10 @@ class RunSummary(_Part):
     clean_train_total: Annotated[int, Field(ge=1)]
     chip: ChipFigures | None = None
     """The int8 code on the chip of the budget, at the end of the training; None where the budget names no chip."""
+    teacher: Teacher | None = None
+    """The teacher whose probabilities were learned in place of the labels; None without one."""
+    teacher_seen: int | None = None
+    """The number of validation images that the teacher was trained on; None without both."""
     verdict: Verdict
     sha256: Annotated[str, Field(exclude=True)] = ""
     """The checksum of all other values, see `drilldown.files.with_checksum`."""
@@ -117,6 +122,11 @@ class RunSummary(_Part):
     def clean_train_accuracy(self) -> float:
         """Percent of the training images, without augmentation, in evaluation mode."""
         return 100 * self.clean_train_correct / self.clean_train_total
+
+    @property
+    def teacher_text(self) -> str | None:
+        """The teacher in words, and whether it was trained on the validation images; None without a teacher."""
+        return None if self.teacher is None else self.teacher.describe(self.teacher_seen, self.total)
 
     def to_json(self) -> dict[str, Any]:
         """The document as `summary.json` holds it, without its checksum."""

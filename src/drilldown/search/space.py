@@ -19,7 +19,7 @@ from drilldown.data.image_settings import ImageSettings
 from drilldown.data.loading import dataset_info
 from drilldown.errors import DrilldownError, Problem
 from drilldown.experiment.experiment import Experiment
-from drilldown.experiment.loading import Parent, anchor_dataset, check_experiment, set_value
+from drilldown.experiment.loading import Parent, anchor_paths, check_experiment, set_value
 from drilldown.experiment.origins import Origin, Source
 from drilldown.experiment.problems import toml_literal
 from drilldown.experiment.recipe import Recipe
@@ -242,7 +242,7 @@ class Space:
         """Returns the file's values with one setting; raises DrilldownError where a key above it is not a table."""
         source = Source(dict(self.source.values), dict(self.source.origins), self.source.own)
         set_value(source, tuple(name.split(".")), copy.deepcopy(value), self.origin(name))
-        anchor_dataset(source)  # a value can be a folder, relative to the file
+        anchor_paths(source)  # a value can be a folder, relative to the file
         return source
 
     def origin(self, name: str) -> Origin:

@@ -41,6 +41,9 @@ def print_study(target: Console, evidence: StudyEvidence) -> None:
             target.print("effect: difference from the parent step, paired by seed")
     else:
         target.print("one seed: an anecdote")
+    for step in evidence.steps:
+        if step.seeds.teacher:
+            target.print(f"{step.name} {step.seeds.teacher}")
 
 
 def print_comparison(target: Console, subjects: Sequence[Subject]) -> None:
@@ -56,6 +59,9 @@ def print_comparison(target: Console, subjects: Sequence[Subject]) -> None:
         table.add_row(subject.letter, *(cells[name] for name in shown))
     target.print()
     target.print(table)
+    for subject in subjects:
+        if subject.seeds.teacher:
+            target.print(f"{subject.letter} {subject.seeds.teacher}")
     for subject in subjects:
         if subject.against:
             _print_against(target, subjects[0], subject, subject.against)
@@ -113,6 +119,8 @@ def print_ablation(target: Console, ablation: Ablation, sentences: Sequence[str]
         )  # fmt: skip
     target.print(table)
     notes = Table.grid(padding=(0, 1))
+    if full.teacher:
+        notes.add_row("-", f"the full recipe {full.teacher}")
     for sentence in sentences:
         notes.add_row("-", sentence)
     for skipped in ablation.skipped:
@@ -141,6 +149,8 @@ def print_seeds(target: Console, seeds: Seeds) -> None:
         table.add_row(str(seed), *row)
     target.print()
     target.print(table)
+    if seeds.teacher:
+        target.print(seeds.teacher)
     if seeds.finished:
         target.print(f"mean of last %: {seeds.accuracy}")
         target.print(f"worst of last %: {seeds.spread(lambda run: run.worst(hold))}")

@@ -102,6 +102,8 @@ class LiveDisplay(Callback):
         )
         if training.held_out:
             self._print_line(f"judged on {training.split_text}")
+        if training.teacher is not None:
+            self._print_line(training.teacher.describe(training.teacher_seen, len(training.judged)))
         if experiment.out_of_reach:
             self._print_line(f"the budget cannot be met: {experiment.out_of_reach}")
         if training.epochs:

@@ -30,7 +30,10 @@ def _run_cells(target: Console, run: RunFolder) -> tuple[str, str, str]:
     status, summary = run.status, run.summary
     if summary is not None:
         passed = summary.verdict.passed
-        return status, f"{mark(target, passed)} {'met' if passed else 'not met'}", f"{summary.accuracy.final:.2f}"
+        result = f"{mark(target, passed)} {'met' if passed else 'not met'}"
+        if summary.teacher:
+            result += ", with a teacher"
+        return status, result, f"{summary.accuracy.final:.2f}"
     epochs = run.epochs
     last = f"{float(epochs[-1].test.accuracy):.2f}" if epochs else ""
     return status, count_text(len(epochs), "epoch"), last

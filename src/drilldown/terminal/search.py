@@ -43,6 +43,8 @@ class SearchDisplay(WorkersDisplay, SearchCallback):
         self.console.print(f"{aim}, at most {state.limit:,} parameters")
         if search.base.budget.chip_text:
             self.console.print(search.base.budget.chip_text)
+        if search.base.recipe.teacher_text:
+            self.console.print(f"each candidate {search.base.recipe.teacher_text}")
         count = count_text(len(search.space.dimensions), "dimension")
         for line in textwrap.wrap(f"{count}: {', '.join(search.space.dimensions)}", WIDTH, break_on_hyphens=False):
             self.console.print(line)
@@ -129,6 +131,9 @@ def print_search(target: Console, search: SearchFile, state: SearchState) -> Non
     """Prints the answer of a search, as its report says it."""
     if is_on_test(search):
         target.print(Text(STAMP.upper(), style="bold red"))
+    teacher = search.base.recipe.teacher_text
+    if teacher:
+        target.print(f"each candidate {teacher}")
     answer = find_answer(search, state)
     if answer is None:
         target.print(_nothing_text(state))

@@ -69,6 +69,8 @@ def result_lines(run: FinishedRun) -> list[str]:
         f"training images, without augmentation: {summary.clean_train_accuracy:.2f} % · "
         f"trained in {summary.seconds:.0f} s",
     ]
+    if summary.teacher_text:
+        lines.append(summary.teacher_text)
     if run.split == "validation":
         lines.append(f"test set, evaluated once: {summary.test.correct:,} of {summary.test.total:,}")
     return lines

@@ -14,6 +14,7 @@ import torch
 
 from drilldown.data.augmentation import draw_augmentation
 from drilldown.data.dataset import Dataset
+from drilldown.data.teacher import Teacher
 from drilldown.data.writers import count_writers
 from drilldown.engines.engine import EpochPlan, OnProgress
 from drilldown.errors import CannotTrainError, DrilldownError, Problem, TrainingDivergedError, check_argument
@@ -77,7 +78,7 @@ class Training(Shown):
         check_argument("compute", compute, Compute, 'drilldown.Compute(device="cpu"), for instance')
         seed = check_seed(seed)
         recipe = experiment.recipe
-        dataset = recipe.load_dataset() if dataset is None else dataset
+        dataset = recipe.with_teacher(recipe.load_dataset() if dataset is None else dataset)
         self.held_out = recipe.holdout is not None
         self.test = dataset.test
         if recipe.holdout is not None:
@@ -154,6 +155,18 @@ class Training(Shown):
             return count_text(len(self.judged), "test image")
         counts = count_writers(train, judged) if train and judged else None
         return describe_split(holdout, self.experiment.recipe.dataset, len(self.judged), counts)
+
+    @property
+    def teacher(self) -> Teacher | None:
+        """The teacher whose probabilities are learned in place of the labels, or None."""
+        targets = self.dataset.train.targets
+        return targets.teacher if targets else None
+
+    @property
+    def teacher_seen(self) -> int | None:
+        """The number of validation images that the teacher was trained on; None without both."""
+        targets = self.judged.targets
+        return int(targets.seen.sum()) if targets else None
 
     def __repr__(self) -> str:
         finished = f"{len(self.epochs)} of {self.experiment.recipe.epochs} epochs"

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from drilldown.data.catalogue import is_dataset_path
-from drilldown.data.travel import OWN, dataset_files
+from drilldown.data.travel import OWN, TEACHER, dataset_files
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.folder import FINISHED, RunBusyError
 from drilldown.runs.pool import PoolCallback, Task
@@ -185,6 +185,7 @@ class CrewPool(ClusterPool):
             seed=task.seed,
             files=files | code_files,
             dataset=experiment.recipe.dataset,
+            teacher=experiment.recipe.teacher,
             data_key=data_key,
             compute=replace(self.compute, engine=engine),
             saved=b"" if self.again or not run.checkpoint(experiment, task.seed) else pack_run(run.path, experiment),
@@ -195,6 +196,8 @@ class CrewPool(ClusterPool):
         recipe = experiment.recipe
         recipe.load_dataset(self.folders.data, on_download=self.callback.on_download)  # it may have to be fetched
         paths = dataset_files(recipe.dataset, self.folders.data, recipe.image)
+        if recipe.teacher is not None:
+            paths[TEACHER] = Path(recipe.teacher)
         stamp = repr(sorted((name, str(path), path.stat().st_mtime_ns) for name, path in paths.items()))
         if stamp not in self._datasets:
             contents = {name: path.read_bytes() for name, path in paths.items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from drilldown.data.catalogue import is_dataset_path
-from drilldown.data.travel import OWN, place_dataset
+from drilldown.data.travel import OWN, TEACHER, place_dataset
 from drilldown.errors import DrilldownError, Problem, TrainingDivergedError
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.loading import read_experiment
@@ -38,6 +38,8 @@ class RemoteJob:
     """The experiment as `step.toml`, its parent, and the files of the user's module."""
     dataset: str
     """As the experiment names it: a name, or the path of a folder on the driver's machine."""
+    teacher: str | None
+    """The path of the teacher's file on the driver's machine; None without one."""
     data_key: str
     """Names the files of the dataset."""
     compute: Compute
@@ -106,4 +108,6 @@ def _store(job: RemoteJob, dataset: dict[str, bytes]) -> Path:
         partial.rename(folder)
     if is_dataset_path(job.dataset):
         place_dataset(job.dataset, folder / OWN)
+    if job.teacher is not None:
+        place_dataset(job.teacher, folder / TEACHER)
     return folder

@@ -79,14 +79,15 @@ def match_role(name: str) -> Role | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Array:
-    """An array in a file: in a `.npy`, or an entry of a `.npz`."""
+class StoredArray:
+    """An array in a file: in a `.npy`, or an entry of a `.npz`. Its methods raise DrilldownError as all readers do."""
 
     file: Path
     entry: str | None = None
 
     @property
     def place(self) -> str | None:
+        """The name of the entry, for messages; None for a `.npy`."""
         return self.entry and self.entry.removesuffix(".npy")
 
     @contextlib.contextmanager
@@ -136,7 +137,7 @@ class ArraySource:
 
     name: str
     files: Mapping[str, Path]
-    arrays: Mapping[Role, _Array]
+    arrays: Mapping[Role, StoredArray]
 
     def info(self, image: ImageSettings | None) -> DatasetInfo:  # noqa: ARG002
         """Reads the headers of the images, and all labels."""
@@ -206,7 +207,7 @@ class ArraySource:
         return to_labels(array.read(), array.file, array.place)
 
 
-def _where(array: _Array) -> Path | str:
+def _where(array: StoredArray) -> Path | str:
     return f"{array.file}: {array.place}" if array.place else array.file
 
 
@@ -224,9 +225,9 @@ def read_npz(name: str, file: Path) -> ArraySource:
                 Problem(file=file, found=f"damaged ({error})", expected="a file that np.savez wrote",
                         suggestion="fetch or copy the file again")
             ) from None  # fmt: skip
-    arrays = {role: _Array(file, entry) for entry in entries if (role := match_role(entry.removesuffix(".npy")))}
+    arrays = {role: StoredArray(file, entry) for entry in entries if (role := match_role(entry.removesuffix(".npy")))}
     if not arrays and {"arr_0.npy", "arr_1.npy"} == set(entries):  # np.savez(file, images, labels)
-        arrays = {("all", "images"): _Array(file, "arr_0.npy"), ("all", "labels"): _Array(file, "arr_1.npy")}
+        arrays = {("all", "images"): StoredArray(file, "arr_0.npy"), ("all", "labels"): StoredArray(file, "arr_1.npy")}
     if not arrays:
         names = ", ".join(entry.removesuffix(".npy") for entry in entries[:8]) or "nothing"
         raise DrilldownError(Problem(file=file, found=f"contains {names}", expected=EXPECTED))
@@ -237,11 +238,11 @@ def read_npz(name: str, file: Path) -> ArraySource:
 
 def find_arrays(name: str, files: Iterable[Path]) -> ArraySource | None:
     """Finds a dataset whose arrays are in files of their own, such as `x_train.npy`, or `k49-train-imgs.npz`."""
-    arrays: dict[Role, _Array] = {}
+    arrays: dict[Role, StoredArray] = {}
     for file in files:
         role = match_role(file.stem)
         if role is not None:
-            arrays[role] = _Array(file, "arr_0.npy" if file.suffix.lower() == ".npz" else None)
+            arrays[role] = StoredArray(file, "arr_0.npy" if file.suffix.lower() == ".npz" else None)
     if not arrays:
         return None
     source = ArraySource(name, {array.file.name: array.file for array in arrays.values()}, arrays)

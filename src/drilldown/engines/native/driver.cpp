@@ -150,13 +150,14 @@ struct Case {
   Recipe::Optimizer optimizer;
   double smoothing, average;
   int channels;
+  bool soft;  // whether it learns probabilities in place of labels
 };
 
 // The random numbers of a case.
 struct Input {
   std::vector<uint8_t> pixels;
   std::vector<int64_t> rows, labels;
-  std::vector<float> inverse, light, weights;
+  std::vector<float> targets, inverse, light, weights;
   std::vector<double> rates;
 
   Input(const Case& c, int parameters, int classes) {
@@ -167,6 +168,9 @@ struct Input {
     for (int64_t i = 0; i < c.count; ++i) {
       rows.push_back(int64_t(bits() % IMAGES));
       labels.push_back(int64_t(bits() % uint64_t(classes)));
+      // Halves, for the label and for the class after it: a sum of 1 without rounding.
+      for (int k = 0; k < classes; ++k)
+        targets.push_back(0.5f * float((k == labels.back()) + (k == (labels.back() + 1) % classes)));
       for (int k = 0; k < 2; ++k) light.push_back(float(uniform(0.3, 1.7)));
       const double reach = c.warp == GENTLE ? 0.5 : c.warp == FAR ? 50 : i % 2 ? 1e9 : 1e38;
       for (int k = 0; k < 6; ++k) inverse.push_back(float((k == 0 || k == 4) + uniform(-reach, reach)));
@@ -227,8 +231,15 @@ Outcome outcome(const Case& c, int threads, double seconds) {
 
   const int steps = int(input.rates.size());
   for (int e = 0; e < EPOCHS; ++e) {
-    Epoch epoch{c.count, input.pixels.data(), input.rows.data(),     input.labels.data(),
-                {},      input.rates.data(),  uint64_t(e) * 1234567, int64_t(e) * steps};
+    Epoch epoch{c.count,
+                input.pixels.data(),
+                input.rows.data(),
+                input.labels.data(),
+                c.soft ? input.targets.data() : nullptr,
+                {},
+                input.rates.data(),
+                uint64_t(e) * 1234567,
+                int64_t(e) * steps};
     if (c.warp != NONE) epoch.augmentation.inverse = input.inverse.data();
     if (c.light) epoch.augmentation.light = input.light.data();
     epoch.augmentation.nearest = c.nearest;
@@ -260,10 +271,10 @@ bool holds(const Case& c) {
   for (int threads = 1; threads <= 3 && !wrong; ++threads)
     if (!(outcome(c, threads, each_step) == first)) wrong = threads == 1 ? "slices differ" : "threads differ";
   const char* const optimizers[] = {"sgd", "nesterov", "adam", "adamw"};
-  std::printf("%s: %s, %d x %d x %d, batch %d of %d, %s%s%s%s%s, %s, loss %.4f\n", wrong ? wrong : "ok", c.example.name,
-              c.channels, c.example.height, c.example.width, c.batch, int(c.count), WARP_NAMES[c.warp],
+  std::printf("%s: %s, %d x %d x %d, batch %d of %d, %s%s%s%s%s%s, %s, loss %.4f\n", wrong ? wrong : "ok",
+              c.example.name, c.channels, c.example.height, c.example.width, c.batch, int(c.count), WARP_NAMES[c.warp],
               c.nearest && c.warp ? " to the nearest" : "", c.light ? ", lit" : "", c.smoothing > 0 ? ", smoothed" : "",
-              c.average > 0 ? ", averaged" : "", optimizers[c.optimizer],
+              c.soft ? ", soft targets" : "", c.average > 0 ? ", averaged" : "", optimizers[c.optimizer],
               first.losses.back() / double(c.count - int64_t(first.losses.size() / EPOCHS - 1) * c.batch));
   return !wrong;
 }
@@ -329,7 +340,8 @@ int main() {
                       Recipe::Optimizer(chance() % 4),
                       sometimes() ? 0.1 : 0,
                       sometimes() ? 0.9 : 0,
-                      int(chance() % 4) + 1};
+                      int(chance() % 4) + 1,
+                      sometimes()};
       all = holds(next) && all;
     }
   return all ? 0 : 1;

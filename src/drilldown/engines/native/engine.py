@@ -122,11 +122,13 @@ class NativeEngine:
         steps, count = len(plan.learning_rates), len(plan.order)
         rates = torch.tensor(plan.learning_rates, dtype=torch.float64)
         order, labels = plan.order.contiguous(), self.split.labels[plan.order].contiguous()
-        images = self.split.images.contiguous()
+        images, targets = self.split.images.contiguous(), self.split.targets
+        probabilities = targets.probabilities[plan.order].contiguous() if targets else None
         inverse, intensity = plan.draws.inverse, plan.draws.brightness_contrast
         losses, correct = torch.zeros(steps, dtype=torch.float64), torch.zeros(steps, dtype=torch.int64)
         epoch = EpochInput(
             count, images.data_ptr(), order.data_ptr(), labels.data_ptr(),
+            None if probabilities is None else probabilities.data_ptr(),
             None if inverse is None else inverse.contiguous().data_ptr(),
             None if intensity is None else intensity.contiguous().data_ptr(),
             self.recipe.augment.interpolation == "nearest", rates.data_ptr(),

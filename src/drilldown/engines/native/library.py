@@ -119,7 +119,7 @@ class EpochInput(ctypes.Structure):
 
     _fields_ = (
         ("count", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("pixels", "rows", "labels", "inverse", "light")),
+        *((name, ctypes.c_void_p) for name in ("pixels", "rows", "labels", "targets", "inverse", "light")),
         ("nearest", ctypes.c_int64),
         ("rates", ctypes.c_void_p),
         ("noise", ctypes.c_uint64),

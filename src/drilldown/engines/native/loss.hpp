@@ -25,11 +25,13 @@ inline int answer(const Layout& layout, const float* scores, int lane) {
 
 // scores       [classes][1][1][LANES]
 // labels       one per sample of the tile
-// smoothing ε  the target is (1 − ε)·onehot + ε/classes
+// targets      [samples][classes], the probability of each class; null: 1 for the label, 0 for the others
+// smoothing ε  the target is (1 − ε)·probability + ε/classes
 // batch        the loss is the mean over this number of samples
 // gradients    the gradient of that mean with respect to the scores; zero in lanes without a sample
 inline Result cross_entropy(const Tile& tile, const Layout& layout, const float* scores, const int64_t* labels,
-                            double smoothing, int batch, const Layout& gradients_layout, float* gradients) {
+                            const float* targets, double smoothing, int batch, const Layout& gradients_layout,
+                            float* gradients) {
   Result result;
   const int classes = layout.channels;
   for (int c = 0; c < classes; ++c) store(gradients + gradients_layout.at(c, 0, 0), V{});
@@ -40,10 +42,14 @@ inline Result cross_entropy(const Tile& tile, const Layout& layout, const float*
     for (int c = 0; c < classes; ++c) total += std::exp(score(c) - score(best)), sum += score(c);
     const double log_total = std::log(total) + score(best);
     const int64_t label = labels[lane];
-    result.loss += log_total - (1 - smoothing) * score(int(label)) - smoothing / classes * sum;
+    const float* shares = targets ? targets + lane * classes : nullptr;
+    double mean = shares ? 0 : score(int(label));  // by the probabilities
+    for (int c = 0; shares && c < classes; ++c) mean += shares[c] * score(c);
+    result.loss += log_total - (1 - smoothing) * mean - smoothing / classes * sum;
     result.correct += best == label;
     for (int c = 0; c < classes; ++c) {
-      const double target = (1 - smoothing) * (c == label) + smoothing / classes;
+      const double probability = shares ? double(shares[c]) : double(c == label);
+      const double target = (1 - smoothing) * probability + smoothing / classes;
       gradients[gradients_layout.at(c, 0, 0) + lane] = float((std::exp(score(c) - log_total) - target) / batch);
     }
   }

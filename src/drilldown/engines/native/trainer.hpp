@@ -27,6 +27,7 @@ struct Epoch {
   int64_t count;                 // images
   const uint8_t* pixels;         // [images][height][width]
   const int64_t *rows, *labels;  // [count], in the order in which training reads them
+  const float* targets;          // [count][classes], the probabilities to learn; null: those of the labels
   Augmentation augmentation;
   const double* rates;   // [steps]
   uint64_t noise;        // the key of its random numbers
@@ -217,9 +218,10 @@ class Trainer {
     }
     each_tile(last, [&](const Tile& tile) {
       forward(last, tile);
+      const float* targets = epoch.targets ? epoch.targets + tile.position * slots.back().channels : nullptr;
       results[tile.index] =
-          cross_entropy(tile, slots.back(), tile.values[depth], epoch.labels + tile.position, recipe.smoothing, samples,
-                        layers.back()->out_gradient, tile.gradients[depth]);
+          cross_entropy(tile, slots.back(), tile.values[depth], epoch.labels + tile.position, targets, recipe.smoothing,
+                        samples, layers.back()->out_gradient, tile.gradients[depth]);
       clock.lap(2 * depth + LOSS);
       backward(last, tile);
     });

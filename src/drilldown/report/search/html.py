@@ -57,7 +57,12 @@ def report_context(evidence: SearchEvidence, commands: Sequence[Command]) -> dic
 
 
 def aim_text(evidence: SearchEvidence) -> str:
-    """The aim of the search, in words."""
+    """The aim of the search, in words, and the teacher of its candidates."""
+    teacher = evidence.search.base.recipe.teacher_text
+    return f"{_aim_text(evidence)} Each candidate {teacher}." if teacher else _aim_text(evidence)
+
+
+def _aim_text(evidence: SearchEvidence) -> str:
     limit, _ = evidence.state.limits[0]
     budget = evidence.search.base.budget
     smallest = evidence.state.settings.goal == "smallest"

@@ -17,6 +17,7 @@ SEEDS_FOR_A_LOOK, SEEDS_FOR_A_CLAIM = 5, 10
 def study_sentences(evidence: StudyEvidence) -> list[str]:
     """The analysis of a study, as sentences; text between backticks is code."""
     return [
+        *_teacher_sentences(evidence),
         *_budget_sentences(evidence),
         *_accuracy_sentences(evidence),
         *_effect_sentences(evidence),
@@ -28,6 +29,12 @@ def study_sentences(evidence: StudyEvidence) -> list[str]:
         *_diverged_sentences(evidence),
         *_seed_sentences(evidence),
     ]
+
+
+def _teacher_sentences(evidence: StudyEvidence) -> Iterator[str]:
+    for step in evidence.steps:
+        if step.seeds.teacher:
+            yield f"{_name(step)} {step.seeds.teacher}."
 
 
 def _budget_sentences(evidence: StudyEvidence) -> Iterator[str]:

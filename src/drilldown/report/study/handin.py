@@ -86,6 +86,8 @@ def _result(step: StudyStep) -> Iterator[str]:
         f"{interval_text(step.best, 2)} % in the best epoch; {interval_text(step.clean_train, 2)} % of the training "
         "images without augmentation."
     )
+    if seeds.teacher:
+        yield f"It {seeds.teacher}."
     if seeds.diverged:
         yield f"{count_text(len(seeds.diverged), 'seed')} diverged."
     if experiment.budget.accuracy is not None:
