@@ -26,6 +26,7 @@ from drilldown.runs.perform import perform
 from drilldown.runs.run import Run
 from support.cli import world
 from support.study import command
+from support.teachers import random_shares, write_teacher
 
 SHIPPED = sorted(f"{file.parent.name}/{file.stem}" for file in resource_folder("studies").glob("*/*.toml"))
 KINDS = {"batch norm": BatchNorm, "dropout": Dropout, "gap head": GlobalAveragePool}
@@ -135,6 +136,12 @@ def test_a_constant_rate_keeps_the_warm_up_which_is_a_separate_component() -> No
     assert without(full, "schedule").recipe.schedule.model_dump() == {"name": "constant", "warmup": 0.2}
     plain = without(full, "warm-up").recipe.schedule
     assert plain.model_dump() == {**full.recipe.schedule.model_dump(), "warmup": 0.0}
+
+
+def test_without_its_teacher_a_network_learns_the_labels(tmp_path: Path) -> None:
+    teacher = write_teacher(tmp_path / "a.npz", p_train=random_shares(6))
+    full = load("under-8k", [f"recipe.teacher={teacher}"])
+    assert without(full, "teacher").fingerprint == load("under-8k").fingerprint
 
 
 RECIPES = st.fixed_dictionaries(

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from drilldown import Training, load
 from drilldown.data.augmentation import AugmentationDraws, draw_augmentation
+from drilldown.data.targets import Targets
+from drilldown.data.teacher import Teacher
 from drilldown.data.transforms import Augmentation
 from drilldown.engines.engine import Engine, Progress
 from drilldown.engines.native.specs import ENTRIES
@@ -129,6 +131,27 @@ def test_images_with_channels_agree_with_float64(name: str, channels: int) -> No
         f"linear {CLASSES}",
     ]
     assert check(name, layers, recipe, (11, 8), batches=4, channels=channels) >= 1
+
+
+@each_engine
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_the_probabilities_of_a_teacher_are_learned_as_in_float64(name: str, smoothing: float) -> None:
+    recipe = Recipe(batch_size=17, optimizer=SGD(name="sgd", lr=0.1, momentum=0.9), label_smoothing=smoothing)
+    layers = ["conv 3x3 4, bn, relu", "maxpool 2", "conv 1x1 4", "gap"]
+    assert check(name, layers, recipe, (9, 10), batches=4, taught=True) >= 2
+
+
+@each_engine
+def test_targets_that_are_the_labels_train_as_the_labels_do(name: str) -> None:
+    recipe = Recipe(batch_size=16, optimizer=SGD(name="sgd", lr=0.1), label_smoothing=0.1)
+    plain = make_dataset(50, (5, 6))
+    sure = torch.nn.functional.one_hot(plain.train.labels, CLASSES).float()
+    taught = plain.taught(Targets(sure, torch.ones(50, dtype=torch.bool), Teacher()))
+    engines = [make_engine(name, ["flatten", f"linear {CLASSES}"], recipe, each) for each in (plain, taught)]
+    plan = make_plan(torch.arange(50).flip(0), [0.1] * 4)
+    first, second = (engine.train_epoch(plan) for engine in engines)
+    assert first.correct == second.correct  # counted by the labels
+    assert first.loss == pytest.approx(second.loss, rel=1e-6)
 
 
 @each_engine

@@ -6,10 +6,12 @@ import re
 
 import pytest
 
+from drilldown.data.travel import place_dataset
 from drilldown.errors import DrilldownError
 from drilldown.experiment.loading import read_experiment
 from support.datasets import write_two_images
 from support.experiments import PLAIN, SETTINGS, toml
+from support.teachers import random_shares, write_teacher
 
 
 @pytest.mark.parametrize(
@@ -156,3 +158,34 @@ def test_the_fingerprint_depends_on_the_data_and_not_on_their_folder(write, tmp_
         write(f"{name}.toml", text.format(name))
     first, same, other = (read_experiment(tmp_path / f"{name}.toml").fingerprint for name in ("one", "same", "other"))
     assert first == same != other
+
+
+def test_the_fingerprint_depends_on_what_a_teacher_teaches_and_not_on_its_file(write, tmp_path):
+    shares = random_shares(6)
+    write_teacher(tmp_path / "one.npz", p_train=shares)
+    write_teacher(tmp_path / "same.npz", p_train=shares, teacher="described")
+    write_teacher(tmp_path / "other.npz", p_train=random_shares(6, seed=1))
+    plain = read_experiment(write("a.toml", PLAIN)).fingerprint
+    paths = (write(f"{name}.toml", PLAIN + f'teacher = "{name}.npz"\n') for name in ("one", "same", "other"))
+    first, same, other = (read_experiment(path).fingerprint for path in paths)
+    assert first == same
+    assert len({plain, first, other}) == 3
+
+
+def test_a_teacher_that_came_from_another_machine_is_read_where_it_was_placed(write, tmp_path):
+    write_teacher(tmp_path / "one.npz", p_train=random_shares(6))
+    here = read_experiment(write("a.toml", PLAIN + 'teacher = "one.npz"\n'))
+    there = read_experiment(write("b.toml", PLAIN + 'teacher = "/home/ada/big.npz"\n'))
+    place_dataset("/home/ada/big.npz", tmp_path / "one.npz")
+    assert there.fingerprint == here.fingerprint
+
+
+def test_the_file_of_a_teacher_lies_beside_the_experiment_or_in_the_working_directory(write, tmp_path, monkeypatch):
+    path = write("deep/a.toml", PLAIN + 'teacher = "../big.npz"\n')
+    monkeypatch.chdir(tmp_path / "deep")
+    assert read_experiment(path).recipe.teacher == str(tmp_path / "big.npz")
+    assert read_experiment(path, ["recipe.teacher=big.npz"]).recipe.teacher == str(tmp_path / "deep" / "big.npz")
+    written = write("b.toml", read_experiment(path).to_toml())
+    assert read_experiment(written).recipe == read_experiment(path).recipe
+    with pytest.raises(DrilldownError, match=r"big\.npz: no such file; expected the file of a teacher"):
+        _ = read_experiment(path).fingerprint

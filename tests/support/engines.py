@@ -14,6 +14,8 @@ from torch import nn
 
 from drilldown.data.augmentation import AugmentationDraws, augment_images
 from drilldown.data.dataset import Dataset, Split
+from drilldown.data.targets import Targets
+from drilldown.data.teacher import Teacher
 from drilldown.data.transforms import Augmentation
 from drilldown.engines.engine import Engine, EpochPlan
 from drilldown.engines.native.engine import NativeEngine
@@ -33,15 +35,28 @@ CLASSES = 4
 
 
 def make_dataset(
-    images: int, side: tuple[int, int], *, seed: int = 0, classes: int = CLASSES, channels: int = 1
+    images: int,
+    side: tuple[int, int],
+    *,
+    seed: int = 0,
+    classes: int = CLASSES,
+    channels: int = 1,
+    taught: bool = False,
 ) -> Dataset:
     """Makes noise in which neighbouring pixels differ, so that maxima are not tied."""
     generator = torch.Generator().manual_seed(seed)
     pixels = torch.randint(0, 256, (images, channels, *side), generator=generator, dtype=torch.uint8)
     labels = torch.randint(0, classes, (images,), generator=generator)
-    split = Split(pixels, labels)
+    split = Split(pixels, labels, targets=make_targets(images, classes) if taught else None)
     means, stds = (0.45, 0.3, 0.6, 0.5)[:channels], (0.3, 0.2, 0.25, 0.4)[:channels]
     return Dataset("noise", split, split, classes, means, stds, "noise")
+
+
+def make_targets(images: int, classes: int = CLASSES) -> Targets:
+    """Makes probabilities that are far from the labels, some of them 0."""
+    logits = 3 * torch.randn(images, classes, generator=torch.Generator().manual_seed(1))
+    logits[::5, 0] = -torch.inf
+    return Targets(logits.softmax(1), torch.ones(images, dtype=torch.bool), Teacher())
 
 
 def make_engine(name: str, layers: Sequence[Block], recipe: Recipe, dataset: Dataset, *, threads: int = 2) -> Engine:
@@ -168,14 +183,10 @@ class Reference:
         self.single.train().load_state_dict(self.module.state_dict())
         self.single.zero_grad()
         logits = self.module(self._normalised(pixels))
-        loss = F.cross_entropy(logits, self.dataset.train.labels[rows], label_smoothing=self.recipe.label_smoothing)
+        loss = self._loss(logits, rows)
         self.optimizer.zero_grad()
         loss.backward()
-        F.cross_entropy(
-            self.single(self._normalised(pixels).float()),
-            self.dataset.train.labels[rows],
-            label_smoothing=self.recipe.label_smoothing,
-        ).backward()
+        self._loss(self.single(self._normalised(pixels).float()), rows).backward()
         pairs = zip(self.single.parameters(), self.module.parameters(), strict=True)
         self.rounding = max(
             float((one.grad - two.grad).abs().max())
@@ -215,6 +226,13 @@ class Reference:
         with torch.no_grad():
             result: torch.Tensor = module(self._normalised(images.double()))
         return result
+
+    def _loss(self, logits: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """The formula of the cross-entropy."""
+        train, smoothing, classes = self.dataset.train, self.recipe.label_smoothing, self.dataset.classes
+        hard = F.one_hot(train.labels[rows], classes)
+        shares = (hard if train.targets is None else train.targets.probabilities[rows]).to(logits.dtype)
+        return -(((1 - smoothing) * shares + smoothing / classes) * logits.log_softmax(1)).sum(1).mean()
 
     def _round_weights(self) -> None:
         """Makes convolutions and linear layers calculate with weights of 4 bits, the first and the last with 8."""
@@ -304,13 +322,14 @@ def check(
     batches: int = 20,
     threads: int = 2,
     channels: int = 1,
+    taught: bool = False,
 ) -> int:
     """Trains batches, each from the reference's weights; returns the number of batches that could be compared.
 
     A batch in which rounding may decide on a relu or a maximum is stepped over: both answers would be right.
     """
     size = recipe.batch_size
-    dataset = make_dataset(size * batches, side, channels=channels)
+    dataset = make_dataset(size * batches, side, channels=channels, taught=taught)
     engine = make_engine(name, layers, recipe, dataset, threads=threads)
     reference = Reference(layers, recipe, dataset, _start(engine))
     # In oneDNN's layout, PyTorch adds up each sum of a batch norm in a single float32, which is less exact.

@@ -30,6 +30,7 @@ from drilldown.workers.crew import make_crew
 from support.cli import drilldown, environment, start, world
 from support.crews import CrewProcesses, running_crew, runs_finished, trained_files, wait_until, workers_of
 from support.study import command
+from support.teachers import random_shares, write_teacher
 from workers.conftest import SharedCrew
 
 EPOCHS = ("--set", "recipe.epochs=100")
@@ -163,6 +164,16 @@ def test_the_users_module_travels(shared_crew: SharedCrew, lab: Path) -> None:
     (report,) = lab.glob("runs/*/*/seed-0/report.html")
     assert report.stat().st_size > 10_000
     assert (report.parent / "parts" / "head.py").read_bytes() == (lab / "parts" / "head.py").read_bytes()
+
+
+def test_a_teacher_travels(shared_crew: SharedCrew, lab: Path) -> None:
+    write_teacher(lab / "teacher.npz", p_train=random_shares(300), teacher="a friend")
+    command("run", "tiny.toml", "--set", "recipe.teacher=teacher.npz", *shared_crew.on, cwd=lab)
+    experiment = load(lab / "tiny.toml", [f"recipe.teacher={lab / 'teacher.npz'}"])
+    alone = perform(experiment, compute=Compute(threads=1), folders=Folders(runs=lab / "alone/runs"))
+    assert trained_files(lab) == trained_files(lab / "alone")
+    run = Run.of(experiment, 0, lab / "runs")
+    assert run.read().summary.teacher == alone.read().summary.teacher
 
 
 def test_mnist_by_writers_travels_to_workers_that_have_nothing(shared_crew: SharedCrew, lab: Path) -> None:

@@ -48,6 +48,8 @@ def check_all() -> None:
     layers = ["conv 3x3 4, bn, relu, dropout 0.2, maxpool 2, conv 2x2 5, relu, bn", "flatten", f"linear {CLASSES}"]
     assert check("native", layers, recipe, (9, 8), batches=6) >= 3
     check_ties()
+    taught = Recipe(batch_size=8, optimizer=SGD(name="sgd", lr=0.1), label_smoothing=0.1)
+    assert check("native", ["conv 3x3 3, relu", *GAP_HEAD], taught, (9, 8), batches=4, taught=True) >= 2
     adam = Recipe(batch_size=8, optimizer=Adam(name="adam", lr=0.1, betas=(0.8, 0.95), eps=0.01, weight_decay=0.1))
     adamw = Recipe(batch_size=8, optimizer=AdamW(name="adamw", lr=0.1, betas=(0.8, 0.95), eps=0.01, weight_decay=0.1))
     assert check("native", ["conv 3x3 3, relu", *GAP_HEAD], adam, (9, 8), batches=4, channels=3) >= 2
@@ -75,7 +77,9 @@ MUTATIONS = {
     "nesterov": ("gradient + momentum * velocity", "gradient + momentum * gradient"),
     "l1": ("(state.weights[i] > 0) - (state.weights[i] < 0)", "(state.weights[i] < 0) - (state.weights[i] > 0)"),
     "weight decay": ("decay * state.weights[i]", "-decay * state.weights[i]"),
-    "label smoothing": ("(c == label) + §smoothing / classes§", "smoothing / (classes - 1)"),
+    "label smoothing": ("probability + §smoothing / classes§", "smoothing / (classes - 1)"),
+    "probability": ("double(§shares[c]§)", "float(c == label)"),
+    "loss of probabilities": ("shares[c] * §score(c)§", "score(0)"),
     "dropout's scale": ("1 / (1 - probability)", "1 / (1 + probability)"),
     "bias correction": ("1 - std::pow(recipe.squares, double(step))", "1 - std::pow(recipe.squares, double(step + 1))"),
     "epsilon of Adam": ("* root + §epsilon§", "2 * epsilon"),
