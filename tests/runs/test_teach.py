@@ -15,6 +15,7 @@ from drilldown import Compute, DrilldownError, Folders, Run, Training, load, per
 from drilldown.data.own.teacher_files import read_targets
 from drilldown.experiment.experiment import Experiment
 from drilldown.runs.row import run_row
+from drilldown.tracking.record import verdict_texts
 from support.cli import world, write_idx
 from support.teachers import random_shares, write_teacher
 
@@ -101,6 +102,9 @@ def test_a_run_with_a_teacher_says_so_everywhere(lab: Path) -> None:
     assert text in " ".join(str(run).split())
     assert text in run._repr_html_()
     assert run_row(run)["teacher"] == text
+    assert verdict_texts(run.read().summary)["teacher"] == text
+    drilldown.export_run(run, ["c"])
+    assert f"The run {text}." in (run.path / "export" / "README.md").read_text()
     report = drilldown.write_report(run)
     assert text in report.html.read_text()
     assert text in report.html.with_suffix(".md").read_text().replace("\\", "")

@@ -79,6 +79,7 @@ def seeds_document(seeds: Seeds) -> Document:
         "multiply_adds": summary.multiply_adds,
         "epochs": experiment.recipe.epochs,
         "split": seeds.split,
+        "teacher": seeds.teacher,
         "budget": _budget(experiment.budget),
         "verdict": _rate(seeds.rate),
         "accuracy": _spread(seeds.accuracy),

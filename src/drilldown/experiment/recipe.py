@@ -20,7 +20,6 @@ from drilldown.data.image_settings import ImageSettings
 from drilldown.data.loading import dataset_info, load_dataset, with_local_writers, with_writers
 from drilldown.data.own.teacher_files import read_targets
 from drilldown.data.targets import Targets
-from drilldown.data.teacher import Teacher
 from drilldown.data.transforms import Augmentation
 from drilldown.data.travel import placed_folder
 from drilldown.errors import DrilldownError, InvalidValueError, Problem, quoted
@@ -164,11 +163,8 @@ class Recipe(Table):
 
     @property
     def teacher_text(self) -> str | None:
-        """The teacher in words, or its file where that cannot be read now; None without a teacher."""
-        try:
-            return None if self.targets is None else str(self.targets.teacher)
-        except DrilldownError:
-            return str(Teacher(words=f"{self.teacher}, a file that cannot be read now"))
+        """The teacher in words; None without one. Raises DrilldownError where its file cannot be read."""
+        return None if self.targets is None else str(self.targets.teacher)
 
     @property
     def dataset_info(self) -> DatasetInfo:

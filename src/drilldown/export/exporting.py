@@ -149,7 +149,7 @@ def _work_folder(run: Run) -> Iterator[Path]:
 
 def _publish(run: Run, work: Path, export: Export) -> None:
     """Puts the new folder in place of the old one."""
-    write_readme(work / "new", export)
+    write_readme(work / "new", export, run.read().summary.teacher_text)
     write_atomically(work / "new" / EXPORT_DOCUMENT, json_bytes(with_checksum(export.to_json())))
     target = run.path / EXPORT
     if target.is_symlink() or target.is_file():

@@ -19,8 +19,13 @@ _TEMPLATES = jinja2.Environment(
 )
 
 
-def write_readme(folder: Path, export: Export) -> None:
-    """Writes `README.md`: how each file was judged, and how to use it."""
+def write_readme(folder: Path, export: Export, teacher: str | None) -> None:
+    """Writes `README.md`: how each file was judged, and how to use it.
+
+    *Arguments*: `teacher`: the teacher of the run in words, or None.
+    """
     names = {judged.format for judged in export.formats if judged.passed}
-    text = _TEMPLATES.get_template("README.md.j2").render(export=export, names=names, document=EXPORT_DOCUMENT)
+    text = _TEMPLATES.get_template("README.md.j2").render(
+        export=export, names=names, document=EXPORT_DOCUMENT, teacher=teacher
+    )
     (folder / "README.md").write_text(text, "utf-8")

@@ -112,9 +112,10 @@ def final_figures(summary: RunSummary) -> dict[str, float]:
 
 
 def verdict_texts(summary: RunSummary) -> dict[str, str]:
-    """The verdict in words: the whole, then each line of the budget."""
+    """The verdict in words: the whole, then each line of the budget; and the teacher, if the run has one."""
     lines = {line.name: line.text for line in summary.verdict.lines}
-    return {"budget": "met" if summary.verdict.passed else "not met", **lines}
+    teacher = {"teacher": summary.teacher_text} if summary.teacher_text else {}
+    return {"budget": "met" if summary.verdict.passed else "not met", **lines, **teacher}
 
 
 def _first_epochs(file: Path, count: int) -> Iterator[EpochRecord]:
