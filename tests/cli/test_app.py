@@ -282,7 +282,7 @@ def test_help_fits_80_columns_and_truncates_no_command(tmp_path: Path, monkeypat
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERMINAL_WIDTH", "80")
     commands = [info.name or info.callback.__name__ for info in app.registered_commands if info.callback]
-    assert len(commands) == 21
+    assert len(commands) == 22
     for name in ([], *([name] for name in commands)):
         text, _ = command(*name, "--help", cwd=tmp_path)
         usage, *lines = text.splitlines()

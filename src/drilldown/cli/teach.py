@@ -22,10 +22,11 @@ def teach(
     runs_dir: RunsOption = RUNS_DIR,
     _trust: TrustOption = False,
 ) -> None:
-    """Make a teacher of finished runs, for another network to learn from.
+    """Make a teacher of finished runs.
 
-    The file has the mean of their probabilities for all training images. An experiment learns them in place of the
-    labels with `teacher = "FILE.npz"` in its recipe. Its reports say so, and what the teacher cost.
+    Another network can learn from it. The file has the mean of the runs' probabilities for all training images. An
+    experiment learns them in place of the labels with `teacher = "FILE.npz"` in its recipe. Its reports say so, and
+    what the teacher cost.
     """
     from drilldown.runs.finding import find_run
     from drilldown.runs.teach import teach as write_teacher

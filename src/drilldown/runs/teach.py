@@ -20,14 +20,14 @@ from drilldown.runs.run import Run
 
 
 def teach(
-    runs: Sequence[Run], file: Path | str, *, temperature: float = 1.0, data_dir: Path | str | None = None
+    runs: Run | Sequence[Run], file: Path | str, *, temperature: float = 1.0, data_dir: Path | str | None = None
 ) -> Teacher:
     """Writes the probabilities that finished runs give to the training images, for the setting `recipe.teacher`.
 
     They are the mean over the runs of softmax(logits / temperature), without augmentation.
 
-    *Arguments*: `file`: the new file, a `.npz`. `temperature`: a larger one makes the probabilities more equal.
-    `data_dir`: the first place to look for the dataset.
+    *Arguments*: `runs`: one or several. `file`: the new file, a `.npz`. `temperature`: a larger one makes the
+    probabilities more equal. `data_dir`: the first place to look for the dataset.
 
     *Returns* the description of the teacher, which is also in the file.
 
