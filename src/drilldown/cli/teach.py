@@ -37,6 +37,6 @@ def teach(
     teacher = write_teacher(found, file, temperature=temperature, data_dir=folders.data)
     echo(f'wrote {file}\nruns with teacher = "{file}" will say: {teacher}')
     if teacher.held_out:
-        print_notice(f"none of its runs was trained on {count_text(teacher.held_out, 'training image')}")
+        print_notice(f"all of its runs held out the same {count_text(teacher.held_out, 'training image')}")
     else:
         print_notice("it was trained on all training images: the validation accuracy of a student flatters itself")
