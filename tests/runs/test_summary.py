@@ -23,7 +23,10 @@ def document(uninterrupted: Path) -> dict[str, Any]:
     return document
 
 
-OPTIONAL = {"title", "fingerprint", "versions", "last_correct", "files", "machine", "pictures", "chip"}
+OPTIONAL = {
+    "title", "fingerprint", "versions", "last_correct", "files", "machine", "pictures", "chip", "teacher",
+    "teacher_seen",
+}  # fmt: skip
 """Fields that earlier versions did not write."""
 
 
