@@ -2,9 +2,9 @@
 
     python benchmarks/export.py [EXPERIMENT ...] [--seeds N] [--runs RUNS] [--again] [--json]
 
-Each experiment is trained twice with each seed, as it is and with `precision = "int4"`; finished runs are used again. Every run
-becomes a line in export.jsonl beside this file, from which the table here and in the documentation is made. A line that is
-there already is not measured again. `--seeds 0` measures nothing and shows the table.
+Each experiment is trained twice with each seed, as it is and with `precision = "int4"`; finished runs are used again.
+Every run becomes a line in export.jsonl beside this file, from which the table here and in the documentation is made. A
+line that is there already is not measured again. `--seeds 0` measures nothing and shows the table.
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from export_peers import bakenn_int8, onnxruntime_int8
-from export_table import FILE, FLAGSHIP, Line, read_lines, table
-
 import drilldown
 from drilldown.errors import DrilldownError
 from drilldown.experiment.experiment import Experiment
@@ -31,6 +28,8 @@ from drilldown.runs.folder import EXPORT
 from drilldown.runs.run import Run
 from drilldown.runs.summarise import processor_name
 from drilldown.settings import RUNS_DIR, Folders
+from export_peers import bakenn_int8, onnxruntime_int8
+from export_table import FILE, FLAGSHIP, Line, read_lines, table
 
 UNO_HERTZ = 16_000_000
 INT4 = 'recipe.precision="int4"'

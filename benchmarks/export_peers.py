@@ -1,7 +1,7 @@
 """The same trained networks as 8-bit integers by others: onnxruntime's quantize_static, and BakeNN.
 
-BakeNN's code in C is compiled, measured and run as our own is: a file around it gives it our names. It gets pixels that are
-quantised already, and the memory for them does not count; neither do ours.
+BakeNN's code in C is compiled, measured and run as our own is: a file around it gives it our names. It gets pixels that
+are quantised already. The memory for the image does not count, as with our own code.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Calibration:
     """Gives onnxruntime the images that the ranges are measured with; it asks for `get_next` alone."""
 
     def __init__(self, images: torch.Tensor) -> None:
-        self.batches: Iterator[torch.Tensor] = iter(images.split(100))
+        self.batches: Iterator[torch.Tensor] = iter(torch.split(images, 100))
 
     def get_next(self) -> dict[str, object] | None:
         """The next images, as the input of the network."""
