@@ -87,7 +87,7 @@ def export_run(
     _check_tools(chosen)
     dataset = experiment.recipe.load_without_writers(data_dir)
     predictions = run.predictions_for(dataset)
-    with _work_folder(run) as work, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as build:
+    with _one_thread(), _work_folder(run) as work, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as build:
         maker = _Maker(run, network, graph, dataset, predictions, schedule, targets, work, Path(build), on_step)
         judged = tuple(maker.make(name) for name in chosen)
         summary = run.read().summary
@@ -128,6 +128,20 @@ def _check_tools(formats: Sequence[FormatName]) -> None:
         need("onnx"), need("onnxruntime")
     if {"c", "c-int8"} & set(formats):
         find_compiler()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """PyTorch calculates with one thread: on a busy machine, several would wait for each other most of the time.
+
+    The steps are short and many, so a second thread gains little. And all numbers of cores give the same ranges.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
