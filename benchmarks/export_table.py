@@ -117,11 +117,14 @@ def _values(lines: list[Line], column: str, name: str) -> list[Number]:
 def _cell(figure: Figure, values: list[Number]) -> str:
     if not values:
         return MISSING
-    shown = [
-        f"{value:{'+' if figure.signed and round(value) else ''},.{figure.decimals}f}".replace("-", "−")
-        for value in (statistics.median(values), min(values), max(values))
-    ]
+    shown = [_number(figure, value) for value in (statistics.median(values), min(values), max(values))]
     return shown[0] if shown[1] == shown[2] else f"{shown[0]} ({shown[1]}…{shown[2]})"
+
+
+def _number(figure: Figure, value: Number) -> str:
+    """The median of ten small whole numbers may be a half."""
+    decimals = figure.decimals or int(abs(value) < 100 and value != round(value))
+    return f"{value:{'+' if figure.signed and value else ''},.{decimals}f}".replace("-", "−")
 
 
 def _met(goal: Goal | None, values: list[Number]) -> str:

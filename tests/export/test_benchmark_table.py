@@ -42,6 +42,10 @@ def test_a_cell_has_the_median_over_seeds_and_the_range_and_the_goal_counts_seed
     assert found[f"**`{FLAGSHIP}`**, 3 seeds"] == [""] * 6
 
 
+def test_the_median_of_small_numbers_may_be_a_half() -> None:
+    assert rows([line(0, flipped=-1), line(1, flipped=0)])["predictions that differ"][1] == "−0.5 (−1…0)"
+
+
 def test_the_columns_are_the_makers_of_the_integers() -> None:
     names = {"int4": 2, "onnxruntime": 3, "bakenn": 4}
     found = rows([line(0, correct=9941), *(line(0, name, correct=9900 + number) for name, number in names.items())])
