@@ -24,7 +24,7 @@ from drilldown.export.c.self_test import SELF_TEST, write_self_test
 from drilldown.export.c.writing import FLOAT, INT8, Program, write_program
 from drilldown.export.check import judge_float, judge_integers, judge_nearly_integers
 from drilldown.export.document import Export, Judged
-from drilldown.export.folding import fold
+from drilldown.export.folding import fold_experiment
 from drilldown.export.formats import choose_formats
 from drilldown.export.graph import Graph
 from drilldown.export.integer import IntegerGraph
@@ -40,7 +40,6 @@ from drilldown.export.targets.figures import TargetFigures
 from drilldown.export.targets.limits import Limits
 from drilldown.export.targets.measuring import measure_target
 from drilldown.files import busy_folder, explain_write_errors, json_bytes, lock_folder, with_checksum, write_atomically
-from drilldown.network.rounding import roundings
 from drilldown.runs.folder import EXPORT, EXPORT_DOCUMENT
 from drilldown.runs.run import Run
 
@@ -78,10 +77,7 @@ def export_run(
     run.check_finished()
     experiment = run.experiment
     network = run.model()
-    graph = None
-    if experiment.layout is not None:
-        rounded = roundings(network) if experiment.recipe.precision == "int4" else None
-        graph = fold(experiment.layout, network, *run.normalisation, rounded)
+    graph = None if experiment.layout is None else fold_experiment(experiment, network, run.normalisation)
     chosen, refused = choose_formats(formats, experiment, graph)
     _check_targets(targets, limits, chosen, refused)
     _check_tools(chosen)
