@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from support.scripts import load_script
 
 ROOT = Path(__file__).parents[2]
 FLAGSHIP = "under-8k/01-flagship"
 
 
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-MADE = load(ROOT / "benchmarks" / "export_table.py")
+MADE = load_script(ROOT / "benchmarks" / "export_table.py")
 
 
 def line(seed: int, column: str = "int8", experiment: str = FLAGSHIP, **figures: object) -> dict[str, object]:
@@ -76,7 +67,7 @@ def test_the_page_shows_what_the_file_has() -> None:
         pytest.skip("nothing is measured yet")
     names = {figure.name for figure in MADE.FIGURES} | {"missing", "version"}
     assert {name for each in lines for column in MADE.COLUMNS.values() for name in each.get(column, {})} <= names
-    page = load(ROOT / "docs" / "gen_reference.py").on_page_markdown(
+    page = load_script(ROOT / "docs" / "gen_reference.py").on_page_markdown(
         (ROOT / "docs" / "how-to" / "export.md").read_text("utf-8")
     )
     assert MADE.table(lines) in page

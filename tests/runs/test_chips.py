@@ -120,7 +120,7 @@ def test_with_4_bits_verdict_summary_and_export_measure_the_packed_weights(tmp_p
     assert wide is not None
     assert wide.flash is not None
     assert figures.flash is not None
-    # Half a byte less for each of the 2,880 weights between the first and the last layer, less the code that unpacks them.
+    # 2,880 weights take half a byte less each; the code that unpacks them is added.
     assert 700 < wide.flash - figures.flash < 1440
 
 
