@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import runpy
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -325,10 +326,17 @@ def times() -> str:
     return "\n".join(_table(heads, rows))
 
 
+def export_figures() -> str:
+    """The table about the export, as `benchmarks/export.py` measured it."""
+    made = runpy.run_path(str(ROOT / "benchmarks" / "export_table.py"))
+    return f"\n{made['table'](made['read_lines']())}"
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "commands": commands,
     "contributing": contributing,
     "experiment keys": experiment_keys,
+    "export figures": export_figures,
     "inherited tables": inherited_tables,
     "layers": layers,
     "public names": public_names,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import re
 import shlex
@@ -26,6 +25,7 @@ from drilldown.workers.slurm import slurm_script
 from support import cli
 from support.kernel import notebook
 from support.own import write_pictures
+from support.scripts import load_script
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -36,18 +36,9 @@ FENCE = re.compile(
 CLUMSY = ("so many", "anew", "whoever", "go on with", "is to be", "it came to", "likewise")
 
 
-def load_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def reference() -> ModuleType:
-    return load_file(DOCS / "gen_reference.py")
+    return load_script(DOCS / "gen_reference.py")
 
 
 def resolved(page: Path) -> str:
@@ -271,6 +262,14 @@ def test_pages_are_in_the_menu_and_in_plain_english(page: Path) -> None:
     assert f" {page.relative_to(DOCS).as_posix()}\n" in (ROOT / "mkdocs.yml").read_text("utf-8")
     prose = FENCE.sub("", page.read_text("utf-8")).lower()
     assert not [words for words in CLUMSY if re.search(rf"\b{words}\b", prose)]
+
+
+def test_sources_and_studies_are_in_plain_english() -> None:
+    kinds = (".py", ".hpp", ".cpp", ".c", ".h", ".j2", ".html", ".js", ".toml", ".md")
+    files = [file for name in ("src", "studies") for file in (ROOT / name).rglob("*") if file.suffix in kinds]
+    clumsy = re.compile(rf"\b({'|'.join(CLUMSY)})\b", re.IGNORECASE)
+    assert len(files) > 300
+    assert not [(file.name, match[0]) for file in files if (match := clumsy.search(file.read_text("utf-8")))]
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import sys
 from collections.abc import Callable
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -19,20 +16,9 @@ from drilldown.data.ink import find_ink
 from drilldown.data.preparation import prepare_pixels
 from drilldown.errors import DrilldownError
 from drilldown.resources import resource_folder
+from support.scripts import load_script
 
-
-def load_photographs() -> ModuleType:
-    """The module that draws the photographs of the benchmark."""
-    spec = importlib.util.spec_from_file_location("photographs", resource_folder("benchmarks") / "photographs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["photographs"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-PHOTOGRAPHS = load_photographs()
+PHOTOGRAPHS = load_script(resource_folder("benchmarks") / "photographs.py")
 LIKE_MNIST = Conventions()
 
 

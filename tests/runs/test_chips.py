@@ -100,6 +100,30 @@ def test_the_summary_of_a_new_run_holds_the_figures_and_the_verdict(tmp_path: Pa
     assert Run(run.path).read().verdict == Run(run.path, source=experiment).read().verdict == run.verdict
 
 
+def test_with_4_bits_verdict_summary_and_export_measure_the_packed_weights(tmp_path: Path) -> None:
+    need_program("arm-none-eabi-gcc", "gcc-arm-none-eabi")
+    (tmp_path / "a.toml").write_text(
+        'title = "A"\n[network]\nlayers = ["conv 3x3 4 stride=3, bn, relu", "conv 3x3 16, bn, relu", '
+        '"conv 3x3 16, bn, relu", "gap, linear 10"]\n[recipe]\ndataset = "glyphs"\nepochs = 1\n'
+        'precision = "int4"\n[budget]\nflash = "8k"\nchip = "cortex-m0"\n'
+    )
+    experiment = read_experiment(tmp_path / "a.toml")
+    run = perform(experiment, folders=Folders(runs=tmp_path / "runs"))
+    figures = run.read().chip
+    assert figures == figures_untrained(experiment)
+    (target,) = export_run(Run(run.path), ["c-int8"], targets=["cortex-m0"]).targets
+    assert figures is not None
+    assert target.sizes is not None
+    assert figures.flash == target.sizes.flash
+    (tmp_path / "a.toml").write_text((tmp_path / "a.toml").read_text().replace("int4", "fp32"))
+    wide = figures_untrained(read_experiment(tmp_path / "a.toml"))
+    assert wide is not None
+    assert wide.flash is not None
+    assert figures.flash is not None
+    # 2,880 weights take half a byte less each; the code that unpacks them is added.
+    assert 700 < wide.flash - figures.flash < 1440
+
+
 def test_a_network_without_an_int8_form_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(
         'title = "A"\n[network]\nlayers = ["conv 3x3 4, gn 2, relu", "gap, linear 10"]\n'

@@ -108,8 +108,8 @@ def test_the_cable_is_pulled_out_and_put_back(tmp_path: Path, hosts: tuple[Host,
     world(tmp_path)
     experiment = load(tmp_path / "tiny.toml", [f"recipe.epochs={EPOCHS}"])
     run = Run.of(experiment, 0, tmp_path / "runs")
-    # A worker is silent while it loads PyTorch: on a busy machine for some seconds.
-    with running_crew(tmp_path, here.address, here.within, DRILLDOWN_SILENCE_SECONDS="10") as crew:
+    # A worker is silent while it loads PyTorch: on a busy machine for more than ten seconds.
+    with running_crew(tmp_path, here.address, here.within, DRILLDOWN_SILENCE_SECONDS="20") as crew:
         far = crew.start_worker("--host", there.address, within=there.within, DRILLDOWN_SILENCE_SECONDS="20")
         (process,) = crew.wait_for_workers(far)
         command = ("run", "tiny.toml", "--set", f"recipe.epochs={EPOCHS}", "--on", "crew.json")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from drilldown.experiment.chip import TargetName
-    from drilldown.network.layout import PlacedLayer
+    from drilldown.experiment.experiment import Experiment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Measure(Protocol):
 
     def __call__(
         self,
-        layout: tuple[PlacedLayer, ...] | None,
+        experiment: Experiment,
         network: torch.nn.Module,
         normalisation: tuple[tuple[float, ...], tuple[float, ...]],
         images: torch.Tensor,
@@ -51,8 +51,9 @@ class Measure(Protocol):
     ) -> ChipFigures:
         """The figures, or the reason why there are none.
 
-        *Arguments*: `layout`: None for a network in Python. `network`: in evaluation mode. `normalisation`: mean and
-        standard deviation of each channel. `images`: the training images, (N, channels, height, width), uint8.
+        *Arguments*: `experiment`: its layers, and the precision of its weights. `network`: as it is judged, in
+        evaluation mode. `normalisation`: mean and standard deviation of each channel. `images`: the training images,
+        (N, channels, height, width), uint8.
         """
 
 

@@ -11,16 +11,16 @@ from torch import nn
 from drilldown.errors import DrilldownError
 from drilldown.evaluation.chips import ChipFigures
 from drilldown.experiment.chip import TargetName
+from drilldown.experiment.experiment import Experiment
 from drilldown.export.c.writing import write_program
-from drilldown.export.folding import fold
+from drilldown.export.folding import fold_experiment
 from drilldown.export.quantise import calibration_images, quantise, why_no_int8
 from drilldown.export.targets.building import find_toolchain, measure_sizes
 from drilldown.export.targets.catalogue import target_of
-from drilldown.network.layout import PlacedLayer
 
 
 def measure_chip(
-    layout: tuple[PlacedLayer, ...] | None,
+    experiment: Experiment,
     network: nn.Module,
     normalisation: tuple[tuple[float, ...], tuple[float, ...]],
     images: torch.Tensor,
@@ -31,14 +31,14 @@ def measure_chip(
     It compiles the code that `drilldown export --to c-int8 --target` measures, and runs nothing. *Arguments*: as of
     `drilldown.evaluation.chips.Measure`.
     """
-    if layout is None:
+    if experiment.layout is None:
         return ChipFigures(chip=chip, missing="a network in Python code has no form in C")
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             tools = find_toolchain(target_of(chip), Path(folder))
             if isinstance(tools, str):
                 return ChipFigures(chip=chip, missing=tools)
-            graph = fold(layout, network, *normalisation)
+            graph = fold_experiment(experiment, network, normalisation)
             obstacle = why_no_int8(graph)
             if obstacle is not None:
                 return ChipFigures(chip=chip, missing=f"{obstacle.place}: {obstacle.found}")

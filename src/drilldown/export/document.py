@@ -68,8 +68,9 @@ class Judged(PublicNames, BaseModel):
     @property
     def sentence(self) -> str:
         """The result of the check."""
-        found = f"{self.differing:,} {self.measure} ({self.checked_with})"
-        return f"{'passed' if self.passed else 'FAILED'}: {found}{'' if self.passed else f': {self.missed}'}"
+        if self.missed is not None:
+            return f"FAILED: {self.missed} ({self.checked_with})"
+        return f"passed: {self.differing:,} {self.measure} ({self.checked_with})"
 
 
 class Export(PublicNames, BaseModel):

@@ -24,7 +24,7 @@ from drilldown.export.c.self_test import SELF_TEST, write_self_test
 from drilldown.export.c.writing import FLOAT, INT8, Program, write_program
 from drilldown.export.check import judge_float, judge_integers, judge_nearly_integers
 from drilldown.export.document import Export, Judged
-from drilldown.export.folding import fold
+from drilldown.export.folding import fold_experiment
 from drilldown.export.formats import choose_formats
 from drilldown.export.graph import Graph
 from drilldown.export.integer import IntegerGraph
@@ -40,7 +40,6 @@ from drilldown.export.targets.figures import TargetFigures
 from drilldown.export.targets.limits import Limits
 from drilldown.export.targets.measuring import measure_target
 from drilldown.files import busy_folder, explain_write_errors, json_bytes, lock_folder, with_checksum, write_atomically
-from drilldown.network.rounding import roundings
 from drilldown.runs.folder import EXPORT, EXPORT_DOCUMENT
 from drilldown.runs.run import Run
 
@@ -78,16 +77,13 @@ def export_run(
     run.check_finished()
     experiment = run.experiment
     network = run.model()
-    graph = None
-    if experiment.layout is not None:
-        rounded = roundings(network) if experiment.recipe.precision == "int4" else None
-        graph = fold(experiment.layout, network, *run.normalisation, rounded)
+    graph = None if experiment.layout is None else fold_experiment(experiment, network, run.normalisation)
     chosen, refused = choose_formats(formats, experiment, graph)
     _check_targets(targets, limits, chosen, refused)
     _check_tools(chosen)
     dataset = experiment.recipe.load_without_writers(data_dir)
     predictions = run.predictions_for(dataset)
-    with _work_folder(run) as work, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as build:
+    with _one_thread(), _work_folder(run) as work, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as build:
         maker = _Maker(run, network, graph, dataset, predictions, schedule, targets, work, Path(build), on_step)
         judged = tuple(maker.make(name) for name in chosen)
         summary = run.read().summary
@@ -128,6 +124,20 @@ def _check_tools(formats: Sequence[FormatName]) -> None:
         need("onnx"), need("onnxruntime")
     if {"c", "c-int8"} & set(formats):
         find_compiler()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """PyTorch calculates with one thread: on a busy machine, several would wait for each other most of the time.
+
+    The steps are short and many, so a second thread gains little. And all numbers of cores give the same ranges.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -22,12 +22,13 @@ import torch
 from torch import nn
 
 from drilldown.errors import DrilldownError, Problem
+from drilldown.experiment.experiment import Experiment
 from drilldown.export import graph
 from drilldown.export.graph import Graph, Node, Shape
 from drilldown.network import layers
 from drilldown.network.layers import Layer
 from drilldown.network.layout import IMAGE, PlacedLayer
-from drilldown.network.rounding import INNER_BITS, OUTER_BITS, Rounding
+from drilldown.network.rounding import INNER_BITS, OUTER_BITS, Rounding, roundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,18 @@ class _Value:
     def is_plain(self) -> bool:
         """Whether scale and shift change nothing."""
         return bool((self.scale == 1).all() and (self.shift == 0).all())
+
+
+def fold_experiment(
+    experiment: Experiment, network: nn.Module, normalisation: tuple[Sequence[float], Sequence[float]]
+) -> Graph:
+    """Folds the judged network of an experiment in block notation, with weights as its precision rounds them.
+
+    *Arguments*, *raises*: as of `fold`. `normalisation`: mean and standard deviation of each channel.
+    """
+    assert experiment.layout is not None
+    rounded = roundings(network) if experiment.recipe.precision == "int4" else None
+    return fold(experiment.layout, network, *normalisation, rounded)
 
 
 def fold(

@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from drilldown.export.graph import Shape, binomials, sums_by_output
 from drilldown.network.layout import IMAGE
 
-MOST_IMAGES, MOST_COLUMNS = 500, 2**24
-"""Images in one calculation of the reference, and numbers in the largest matrix of one."""
+MOST_IMAGES, MOST_COLUMNS = 500, 2**21
+"""Images in one calculation of the reference, and numbers in the largest matrix of one: it fits into a cache."""
 LARGEST = 255
 """The largest activation."""
 _EXACT_IN_FLOAT = 2**24

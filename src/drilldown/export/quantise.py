@@ -322,7 +322,7 @@ class _Channel:
 
 
 def _multiplier(ratio: float, bits: int, *, to_nearest: bool = False) -> tuple[int, int]:
-    """The smallest multiplier · 2^−shift that is at least `ratio`, with a multiplier of so many bits; or the nearest.
+    """The smallest multiplier · 2^−shift that is at least `ratio`, with a multiplier of `bits` bits; or the nearest.
 
     >>> _multiplier(0.01, 8), _multiplier(0.01, 1)
     ((164, 14), (1, 6))

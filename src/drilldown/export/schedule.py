@@ -51,7 +51,7 @@ class Step:
         return max(0, turn * self.stride + self.first)
 
     def made(self, turns: int) -> int:
-        """The number of output rows that exist after so many turns: 4 turns make 2 rows where a turn makes a half."""
+        """The number of output rows after a number of turns: 4 turns make 2 rows where a turn makes half a row."""
         return turns * self.rows // self.turns
 
 

@@ -13,6 +13,7 @@ from drilldown.evaluation.chips import ChipFigures, measure
 from drilldown.experiment.chip import TargetName
 from drilldown.experiment.experiment import Experiment
 from drilldown.files import read_json
+from drilldown.network.rounding import round_network
 from drilldown.runs.folder import EXPORT, EXPORT_DOCUMENT
 from drilldown.training.training import Training
 
@@ -56,9 +57,7 @@ def figures_of_training(training: Training) -> ChipFigures | None:
         return None
     network = experiment.build(training.seed).eval()
     network.load_state_dict(training.engine.model().state_dict())
-    return measure()(
-        experiment.layout, network, (dataset.mean, dataset.std), dataset.train.images, experiment.budget.chip
-    )
+    return measure()(experiment, network, (dataset.mean, dataset.std), dataset.train.images, experiment.budget.chip)
 
 
 def figures_of_run(run: TrainedRun, of_summary: ChipFigures | None, chip: TargetName | None) -> ChipFigures | None:
@@ -76,7 +75,7 @@ def figures_of_run(run: TrainedRun, of_summary: ChipFigures | None, chip: Target
         if found is not None:
             return found
         images = run.experiment.recipe.load_without_writers().train.images
-        found = measure()(run.experiment.layout, run.model(), run.normalisation, images, chip)
+        found = measure()(run.experiment, run.model(), run.normalisation, images, chip)
     except DrilldownError as error:  # the weights were deleted, or the dataset is not on this machine
         return ChipFigures(chip=chip, missing=str(error))
     if not found.missing:
@@ -96,9 +95,11 @@ def figures_untrained(experiment: Experiment) -> ChipFigures | None:
     for tensor in network.state_dict().values():
         if tensor.is_floating_point():  # the code stores equal arrays, such as biases of zeros, once
             tensor += torch.rand(tensor.shape, generator=random) / 10
+    if experiment.recipe.precision == "int4":
+        network = round_network(network)
     noise = torch.randint(0, 256, (2, *experiment.image[0]), dtype=torch.uint8, generator=random)
     normalisation = (0.5,) * channels, (0.25,) * channels
-    return measure()(experiment.layout, network, normalisation, noise, experiment.budget.chip)
+    return measure()(experiment, network, normalisation, noise, experiment.budget.chip)
 
 
 def _exported(run: TrainedRun, weights: str, chip: TargetName) -> ChipFigures | None:

@@ -82,6 +82,7 @@ def test_float_code_gives_the_logits(tmp_path, network, seed) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @many
 @given(int8_networks(), st.integers(0, 999))
 def test_int8_code_gives_the_integers_of_the_reference_for_many_networks(tmp_path, network, seed) -> None:
@@ -89,6 +90,7 @@ def test_int8_code_gives_the_integers_of_the_reference_for_many_networks(tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @many
 @given(networks(most=6, channels=4), st.integers(0, 999))
 def test_float_code_gives_the_logits_of_many_networks(tmp_path, network, seed) -> None:

@@ -15,6 +15,7 @@
 #include "layer.hpp"
 #include "layout.hpp"
 #include "loss.hpp"
+#include "memory.hpp"
 #include "network.hpp"
 #include "optimizer.hpp"
 #include "sum.hpp"
@@ -51,11 +52,6 @@ class Laps {
   std::chrono::steady_clock::time_point last;
 };
 
-// Where the values of each slot and their gradients are, for one tile and one thread.
-struct Slots {
-  std::vector<float*> values, gradients;
-};
-
 class Trainer {
  public:
   // Pieces of work: first each layer forward and backward, then these.
@@ -63,13 +59,8 @@ class Trainer {
 
   Trainer(Network&& from, Images images, Recipe recipe, State state, int threads)
       : layers(std::move(from.layers)), slots(std::move(from.slots)), images(images), recipe(recipe), state(state),
-        threads(threads), tiles((recipe.batch + LANES - 1) / LANES), team(threads), results(tiles),
-        laps(threads, Laps(pieces())) {
-    starts.push_back(0);
-    for (size_t i = 0; i < layers.size(); ++i)
-      if (layers[i]->spans_batch()) starts.push_back(int(i));
-    starts.push_back(int(layers.size()));
-    plan_memory();
+        threads(threads), tiles((recipe.batch + LANES - 1) / LANES), starts(starts_of(layers)), team(threads),
+        results(tiles), laps(threads, Laps(pieces())), memory(layers, slots, starts) {
     taken = std::vector<std::atomic<int>>(2 * starts.size() - 3);
   }
 
@@ -90,8 +81,7 @@ class Trainer {
 
   // The memory that `allocate` takes.
   size_t bytes() const {
-    const size_t each = sizeof(float) * (sum_size() + floats(false));
-    size_t sum = threads * (Reader::bytes(images) + each) + sizeof(float) * arenas() * floats(true);
+    size_t sum = memory.bytes(arenas(), threads) + threads * (Reader::bytes(images) + sizeof(float) * sum_size());
     for (const auto& layer : layers) sum += layer->bytes(tiles, threads);
     return sum;
   }
@@ -99,20 +89,7 @@ class Trainer {
   void allocate() {
     for (const auto& layer : layers) layer->allocate(tiles, threads);
     for (int i = 0; i < threads; ++i) readers.emplace_back(images), sums.emplace_back(sum_size());
-    memory = Buffer(arenas() * floats(true) + threads * floats(false));
-    float* const of_threads = memory + arenas() * floats(true);
-    for (int thread = 0; thread < threads; ++thread)
-      for (int arena = 0; arena < arenas(); ++arena) {
-        float* next[] = {of_threads + thread * floats(false), memory + arena * floats(true)};
-        const auto take = [&](const Layout& layout, bool kept) {
-          return std::exchange(next[kept], next[kept] + layout.size());
-        };
-        Slots& own = tile_slots.emplace_back();
-        for (size_t slot = 0; slot < slots.size(); ++slot) own.values.push_back(take(slots[slot], keeps_values[slot]));
-        own.gradients.push_back(nullptr);  // images need no gradient
-        for (size_t slot = 1; slot < slots.size(); ++slot)
-          own.gradients.push_back(take(layers[slot - 1]->out_gradient, keeps_gradients[slot]));
-      }
+    memory.allocate(arenas(), threads);
   }
 
   // Trains from step `first` (from 0) until the epoch is over or `seconds` have passed. Writes the loss and the number
@@ -148,7 +125,7 @@ class Trainer {
   void evaluate(const uint8_t* pixels, int64_t count, const float* weights, const float* running, float* scores) {
     for (const auto& layer : layers) prepare(*layer, weights, running);
     team.run([&](int thread) {
-      float* const* values = slots_of(thread, thread).values.data();
+      float* const* values = memory.of(thread, thread).values.data();
       const Layout& out = slots.back();
       const float* result = values[layers.size()];
       for (int64_t first = int64_t(thread) * LANES; first < count; first += int64_t(threads) * LANES) {
@@ -174,7 +151,7 @@ class Trainer {
     const auto each_tile = [&](int leg, auto work) {
       for (int t; (t = taken[leg].fetch_add(1, std::memory_order_relaxed)) < count;)
         work(Tile(t, std::min(LANES, samples - t * LANES), int64_t(step) * recipe.batch + t * LANES,
-                  slots_of(pass.thread, t).values.data(), slots_of(pass.thread, t).gradients.data()));
+                  memory.of(pass.thread, t).values.data(), memory.of(pass.thread, t).gradients.data()));
     };
     const auto forward = [&](int stretch, const Tile& tile) {
       if (!stretch) {
@@ -190,7 +167,7 @@ class Trainer {
       // The norm that begins the next stretch has measured the whole batch, so the tile passes it here. The norm that
       // begins this stretch only measures the tile.
       const int begin = starts[stretch], end = starts[stretch + 1];
-      if (stretch < last && !keeps_values[begin + 1]) {
+      if (stretch < last && !memory.keeps(begin + 1)) {
         layers[begin]->forward(pass, tile, tile.values[layers[begin]->source], tile.values[begin + 1]);
         clock.lap(2 * begin);
       }
@@ -272,49 +249,18 @@ class Trainer {
     layer.prepare(weights + layer.first_parameter, running + layer.first_buffer);
   }
 
+  static std::vector<int> starts_of(const std::vector<std::unique_ptr<Layer>>& layers) {
+    std::vector<int> starts{0};
+    for (size_t l = 0; l < layers.size(); ++l)
+      if (layers[l]->spans_batch()) starts.push_back(int(l));
+    starts.push_back(int(layers.size()));
+    return starts;
+  }
+
   int tiles_of(const Epoch& epoch, int step) const {
     return int((std::min<int64_t>(recipe.batch, epoch.count - int64_t(step) * recipe.batch) + LANES - 1) / LANES);
   }
   int arenas() const { return std::max(tiles, threads); }  // training needs one per tile, evaluation one per thread
-
-  // Decides which slots a tile keeps between two of its passes through stretches, and which belong to the thread.
-  //
-  // Memory is slower than arithmetic here. So a slot that is only needed while one thread takes one tile through one
-  // stretch is in memory of the thread, which stays in its cache. The output of the norm that begins a stretch is one
-  // of them: backward, it is computed again.
-  void plan_memory() {
-    const int depth = int(layers.size()), last = int(starts.size()) - 2;
-    const auto stretch_of = [&](int l) {
-      return int(std::upper_bound(starts.begin(), starts.end() - 1, l) - starts.begin()) - 1;
-    };
-    const auto begins = [&](int l) { return layers[l]->spans_batch(); };
-    // The stretch in which layer l takes a tile backward.
-    const auto back = [&](int l) { return stretch_of(l) - begins(l); };
-    keeps_values.assign(depth + 1, false), keeps_gradients.assign(depth + 1, false);
-    for (int slot = 0; slot <= depth; ++slot) {
-      const int writer = slot - 1, home = slot ? stretch_of(writer) : 0;
-      const bool again = home == last || (slot && begins(writer));  // no need to keep it for the way back
-      keeps_values[slot] = !again;
-      if (slot) keeps_gradients[slot] = begins(writer);
-      for (int l = slot; l < depth; ++l) {
-        if (!layers[l]->reads(slot)) continue;
-        if (stretch_of(l) != home) keeps_values[slot] = true;
-        if (slot && back(l) != back(writer)) keeps_gradients[slot] = true;
-      }
-    }
-  }
-
-  // The floats of all slots that a tile keeps, or of those that a thread has.
-  size_t floats(bool kept) const {
-    size_t sum = 0;
-    for (size_t slot = 0; slot < slots.size(); ++slot) {
-      if (keeps_values[slot] == kept) sum += slots[slot].size();
-      if (slot && keeps_gradients[slot] == kept) sum += layers[slot - 1]->out_gradient.size();
-    }
-    return sum;
-  }
-
-  const Slots& slots_of(int thread, int tile) const { return tile_slots[thread * arenas() + tile]; }
 
   // The floats of the largest gradient that is added to another one.
   size_t sum_size() const {
@@ -335,13 +281,11 @@ class Trainer {
   // [leg]: how many tiles the threads have taken. The legs are the stretches but the last forward, the last forward and
   // backward, and the others backward.
   std::vector<std::atomic<int>> taken;
-  std::vector<Result> results;                      // [tile]
-  std::vector<Laps> laps;                           // [thread]
-  std::vector<Reader> readers;                      // [thread]
-  std::vector<Buffer> sums;                         // [thread]
-  std::vector<bool> keeps_values, keeps_gradients;  // [slot]: whether a tile keeps it; else it is the thread's
-  Buffer memory;
-  std::vector<Slots> tile_slots;  // [thread][tile]
+  std::vector<Result> results;  // [tile]
+  std::vector<Laps> laps;       // [thread]
+  std::vector<Reader> readers;  // [thread]
+  std::vector<Buffer> sums;     // [thread]
+  Memory memory;
 };
 
 }  // namespace drilldown

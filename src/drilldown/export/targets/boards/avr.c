@@ -26,7 +26,7 @@ static uint32_t now(void)
     uint32_t steps;
     cli();
     steps = TCNT1;
-    if (TIFR1 & 1 << TOV1) { /* the timer began anew after the interrupts stopped */
+    if (TIFR1 & 1 << TOV1) { /* the timer started again from 0 after the interrupts stopped */
         steps = TCNT1 + 0x10000;
     }
     steps += (uint32_t)overflows << 16;
