@@ -20,7 +20,7 @@ struct Layout {
 
   long step() const { return LANES; }
   long row() const { return long(columns) * LANES; }
-  long plane() const { return long(rows) * columns * LANES; }
+  long plane() const { return ((long(rows) * columns * LANES + 15) / 16 | 1) * 16; }
   long size() const { return channels * plane(); }
   long at(int channel, int y, int x) const {
     return channel * plane() + (long(border + y) * columns + border + x) * LANES;

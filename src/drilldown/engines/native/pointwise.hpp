@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "lanes.hpp"
@@ -106,17 +107,25 @@ class Pointwise : public SameShape {
   // behind dropout and relu, because computing it twice is faster than storing it.
   void measure_gradient(const Pass& pass, const Tile& tile, const float* from, const float* gradients) override {
     Noise noise(pass.noise, number, tile.position);
-    for (int c = 0; c < in.channels; ++c) {
-      const Coefficients own = coefficients[pass.thread][c];
-      V sum{}, product{};
-      walk(c, in, in, [&](long i, long) {
-        const V value = before(load(from + i));
-        const V gradient = undo_after(load(gradients + i), norm(own, value), noise);
-        sum += gradient;
-        product += gradient * (value - own.mean);
+    const auto some_channels = [&](auto some, int first) {
+      V sum[some] = {}, product[some] = {};
+      const Coefficients* own = &coefficients[pass.thread][first];
+      const long plane = in.plane();
+      walk(first, in, in, [&](long i, long) {
+        for (int k = 0; k < some; ++k) {
+          const V value = before(load(from + i + k * plane));
+          const V gradient = undo_after(load(gradients + i + k * plane), norm(own[k], value), noise);
+          sum[k] += gradient;
+          product[k] += gradient * (value - own[k].mean);
+        }
       });
-      sums[size_t(tile.index) * in.channels + c] = {add_lanes(sum), add_lanes(product)};
-    }
+      for (int k = 0; k < some; ++k)
+        sums[size_t(tile.index) * in.channels + first + k] = {add_lanes(sum[k]), add_lanes(product[k])};
+    };
+    if constexpr (DROPOUT)  // its random numbers come channel by channel
+      for (int c = 0; c < in.channels; ++c) some_channels(std::integral_constant<int, 1>{}, c);
+    else
+      together(in.channels, some_channels);
   }
 
   void combine_gradient(const Pass& pass, int tiles, int samples) override {
@@ -181,6 +190,15 @@ class Pointwise : public SameShape {
       slope = float(sums.product * inverse * inverse / count);
     }
   };
+
+  // Sums of one channel wait for each other; those of TOGETHER channels do not.
+  static constexpr int TOGETHER = 4;
+  template <class Work>
+  static void together(int channels, Work work) {
+    int c = 0;
+    for (; c + TOGETHER <= channels; c += TOGETHER) work(std::integral_constant<int, TOGETHER>{}, c);
+    for (; c < channels; ++c) work(std::integral_constant<int, 1>{}, c);
+  }
 
   static void remember(float& running, float now) { running += MOMENTUM * (now - running); }
 
