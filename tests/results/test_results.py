@@ -32,7 +32,8 @@ def collect(tmp_path: Path) -> ModuleType:
     """`results/collect.py`, in a results folder of its own."""
     folder = tmp_path / "results"
     folder.mkdir()
-    shutil.copy(RESULTS / "collect.py", folder)
+    for file in RESULTS.glob("*.py"):
+        shutil.copy(file, folder)
     return load_module("collect.py:", folder)
 
 

@@ -17,6 +17,10 @@ GAP_HEAD = ("gap", f"linear {CLASSES}")
 WORDS: dict[str, list[Block]] = {
     "avgpool": ["conv 3x3 5 pad=same, avgpool 3 stride=1 pad=1, conv 3x3 4, avgpool 2 stride=3 pad=1"],
     "bn": ["conv 3x3 5, bn noscale, relu, conv 3x3 4, relu, bn noscale, dropout 0.1"],
+    "bn and a pool": [
+        "conv 3x3 5 pad=2, bn, relu, maxpool 2, conv 3x3 6 pad=same, bn noscale, leaky 0.2, maxpool 2",
+        "conv 2x2 7 pad=1, bn, hardswish, maxpool 2",
+    ],
     "conv": ["conv 3x3 5 dilation=2 pad=same, conv 2x2 6 dilation=3 pad=2 stride=2 bias, conv 1x1 3 stride=3 pad=2"],
     "conv depthwise": ["conv 3x3 5, conv 3x3 5 depthwise pad=same, relu, conv 5x5 15 depthwise stride=2 pad=2 bias"],
     "conv expand": ["conv 3x3 5 expand=3 pad=1 bias, bn, relu, conv 3x3 6 stride=2 expand=2, dropout 0.2"],

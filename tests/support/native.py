@@ -60,20 +60,21 @@ def check_ties() -> None:
     blocks, labels = make_dataset(12, (4, 5)).train.images, make_dataset(12, (4, 5)).train.labels
     split = Split(torch.from_numpy(np.kron(blocks.numpy(), np.ones((1, 1, 2, 2), np.uint8))), labels)
     dataset = Dataset("blocks", split, split, CLASSES, (0.45,), (0.3,), "blocks")
-    layers = ["conv 3x3 3 pad=1", "maxpool 2", "flatten", f"linear {CLASSES}"]
     recipe = Recipe(batch_size=12, optimizer=SGD(name="sgd", lr=0.1))
-    engine = make_engine("native", layers, recipe, dataset)
-    state = engine.state()
-    kernels = state["network.conv1.weight"]
-    middle = kernels[:, :, 1, 1].clone()
-    kernels.zero_()[:, :, 1, 1] = middle
-    engine.restore(state)
-    reference = Reference(layers, recipe, dataset, engine.model())
-    engine.train_epoch(make_plan(torch.arange(12), [0.1]))
-    reference.step(torch.arange(12), 0.1)
-    for got, (name, parameter) in zip(gradients(engine), reference.module.named_parameters(), strict=True):
-        assert parameter.grad is not None
-        assert_close(got, parameter.grad, name)
+    for pool in ("maxpool 2", "bn, maxpool 2"):
+        layers = ["conv 3x3 3 pad=1", pool, "flatten", f"linear {CLASSES}"]
+        engine = make_engine("native", layers, recipe, dataset)
+        state = engine.state()
+        kernels = state["network.conv1.weight"]
+        middle = kernels[:, :, 1, 1].clone()
+        kernels.zero_()[:, :, 1, 1] = middle
+        engine.restore(state)
+        reference = Reference(layers, recipe, dataset, engine.model())
+        engine.train_epoch(make_plan(torch.arange(12), [0.1]))
+        reference.step(torch.arange(12), 0.1)
+        for got, (name, parameter) in zip(gradients(engine), reference.module.named_parameters(), strict=True):
+            assert parameter.grad is not None
+            assert_close(got, parameter.grad, name)
 
 
 def script(file: Path, *lines: str) -> Path:

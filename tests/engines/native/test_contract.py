@@ -87,7 +87,7 @@ MUTATIONS = {
     "silu": ("share * (1.0f + x * (1.0f - share))", "share * (1.0f + x * share)"),
     "gelu": ("x * height * 0.39894228f", "x * height * 0.4f"),
     "hardswish": ("x * (1.0f / 3) + 0.5f", "x * (1.0f / 3) + 0.4f"),
-    "leaky relu": ("x > 0.0f ? splat(1.0f) : §splat(slope)§", "splat(2 * slope)"),
+    "leaky relu": ("x > 0.0f ? gradient : §gradient * slope§", "gradient * slope * 2.0f"),
     "learned slope": ("value > 0.0f ? V{} : value * gradient", "value * gradient"),
     "norm without a scale": ("if (§scaled§) thread[c].weight = weights[c];", "true"),
     "dropout of channels": ("§noise.next() >= threshold§ ? splat(scale_up)", "noise.next() < threshold"),
@@ -100,6 +100,8 @@ MUTATIONS = {
     "steps of weights": ("largest / most", "largest / (most + 1)"),
     "one step for all": ("rounding.one_step ? channels * each : each", "each"),
     "first maximum": ("left = §hit ? V{} : left§", "left"),
+    "first maximum behind a norm": ("gradient = §hit ? V{} : gradient§", "gradient"),
+    "pixels without a window": ("§in.height % 2 || in.width % 2§)  // no window", "false"),
     "bilinear weight": ("(lower - upper) * bottom_share", "(lower - upper) * right_share"),
 }
 """Expressions of the sources, and a wrong one for each. The signs § enclose the expression where its text alone is not

@@ -1,5 +1,5 @@
-// Activation functions other than relu, and dropout of whole channels. Each is a pass over memory of its own, because
-// networks use them seldom: pointwise.hpp has those that are joined.
+// A function that learns, and dropout of whole channels. Each is a pass over memory of its own, because networks use
+// them seldom: pointwise.hpp has those that are joined.
 #pragma once
 
 #include <cstdint>
@@ -12,30 +12,6 @@
 #include "noise.hpp"
 
 namespace drilldown {
-
-// One of the functions in functions.hpp.
-template <class Function>
-class Activation : public SameShape {
- public:
-  Activation(const Layout& shape, Function function) : SameShape(shape), function(function) {}
-
-  void forward(const Pass&, const Tile&, const float* from, float* to) override {
-    for (int c = 0; c < in.channels; ++c)
-      walk(c, in, out, [&](long i, long o) { store(to + o, function.value(load(from + i))); });
-  }
-
-  void backward(const Pass&, const Tile&, const float* from, const float*, const float* gradients,
-                float* input_gradients) override {
-    if (!input_gradients) return;
-    for (int c = 0; c < in.channels; ++c)
-      walk(c, in, in_gradient, [&](long i, long o) {
-        store(input_gradients + o, load(gradients + i) * function.derivative(load(from + i)));
-      });
-  }
-
- private:
-  Function function;
-};
 
 // A leaky relu that learns its slope, one for all channels.
 class PRelu : public SameShape {
@@ -59,7 +35,7 @@ class PRelu : public SameShape {
       walk(c, in, in_gradient, [&](long i, long o) {
         const V value = load(from + i), gradient = load(gradients + i);
         channel += value > 0.0f ? V{} : value * gradient;
-        if (input_gradients) store(input_gradients + o, gradient * function.derivative(value));
+        if (input_gradients) store(input_gradients + o, function.undo(gradient, value));
       });
       sum += add_lanes(channel);
     }

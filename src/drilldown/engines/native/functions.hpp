@@ -1,4 +1,5 @@
-// The activation functions other than relu, and their derivatives, for LANES numbers at once.
+// The functions that follow a norm or stand alone, for LANES numbers at once. `undo` gives the gradient of x from that
+// of the value at x.
 #pragma once
 
 #include "lanes.hpp"
@@ -27,26 +28,36 @@ inline V exponential(V x) {
 
 inline V sigmoid(V x) { return splat(1.0f) / (splat(1.0f) + exponential(-x)); }
 
+struct Identity {
+  V value(V x) const { return x; }
+  V undo(V gradient, V) const { return gradient; }
+};
+
+struct Relu {
+  V value(V x) const { return relu(x); }
+  V undo(V gradient, V x) const { return x > 0.0f ? gradient : V{}; }
+};
+
 struct Leaky {
   float slope;
   V value(V x) const { return x > 0.0f ? x : x * slope; }
-  V derivative(V x) const { return x > 0.0f ? splat(1.0f) : splat(slope); }
+  V undo(V gradient, V x) const { return x > 0.0f ? gradient : gradient * slope; }
 };
 
 struct Silu {
   V value(V x) const { return x * sigmoid(x); }
-  V derivative(V x) const {
+  V undo(V gradient, V x) const {
     const V share = sigmoid(x);
-    return share * (1.0f + x * (1.0f - share));
+    return gradient * (share * (1.0f + x * (1.0f - share)));
   }
 };
 
 // x · Φ(x), where Φ is the normal distribution.
 struct Gelu {
   V value(V x) const { return x * below(x, bell(x)); }
-  V derivative(V x) const {
+  V undo(V gradient, V x) const {
     const V height = bell(x);
-    return below(x, height) + x * height * 0.39894228f;  // 1/√(2π)
+    return gradient * (below(x, height) + x * height * 0.39894228f);  // 1/√(2π)
   }
 
  private:
@@ -66,9 +77,9 @@ struct Gelu {
 
 struct HardSwish {
   V value(V x) const { return x * clamp(x + 3.0f, 0.0f, 6.0f) * (1.0f / 6); }
-  V derivative(V x) const {
+  V undo(V gradient, V x) const {
     const V inside = x * (1.0f / 3) + 0.5f;
-    return x < -3.0f ? V{} : x <= 3.0f ? inside : splat(1.0f);
+    return gradient * (x < -3.0f ? V{} : x <= 3.0f ? inside : splat(1.0f));
   }
 };
 

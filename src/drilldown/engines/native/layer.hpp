@@ -84,23 +84,22 @@ class Layer {
   virtual void combine_gradient(const Pass&, int tiles, int samples) { (void)tiles, (void)samples; }
 };
 
+// Visits the pixels of a channel row by row, with their offsets in two layouts.
+template <class Visit>
+inline void walk(int channel, const Layout& a, const Layout& b, Visit visit) {
+  const long a_step = a.step(), b_step = b.step();
+  for (int y = 0; y < a.height; ++y) {
+    long i = a.at(channel, y, 0), j = b.at(channel, y, 0);
+    for (int x = 0; x < a.width; ++x, i += a_step, j += b_step) visit(i, j);
+  }
+}
+
 // A layer whose output has the shape of its input. It reads its gradient from the same places as its input.
 class SameShape : public Layer {
  public:
   explicit SameShape(const Layout& shape) { in = out = Layout::plain(shape.channels, shape.height, shape.width); }
 
   Layout wanted_gradient() const override { return in; }
-
- protected:
-  // Visits the pixels of a channel row by row, with their offsets in two layouts.
-  template <class Visit>
-  static void walk(int channel, const Layout& a, const Layout& b, Visit visit) {
-    const long a_step = a.step(), b_step = b.step();
-    for (int y = 0; y < a.height; ++y) {
-      long i = a.at(channel, y, 0), j = b.at(channel, y, 0);
-      for (int x = 0; x < a.width; ++x, i += a_step, j += b_step) visit(i, j);
-    }
-  }
 };
 
 // Memory that is aligned for vectors and starts as zeros.

@@ -20,6 +20,7 @@ struct Layout {
 
   long step() const { return LANES; }
   long row() const { return long(columns) * LANES; }
+  // An odd number of cache lines (16 floats), so that the same pixel of all channels finds a place in the cache.
   long plane() const { return ((long(rows) * columns * LANES + 15) / 16 | 1) * 16; }
   long size() const { return channels * plane(); }
   long at(int channel, int y, int x) const {

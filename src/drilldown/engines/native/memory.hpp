@@ -14,7 +14,7 @@ namespace drilldown {
 
 // Memory is slower than arithmetic here. So a slot that is only needed while one thread takes one tile through one
 // stretch belongs to the thread, and stays in its cache. The output of the norm that begins a stretch is one of them:
-// backward, it is computed again.
+// backward, it is computed again, unless a pool has made it smaller than the input that this would read.
 class Memory {
  public:
   // Pointers for one tile in the hands of one thread.
@@ -35,8 +35,10 @@ class Memory {
     for (int slot = 0; slot <= depth; ++slot) {
       const int writer = slot - 1, home = slot ? stretch_of(writer) : 0;
       const bool norm = slot && is_norm(writer);
+      // The output of a norm is computed again if it is not smaller than its input.
+      const bool again = norm && slots[slot].size() >= slots[layers[writer]->source].size();
       // In the last stretch, a tile turns back at once.
-      bool kept = home != last && !norm, gradient_kept = norm;
+      bool kept = home != last && !again, gradient_kept = norm;
       for (int l = slot; l < depth; ++l) {
         if (!layers[l]->reads(slot)) continue;
         if (stretch_of(l) != home) kept = true;

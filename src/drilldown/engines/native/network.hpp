@@ -15,6 +15,7 @@
 #include "functions.hpp"
 #include "layer.hpp"
 #include "layout.hpp"
+#include "norm_pool.hpp"
 #include "pointwise.hpp"
 #include "pooling.hpp"
 #include "rounding.hpp"
@@ -116,7 +117,7 @@ class Network {
     const Spec& spec = specs[i];
     if (spec.kind == Spec::NORM || spec.kind == Spec::RELU || spec.kind == Spec::DROPOUT) return pointwise(shape, i);
     const auto activation = [&](auto function) -> std::unique_ptr<Layer> {
-      return std::make_unique<Activation<decltype(function)>>(shape, function);
+      return std::make_unique<Pointwise<decltype(function), false>>(shape, function, 0, 0);
     };
     const int number = i++;
     const Rounding rounding{spec.bits, spec.one_step != 0};
@@ -146,30 +147,44 @@ class Network {
     }
   }
 
-  // One layer for the relu, norm, relu and dropout that begin at `i` in this order; each may be missing. Moves `i`
-  // behind them.
+  // Whether entry `i` is of this kind, and can be executed by a layer that begins at `first`.
+  bool joins(int i, Spec::Kind kind, int first) const {
+    return i < int(specs.size()) && specs[i].kind == kind && (i == first || follows(i));
+  }
+
+  // One layer for the relu, norm, function, and dropout or pool that begin at `i` in this order; each may be missing.
+  // Moves `i` behind them.
   std::unique_ptr<Layer> pointwise(const Layout& shape, int& i) const {
     const int first = i;
-    const auto take = [&](Spec::Kind kind) {
-      return i < int(specs.size()) && specs[i].kind == kind && (i == first || follows(i)) && ++i;
-    };
-    const bool norm_follows = i + 1 < int(specs.size()) && specs[i + 1].kind == Spec::NORM && follows(i + 1);
-    const bool before = norm_follows && take(Spec::RELU);
+    const auto take = [&](Spec::Kind kind) { return joins(i, kind, first) && ++i; };
+    const bool before = joins(i, Spec::RELU, first) && joins(i + 1, Spec::NORM, first) && ++i;
     const bool norm = take(Spec::NORM), scaled = norm && specs[i - 1].scaled;
-    const bool after = take(Spec::RELU), dropout = take(Spec::DROPOUT);
-    const double probability = dropout ? specs[i - 1].number : 0;
-    const auto make = [&](auto before, auto norm, auto after, auto dropout) -> std::unique_ptr<Layer> {
-      return std::make_unique<Pointwise<before, norm, after, dropout>>(shape, scaled, probability, i - 1);
+    const auto pool_follows = [&] {
+      return joins(i, Spec::MAX_POOL, first) && specs[i].kernel == 2 && specs[i].stride == 2 && !specs[i].pad;
     };
-    constexpr std::true_type yes;
-    constexpr std::false_type no;
-    const auto with_dropout = [&](auto before, auto norm, auto after) {
-      return dropout ? make(before, norm, after, yes) : make(before, norm, after, no);
+    const auto with_dropout = [&](auto make) {
+      if (!take(Spec::DROPOUT)) return make(std::false_type{}, 0.0);
+      return make(std::true_type{}, specs[i - 1].number);
     };
-    const auto with_after = [&](auto before, auto norm) {
-      return after ? with_dropout(before, norm, yes) : with_dropout(before, norm, no);
+    const auto with_norm = [&](auto function) -> std::unique_ptr<Layer> {
+      using Function = decltype(function);
+      if (!before && pool_follows() && ++i) return std::make_unique<NormPool<Function>>(shape, scaled, function);
+      return with_dropout([&](auto dropout, double probability) -> std::unique_ptr<Layer> {
+        if (before)
+          return std::make_unique<NormPointwise<true, Function, dropout>>(shape, scaled, function, probability, i - 1);
+        return std::make_unique<NormPointwise<false, Function, dropout>>(shape, scaled, function, probability, i - 1);
+      });
     };
-    return norm ? (before ? with_after(yes, yes) : with_after(no, yes)) : with_after(no, no);
+    const auto without_norm = [&](auto function) {
+      return with_dropout([&](auto dropout, double probability) -> std::unique_ptr<Layer> {
+        return std::make_unique<Pointwise<decltype(function), dropout>>(shape, function, probability, i - 1);
+      });
+    };
+    if (!norm) return take(Spec::RELU) ? without_norm(Relu{}) : without_norm(Identity{});
+    if (take(Spec::RELU)) return with_norm(Relu{});
+    if (take(Spec::LEAKY)) return with_norm(Leaky{float(specs[i - 1].number)});
+    if (take(Spec::HARD_SWISH)) return with_norm(HardSwish{});
+    return with_norm(Identity{});
   }
 
   // Each layer chooses the layouts that it reads: of its input, and of the gradient of its output. Its neighbours write
