@@ -99,12 +99,12 @@ class TorchEngine:
 
     def evaluate(self, split: Split, *, raw: bool = False) -> Evaluation:
         """Evaluates the model on all images of a split, in order, in fp32."""
-        network = self._judged(self.network) if raw else self.model()
+        network = judged_network(self.network, self.recipe) if raw else self.model()
         return Evaluation.of(predict_logits(network, split.images, self.mean, self.std), split.labels)
 
     def model(self) -> nn.Module:
         """The model that is judged: with weight averaging, the averaged weights."""
-        return self._judged(self.average.network if self.average else self.network)
+        return judged_network(self.average.network if self.average else self.network, self.recipe)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Everything that the next epoch depends on, as `network.…`, `average.…` and `optimizer.…`."""
@@ -116,9 +116,6 @@ class TorchEngine:
                 if isinstance(value, torch.Tensor):
                     tensors[f"optimizer.{name}.{key}"] = value
         return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-
-    def _judged(self, network: nn.Module) -> nn.Module:
-        return round_network(network) if self.recipe.precision == "int4" else fold_network(network)
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """Continues from a state that `state` returned."""
@@ -136,6 +133,11 @@ class TorchEngine:
                 self.optimizer.state[parameter] = {
                     key: value if key in on_cpu else value.to(parameter.device) for key, value in buffers.items()
                 }
+
+
+def judged_network(network: nn.Module, recipe: Recipe) -> nn.Module:
+    """The network as it is judged: with rounded weights for `int4`, and with its wide convolutions folded."""
+    return round_network(network) if recipe.precision == "int4" else fold_network(network)
 
 
 def add_l1_gradient(network: nn.Module, factor: float) -> None:

@@ -67,9 +67,15 @@ class Rounding:
 class _Rounded(torch.autograd.Function):
     """Rounds forward, and does nothing backward."""
 
+    generate_vmap_rule = True  # for several networks at once, see drilldown.engines.replicas
+
     @staticmethod
-    def forward(_: Any, weight: torch.Tensor, rounding: Rounding) -> torch.Tensor:
+    def forward(weight: torch.Tensor, rounding: Rounding) -> torch.Tensor:
         return rounding.integers(weight).mul_(rounding.steps(weight))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        """Keeps nothing: the gradient does not depend on the weights."""
 
     @staticmethod
     def backward(_: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
