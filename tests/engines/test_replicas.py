@@ -41,9 +41,7 @@ def compare(layers: list[Block], recipe: Recipe, *, taught: bool = False) -> Non
         assert tallies[number].loss == pytest.approx(engine.train_epoch(plan).loss, rel=1e-4)
         found, expected = replicas.model(number).state_dict(), engine.model().state_dict()
         for name, tensor in expected.items():
-            torch.testing.assert_close(
-                found[name], tensor, rtol=1e-3, atol=1e-4, msg=lambda text, at=name: f"{at}: {text}"
-            )
+            assert torch.allclose(found[name], tensor, rtol=1e-3, atol=1e-4), name
         assert evaluations[number].tally.loss == pytest.approx(engine.evaluate(dataset.test).tally.loss, rel=1e-3)
 
 

@@ -77,7 +77,8 @@ class Replicas:
                     reduction="none",
                 ).view(labels.shape)
                 self.optimizer.zero_grad()
-                each.mean(1).sum().backward()  # the weights of a replica have no part in the loss of another
+                # The weights of a replica have no part in the loss of another.
+                each.mean(1).sum().backward()  # type: ignore[no-untyped-call]
                 if self.recipe.l1:
                     add_l1_gradient(self.network, self.recipe.l1)
                 for group in self.optimizer.param_groups:
@@ -113,7 +114,8 @@ class Replicas:
         self, rows: torch.Tensor, draws: Sequence[AugmentationDraws]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The logits (R, B, classes), labels (R, B) and targets of the images at `rows` (R, B)."""
-        images = self.split.images.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+        images = self.split.images.index_select(0, rows.flatten())
+        images = images.view(*rows.shape, *images.shape[1:])
         labels = self.split.labels[rows]
         pixels = torch.stack(
             [
