@@ -1,23 +1,17 @@
-"""The figures of this folder: all steps, and the frontier of the smallest networks.
-
-`collect.py` draws them.
-"""
+"""The figure over all studies: accuracy against parameters, for `collect.py`."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from drilldown.analysis.study import StudyEvidence, StudyStep
+from drilldown.analysis.study import StudyEvidence
 from drilldown.report.axes import Axis, drawable_accuracy, spread_labels
 from drilldown.report.chart import Chart, Series, step_style
-from drilldown.report.matplotlib_charts import GREY, STYLE_OF, draw_chart, draw_dot, draw_frame
+from drilldown.report.matplotlib_charts import STYLE_OF, draw_chart
 from drilldown.report.study.charts import step_dot
 
 COLUMN = 0.02
@@ -26,28 +20,6 @@ FAR = 100_000
 """The number of parameters above which a network is drawn in a separate part of the figure."""
 TICKS = [4e3, 5e3, 6e3, 8e3, 1e4, 2.4e4]
 """The ticks of the parameter axis in the main part."""
-
-SIZES = [7e2, 1e3, 1.5e3, 2e3, 3e3, 4e3, 6e3, 8e3]
-"""The ticks of the parameter axis of the frontier."""
-BARS = (99.0, 99.4)
-"""The accuracies that the classes of the frontier ask for, in percent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A network of somebody else."""
-
-    parameters: int
-    accuracy: float
-    """Percent of the test images."""
-    what: str
-    """Which figure it is: of which epoch, and of how many trainings."""
-    source: str
-
-
-def read_published(file: Path) -> list[Published]:
-    """The networks of `published.toml`."""
-    return [Published(**network) for network in tomllib.loads(file.read_text("utf-8"))["network"]]
 
 
 def overview(measured: Sequence[StudyEvidence]) -> Figure:
@@ -127,49 +99,3 @@ def write_numbers(axes: Axes, chart: Chart, distance: float) -> None:
                 dot.name, (dot.x[0], dot.y[0]), xytext=(column[-1][0] + distance, height), textcoords="axes fraction",
                 fontsize=8, color=colour, va="center", arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5},
             )  # fmt: skip
-
-
-def frontier(steps: Sequence[StudyStep], published: Sequence[Published]) -> Figure:
-    """The smallest networks: ours as means of the last epochs over seeds, with 95 % intervals; others as published."""
-    dots = [step_dot(step, "test", step.name) for step in steps]
-    total = steps[0].seeds.total
-    levels = [drawable_accuracy(bar, total) for bar in BARS]
-    y = Axis.accuracy(
-        "test accuracy, %",
-        [*(value for dot in dots for value in dot.ranges[0]), *(network.accuracy for network in published), *levels],
-    )
-    x = Axis(
-        label="parameters", kind="log", low=5e2, high=1e4, ticks=tuple((size, f"{size:,.0f}") for size in SIZES)
-    )  # fmt: skip
-    chart = Chart(
-        name="frontier", title="", description="", form="dots", x=x, y=y, series=tuple(dots),
-        bars=tuple((level, f"bar {bar:g} %") for level, bar in zip(levels, BARS, strict=True)),
-    )  # fmt: skip
-    figure = Figure(figsize=(9, 5.4), layout="constrained")
-    axes = figure.subplots()
-    draw_frame(axes, chart)
-    for dot, step in zip(dots, steps, strict=True):
-        draw_dot(axes, dot)
-        axes.annotate(
-            f"{dot.x[0]:,.0f}{_met(step)}", (dot.x[0], dot.y[0]), xytext=(0, 14),
-            textcoords="offset points", fontsize=8, ha="center", color=STYLE_OF["test"][0],
-        )  # fmt: skip
-    for network in published:
-        axes.plot([network.parameters], [network.accuracy], marker="D", ms=6, mfc="none", color=GREY, ls="")
-        axes.annotate(
-            f"{network.parameters:,}", (network.parameters, network.accuracy), xytext=(0, -14),
-            textcoords="offset points", fontsize=8, ha="center", color=GREY,
-        )  # fmt: skip
-    colour, marker, _ = STYLE_OF["test"]
-    handles = [
-        Line2D([], [], color=colour, marker=marker, ls="", label="drilldown: mean of the last five epochs over seeds, "
-               "95 % interval; seeds that met the budget"),
-        Line2D([], [], color=GREY, marker="D", mfc="none", ls="", label="published: one figure, chosen by its author"),
-    ]  # fmt: skip
-    figure.legend(handles=handles, fontsize=8, loc="outside upper left")
-    axes.set(xlabel=x.label, ylabel=y.label)
-    return figure
-
-
-def _met(step: StudyStep) -> str:
-    return f" · {step.seeds.rate.passed} of {step.seeds.rate.n}" if step.seeds.rate else ""

@@ -10,7 +10,7 @@ import torch
 
 from drilldown.engines.replicas import Replicas
 from drilldown.engines.torch import TorchEngine
-from drilldown.errors import TrainingDivergedError
+from drilldown.errors import DrilldownError, TrainingDivergedError
 from drilldown.experiment.experiment import Experiment
 from drilldown.experiment.network import Network
 from drilldown.experiment.optimizers import SGD, Adam
@@ -83,3 +83,13 @@ def test_a_replica_that_diverges_is_named_by_its_step() -> None:
     replicas = Replicas([experiment.build_for_training(seed) for seed in (0, 1)], recipe, dataset, device=CPU)
     with pytest.raises(TrainingDivergedError, match="step 2 of 2"):
         replicas.train_epoch([make_plan(torch.arange(20), [math.inf, 0.1])] * 2)
+
+
+def test_seeds_with_different_learning_rates_are_refused() -> None:
+    dataset = make_dataset(20, (6, 6))
+    experiment = Experiment(title="plateau", network=Network(layers=("flatten, linear 4",)), recipe=Recipe())
+    experiment.__dict__["image"] = (dataset.image_shape, dataset.classes)
+    recipe = Recipe(batch_size=10, optimizer=SGD(name="sgd", lr=0.1))
+    replicas = Replicas([experiment.build_for_training(seed) for seed in (0, 1)], recipe, dataset, device=CPU)
+    with pytest.raises(DrilldownError, match="learning rates that differ between seeds"):
+        replicas.train_epoch([make_plan(torch.arange(20), [rate, 0.1]) for rate in (0.1, 0.2)])

@@ -18,7 +18,8 @@ from torch.func import functional_call
 from drilldown.data.augmentation import AugmentationDraws, augment_images
 from drilldown.data.dataset import Dataset, Split
 from drilldown.engines.engine import EpochPlan, check_finite
-from drilldown.engines.torch import WeightAverage, add_l1_gradient, judged_network
+from drilldown.engines.torch import WeightAverage, judged_network, make_step
+from drilldown.errors import DrilldownError, Problem
 from drilldown.evaluation.predictions import Evaluation, normalise_pixels, predict_logits
 from drilldown.evaluation.records import Tally
 from drilldown.experiment.recipe import Recipe
@@ -56,8 +57,12 @@ class Replicas:
     def train_epoch(self, plans: Sequence[EpochPlan]) -> list[Tally]:
         """Trains one pass over the training images, with a plan for each replica, and returns their tallies.
 
-        *Raises* TrainingDivergedError where the loss of a replica is not finite.
+        *Raises* TrainingDivergedError where the loss of a replica is not finite, and DrilldownError where the plans
+        differ in their learning rates, as with the schedule `plateau`.
         """
+        if any(plan.learning_rates != plans[0].learning_rates for plan in plans):
+            found, expected = "learning rates that differ between seeds", "a schedule that does not depend on losses"
+            raise DrilldownError(Problem(place="recipe.schedule", found=found, expected=expected))
         size, steps, rates = self.recipe.batch_size, len(plans[0].learning_rates), plans[0].learning_rates
         order = torch.stack([plan.order for plan in plans]).to(self.device)  # (R, N)
         draws = [plan.draws.to(self.device) for plan in plans]
@@ -76,14 +81,8 @@ class Replicas:
                     label_smoothing=self.recipe.label_smoothing,
                     reduction="none",
                 ).view(labels.shape)
-                self.optimizer.zero_grad()
                 # The weights of a replica have no part in the loss of another.
-                each.mean(1).sum().backward()  # type: ignore[no-untyped-call]
-                if self.recipe.l1:
-                    add_l1_gradient(self.network, self.recipe.l1)
-                for group in self.optimizer.param_groups:
-                    group["lr"] = rate
-                self.optimizer.step()
+                make_step(self.optimizer, each.mean(1).sum(), rate, self.recipe)
                 if self.average:
                     self.average.update(self.network, (plans[0].epoch - 1) * steps + step + 1)
                 losses[:, step] = each.detach().sum(1)

@@ -76,13 +76,7 @@ class TorchEngine:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
                     logits = call_network(self.forward, normalise_pixels(pixels, self.mean, self.std)).float()
                 loss = F.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
-                self.optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                if self.recipe.l1:
-                    add_l1_gradient(self.network, self.recipe.l1)
-                for group in self.optimizer.param_groups:
-                    group["lr"] = lr
-                self.optimizer.step()
+                make_step(self.optimizer, loss, lr, self.recipe)
                 if self.average:
                     self.average.update(self.network, (plan.epoch - 1) * steps + step + 1)
                 # A NaN may show in the gradients alone (see onednn.py); it must be noticed all the same.
@@ -140,9 +134,21 @@ def judged_network(network: nn.Module, recipe: Recipe) -> nn.Module:
     return round_network(network) if recipe.precision == "int4" else fold_network(network)
 
 
-def add_l1_gradient(network: nn.Module, factor: float) -> None:
+def make_step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, lr: float, recipe: Recipe) -> None:
+    """Makes a step of the optimizer against the gradients of a loss, and of the recipe's `l1`."""
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    if recipe.l1:
+        add_l1_gradient(optimizer, recipe.l1)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.step()
+
+
+def add_l1_gradient(optimizer: torch.optim.Optimizer, factor: float) -> None:
     """Adds the gradient of factor · Σ|weight| to the gradients of all parameters; at 0 it is 0."""
-    trained = [(weight.detach(), weight.grad) for weight in network.parameters() if weight.grad is not None]
+    parameters = [weight for group in optimizer.param_groups for weight in group["params"]]
+    trained = [(weight.detach(), weight.grad) for weight in parameters if weight.grad is not None]
     weights, gradients = ([pair[part] for pair in trained] for part in (0, 1))
     torch._foreach_add_(gradients, torch._foreach_sign(weights), alpha=factor)
 
